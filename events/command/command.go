@@ -1,0 +1,41 @@
+// Package command holds the shop's wishes: what somebody may ask a service to
+// do, and may be refused. A command is sent as a JSON request on
+//
+//	commands.<service>.<command>         commands.orders.place
+//
+// and answered on its reply subject. Its CloudEvents header ce-id names it;
+// sent twice under one id, it takes effect once.
+package command
+
+import "lonja/events"
+
+// Command is a wish to one service.
+type Command interface {
+	// Command names service and command, such as "orders.place". It must not
+	// look at the receiver's fields.
+	Command() string
+	// EntityID is the id of the entity that the command is about, or empty
+	// when the service derives it: from the command's own id for a new entity.
+	EntityID() string
+	// Check tells what is wrong with the command's fields, as an
+	// *events.FieldError, or nil.
+	Check() error
+}
+
+// Subject is where a command is sent.
+func Subject(c Command) string { return "commands." + c.Command() }
+
+// Outcomes of a payment at its provider.
+const (
+	Pay     = "pay"
+	Decline = "decline"
+)
+
+func oneOf(field, s string, allowed ...string) error {
+	for _, a := range allowed {
+		if s == a {
+			return nil
+		}
+	}
+	return events.Wrong(field, "must be one of %v", allowed)
+}

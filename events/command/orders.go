@@ -1,0 +1,63 @@
+package command
+
+import (
+	"fmt"
+
+	"lonja/events"
+)
+
+// MaxItems is how many lines an order may have.
+const MaxItems = 1000
+
+// PlaceOrder orders some of the catalogue's products for the customer who
+// sends it. A SKU may stand in several lines.
+type PlaceOrder struct {
+	Items []events.Quantity `json:"items"`
+}
+
+// CancelOrder gives an order up. Its owner may until it is shipped; so may staff.
+type CancelOrder struct {
+	OrderID events.OrderID `json:"order_id"`
+}
+
+// ShipOrder says that a paid order left. Staff only.
+type ShipOrder struct {
+	OrderID events.OrderID `json:"order_id"`
+}
+
+// DeliverOrder says that a shipped order arrived. Staff only.
+type DeliverOrder struct {
+	OrderID events.OrderID `json:"order_id"`
+}
+
+func (PlaceOrder) Command() string  { return "orders.place" }
+func (PlaceOrder) EntityID() string { return "" }
+func (c PlaceOrder) Check() error {
+	if len(c.Items) == 0 {
+		return events.Wrong("items", "must not be empty")
+	}
+	if len(c.Items) > MaxItems {
+		return events.Wrong("items", "must be at most %d", MaxItems)
+	}
+	for i, item := range c.Items {
+		if item.Quantity < 1 || item.Quantity > events.MaxQuantity {
+			return events.Wrong(fmt.Sprintf("items[%d].quantity", i), "must be 1 to %d", int64(events.MaxQuantity))
+		}
+		if !events.IsToken(string(item.SKU)) {
+			return events.In(fmt.Sprintf("items[%d]", i), events.Token("sku", item.SKU))
+		}
+	}
+	return nil
+}
+
+func (CancelOrder) Command() string    { return "orders.cancel" }
+func (c CancelOrder) EntityID() string { return string(c.OrderID) }
+func (c CancelOrder) Check() error     { return events.Token("order_id", c.OrderID) }
+
+func (ShipOrder) Command() string    { return "orders.ship" }
+func (c ShipOrder) EntityID() string { return string(c.OrderID) }
+func (c ShipOrder) Check() error     { return events.Token("order_id", c.OrderID) }
+
+func (DeliverOrder) Command() string    { return "orders.deliver" }
+func (c DeliverOrder) EntityID() string { return string(c.OrderID) }
+func (c DeliverOrder) Check() error     { return events.Token("order_id", c.OrderID) }

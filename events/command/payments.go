@@ -1,0 +1,16 @@
+package command
+
+import "lonja/events"
+
+// SettlePayment is what the sandbox provider reports: Pay or Decline. Whoever
+// has the payment's link may send it.
+type SettlePayment struct {
+	PaymentID events.PaymentID `json:"payment_id"`
+	Outcome   string           `json:"outcome"`
+}
+
+func (SettlePayment) Command() string    { return "payments.settle" }
+func (c SettlePayment) EntityID() string { return string(c.PaymentID) }
+func (c SettlePayment) Check() error {
+	return events.FirstOf(events.Token("payment_id", c.PaymentID), oneOf("outcome", c.Outcome, Pay, Decline))
+}

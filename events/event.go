@@ -1,0 +1,145 @@
+package events
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sort"
+	"strings"
+)
+
+// Event is a fact of the shop: something that happened, in the past tense,
+// never changed afterwards. It is an alias of an unnamed interface so that a
+// kit that knows nothing of this shop can speak of the very same type.
+type Event = interface {
+	// Fact names entity, fact and version, such as "order.placed.v1". It must
+	// not look at the receiver's fields.
+	Fact() string
+	// EntityID is the id of the entity that the fact is about. It stands in
+	// the subject.
+	EntityID() string
+	// Check tells what is wrong with a fact's fields, as a *FieldError, or
+	// nil. It is asked before a fact is recorded and after one is read, so
+	// that a message published by hand cannot harm a reader.
+	Check() error
+}
+
+// OfOrder is a fact of any entity that is part of one order's story.
+type OfOrder interface {
+	Event
+	Order() OrderID
+}
+
+// kinds lists every fact there is, each type once per version. This is the
+// only place to touch when a fact is added, besides its struct and golden file.
+var kinds = index(
+	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](),
+
+	kind[StockCounted](), kind[StockAdjusted](), kind[StockReserved](), kind[StockRefused](),
+	kind[StockCommitted](), kind[StockReleased](), kind[StockReturned](),
+
+	kind[OrderPlaced](), kind[OrderAwaitingPayment](), kind[OrderPaid](), kind[OrderShipped](),
+	kind[OrderDelivered](), kind[OrderCancelled](),
+
+	kind[PaymentRequested](), kind[PaymentCaptured](), kind[PaymentDeclined](), kind[PaymentExpired](),
+	kind[PaymentVoided](), kind[PaymentRefunded](),
+
+	kind[UserRegistered](), kind[UserRolesChanged](),
+	kind[SessionStarted](), kind[SessionRotated](), kind[SessionEnded](),
+	kind[RealmOpened](), kind[RealmKeyAdded](), kind[RealmAdminAppointed](),
+)
+
+// Types returns the ce-type of every fact, sorted.
+func Types() []string {
+	types := make([]string, 0, len(kinds))
+	for t := range kinds {
+		types = append(types, t)
+	}
+	sort.Strings(types)
+	return types
+}
+
+// Type is an event's ce-type, such as "lonja.order.placed.v1".
+func Type(e Event) string { return "lonja." + e.Fact() }
+
+// Subject is where an event is recorded, such as "events.order.ord_1.placed".
+func Subject(e Event) string {
+	entity, fact := splitFact(e.Fact())
+	return "events." + entity + "." + e.EntityID() + "." + fact
+}
+
+// SubjectsOf is the subject on which every event of a ce-type is recorded,
+// with a wildcard for the entity's id. It panics on a type that is not in
+// Types.
+func SubjectsOf(typ string) string {
+	if _, known := kinds[typ]; !known {
+		panic("events: unknown type " + typ)
+	}
+	entity, fact := splitFact(strings.TrimPrefix(typ, "lonja."))
+	return "events." + entity + ".*." + fact
+}
+
+// Decode turns a message back into the fact that it records. Whatever is
+// wrong, an unknown type, JSON that does not fit, a field that fails Check, is
+// an error that says what.
+func Decode(typ string, data []byte) (Event, error) {
+	decode, known := kinds[typ]
+	if !known {
+		return nil, fmt.Errorf("unknown event type %q", typ)
+	}
+	e, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", typ, err)
+	}
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", typ, err)
+	}
+	return e, nil
+}
+
+// Encode is the payload of a fact, or the first thing that Check has against it.
+func Encode(e Event) ([]byte, error) {
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", Type(e), err)
+	}
+	return json.Marshal(e)
+}
+
+type decoder func([]byte) (Event, error)
+
+type namedDecoder struct {
+	typ    string
+	decode decoder
+}
+
+func kind[E Event]() namedDecoder {
+	var zero E
+	if reflect.TypeFor[E]().Kind() != reflect.Struct {
+		panic(fmt.Sprintf("events: %T must be a struct", zero))
+	}
+	return namedDecoder{Type(zero), func(data []byte) (Event, error) {
+		var e E
+		if err := json.Unmarshal(data, &e); err != nil {
+			return nil, err
+		}
+		return e, nil
+	}}
+}
+
+func index(all ...namedDecoder) map[string]decoder {
+	byType := make(map[string]decoder, len(all))
+	for _, k := range all {
+		if _, twice := byType[k.typ]; twice {
+			panic("events: two kinds are called " + k.typ)
+		}
+		byType[k.typ] = k.decode
+	}
+	return byType
+}
+
+// splitFact takes "order.placed.v1" apart into "order" and "placed".
+func splitFact(name string) (entity, fact string) {
+	entity, rest, _ := strings.Cut(name, ".")
+	fact, _, _ = strings.Cut(rest, ".")
+	return entity, fact
+}

@@ -1,0 +1,54 @@
+package events
+
+import (
+	"math"
+	"math/bits"
+
+	"github.com/bojanz/currency"
+)
+
+// MaxAmount bounds every single amount, in minor units: ten trillion cents is
+// more than any order, and sums of a view stay far from overflow.
+const MaxAmount = 10_000_000_000_000
+
+// Money is an amount in the minor units of an ISO 4217 currency: 295 GBP is
+// two pounds and 95 pence, 295 JPY is 295 yen.
+type Money struct {
+	Amount   int64  `json:"amount" doc:"In minor units: 295 is 2.95" example:"295"`
+	Currency string `json:"currency" doc:"ISO 4217 code" example:"GBP"`
+}
+
+// Times is m, n times over; ok is false when the result is beyond MaxAmount.
+func (m Money) Times(n int64) (product Money, ok bool) {
+	if m.Amount < 0 || n < 0 {
+		return Money{}, false
+	}
+	hi, lo := bits.Mul64(uint64(m.Amount), uint64(n))
+	if hi != 0 || lo > MaxAmount {
+		return Money{}, false
+	}
+	return Money{int64(lo), m.Currency}, true
+}
+
+// Plus is the sum; ok is false when the currencies differ or the result is
+// beyond MaxAmount.
+func (m Money) Plus(o Money) (sum Money, ok bool) {
+	if m.Currency != o.Currency || m.Amount > math.MaxInt64-o.Amount || m.Amount+o.Amount > MaxAmount {
+		return Money{}, false
+	}
+	return Money{m.Amount + o.Amount, m.Currency}, true
+}
+
+// Check is an error that names the field when the amount is negative or
+// beyond MaxAmount, or the currency is none of ISO 4217.
+func (m Money) Check(field string) error {
+	switch {
+	case m.Amount < 0:
+		return Wrong(field+".amount", "must not be negative")
+	case m.Amount > MaxAmount:
+		return Wrong(field+".amount", "must be at most %d", int64(MaxAmount))
+	case !currency.IsValid(m.Currency) || m.Currency == "":
+		return Wrong(field+".currency", "must be an ISO 4217 code such as EUR")
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package events
+
+import "time"
+
+// PaymentRequested asks a provider for an order's money.
+type PaymentRequested struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+	Amount    Money     `json:"amount"`
+	Provider  string    `json:"provider"`
+	// URL is where the customer pays. A path, beginning with "/", is the
+	// shop's own, under whatever address it is reached at.
+	URL       string    `json:"url"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// PaymentCaptured says that the provider has the money. It is a fact even when
+// it comes too late.
+type PaymentCaptured struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+	Amount    Money     `json:"amount"`
+	// Unwanted is true when the order had already been cancelled; the money
+	// goes back.
+	Unwanted bool `json:"unwanted,omitempty"`
+}
+
+// PaymentDeclined says that the provider will not give the money.
+type PaymentDeclined struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+}
+
+// PaymentExpired says that the customer did not pay in time.
+type PaymentExpired struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+}
+
+// PaymentVoided says that the money is no longer wanted: its order was
+// cancelled before any came.
+type PaymentVoided struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+}
+
+// PaymentRefunded says that captured money went back, all of it.
+type PaymentRefunded struct {
+	PaymentID PaymentID `json:"payment_id"`
+	OrderID   OrderID   `json:"order_id"`
+	Amount    Money     `json:"amount"`
+}
+
+func (PaymentRequested) Fact() string       { return "payment.requested.v1" }
+func (e PaymentRequested) EntityID() string { return string(e.PaymentID) }
+func (e PaymentRequested) Order() OrderID   { return e.OrderID }
+func (e PaymentRequested) Check() error {
+	return FirstOf(checkPayment(e.PaymentID, e.OrderID), e.Amount.Check("amount"),
+		Text("provider", e.Provider, 1, 50), Text("url", e.URL, 1, 2_000))
+}
+
+func (PaymentCaptured) Fact() string       { return "payment.captured.v1" }
+func (e PaymentCaptured) EntityID() string { return string(e.PaymentID) }
+func (e PaymentCaptured) Order() OrderID   { return e.OrderID }
+func (e PaymentCaptured) Check() error {
+	return FirstOf(checkPayment(e.PaymentID, e.OrderID), e.Amount.Check("amount"))
+}
+
+func (PaymentDeclined) Fact() string       { return "payment.declined.v1" }
+func (e PaymentDeclined) EntityID() string { return string(e.PaymentID) }
+func (e PaymentDeclined) Order() OrderID   { return e.OrderID }
+func (e PaymentDeclined) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
+
+func (PaymentExpired) Fact() string       { return "payment.expired.v1" }
+func (e PaymentExpired) EntityID() string { return string(e.PaymentID) }
+func (e PaymentExpired) Order() OrderID   { return e.OrderID }
+func (e PaymentExpired) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
+
+func (PaymentVoided) Fact() string       { return "payment.voided.v1" }
+func (e PaymentVoided) EntityID() string { return string(e.PaymentID) }
+func (e PaymentVoided) Order() OrderID   { return e.OrderID }
+func (e PaymentVoided) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
+
+func (PaymentRefunded) Fact() string       { return "payment.refunded.v1" }
+func (e PaymentRefunded) EntityID() string { return string(e.PaymentID) }
+func (e PaymentRefunded) Order() OrderID   { return e.OrderID }
+func (e PaymentRefunded) Check() error {
+	return FirstOf(checkPayment(e.PaymentID, e.OrderID), e.Amount.Check("amount"))
+}
+
+func checkPayment(id PaymentID, order OrderID) error {
+	return FirstOf(Token("payment_id", id), Token("order_id", order))
+}

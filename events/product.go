@@ -1,0 +1,45 @@
+package events
+
+// Product is what the catalogue says of a SKU.
+type Product struct {
+	SKU         SKU    `json:"sku"`
+	Name        string `json:"name"`
+	Price       Money  `json:"price"`
+	Description string `json:"description,omitempty"`
+	Category    string `json:"category,omitempty"`
+	ImageURL    string `json:"image_url,omitempty"`
+}
+
+// Check is an error that names the first field that is wrong.
+func (p Product) Check() error {
+	return FirstOf(
+		Token("sku", p.SKU),
+		Text("name", p.Name, 1, 200),
+		p.Price.Check("price"),
+		Text("description", p.Description, 0, 10_000),
+		Text("category", p.Category, 0, 100),
+		Text("image_url", p.ImageURL, 0, 2_000),
+	)
+}
+
+// ProductCreated begins a product's life in the catalogue.
+type ProductCreated struct{ Product }
+
+// ProductChanged carries the whole product as it is from now on.
+type ProductChanged struct{ Product }
+
+// ProductArchived takes a product off the shelves for good: no longer listed
+// or orderable, still readable.
+type ProductArchived struct {
+	SKU SKU `json:"sku"`
+}
+
+func (ProductCreated) Fact() string       { return "product.created.v1" }
+func (e ProductCreated) EntityID() string { return string(e.SKU) }
+
+func (ProductChanged) Fact() string       { return "product.changed.v1" }
+func (e ProductChanged) EntityID() string { return string(e.SKU) }
+
+func (ProductArchived) Fact() string       { return "product.archived.v1" }
+func (e ProductArchived) EntityID() string { return string(e.SKU) }
+func (e ProductArchived) Check() error     { return Token("sku", e.SKU) }

@@ -1,0 +1,54 @@
+package query
+
+import "lonja/events"
+
+// User asks identity for one UserView.
+type User struct {
+	UserID events.UserID `json:"user_id"`
+}
+
+// Users asks for a List[UserView], oldest first. Email, when not empty, must
+// be equal. Administrators only.
+type Users struct {
+	Email string `json:"email,omitempty"`
+	Page
+}
+
+// Keys asks for the keys that access tokens are verified with, as a Keyset.
+type Keys struct{}
+
+// UserView is an account as its owner and administrators see it.
+type UserView struct {
+	ID    events.UserID `json:"id"`
+	Name  string        `json:"name"`
+	Email string        `json:"email"`
+	Roles []string      `json:"roles"`
+}
+
+// Tokens is a logged-in account's answer.
+type Tokens struct {
+	User         UserView `json:"user"`
+	AccessToken  string   `json:"access_token"`
+	RefreshToken string   `json:"refresh_token"`
+	TokenType    string   `json:"token_type"` // "Bearer"
+	ExpiresIn    int64    `json:"expires_in"` // seconds that the access token is good for
+}
+
+// Keyset is a JSON Web Key Set.
+type Keyset struct {
+	Keys []Key `json:"keys"`
+}
+
+// Key is an Ed25519 public key as a JSON Web Key.
+type Key struct {
+	KeyType   string `json:"kty"` // "OKP"
+	Curve     string `json:"crv"` // "Ed25519"
+	Algorithm string `json:"alg"` // "EdDSA"
+	Use       string `json:"use"` // "sig"
+	KeyID     string `json:"kid"`
+	X         string `json:"x"` // base64url without padding
+}
+
+func (User) Query() string  { return "identity.user" }
+func (Users) Query() string { return "identity.users" }
+func (Keys) Query() string  { return "identity.keys" }

@@ -1,0 +1,108 @@
+package query
+
+import (
+	"encoding/json"
+	"time"
+
+	"lonja/events"
+)
+
+// The statuses of an order.
+const (
+	Placed          = "placed"
+	AwaitingPayment = "awaiting_payment"
+	Paid            = "paid"
+	Shipped         = "shipped"
+	Delivered       = "delivered"
+	Cancelled       = "cancelled"
+)
+
+// Order asks orders for one OrderView. A customer sees only their own.
+type Order struct {
+	OrderID events.OrderID `json:"order_id"`
+	// Origin, such as "https://shop.example", is put before a payment URL
+	// that is only a path.
+	Origin string `json:"origin,omitempty"`
+	// Await, when not zero, delays the answer until the order is neither
+	// placed nor unknown, or so many milliseconds have passed.
+	Await int64 `json:"await_ms,omitempty"`
+}
+
+// Orders asks for a List[OrderView], newest first: all of them for staff, a
+// customer's own for everybody else. Status, when not empty, must be equal.
+type Orders struct {
+	Status string `json:"status,omitempty"`
+	Origin string `json:"origin,omitempty"`
+	Page
+}
+
+// OrderTimeline asks for every fact about an order, as a []TimelineEntry in order.
+type OrderTimeline struct {
+	OrderID events.OrderID `json:"order_id"`
+}
+
+// OrderStatuses asks for the []StatusChange of an order after a sequence,
+// delayed until there is one or so many milliseconds have passed.
+type OrderStatuses struct {
+	OrderID events.OrderID `json:"order_id"`
+	After   uint64         `json:"after"`
+	Await   int64          `json:"await_ms,omitempty"`
+}
+
+// OrderView is an order as its owner and staff see it.
+type OrderView struct {
+	ID           events.OrderID     `json:"id"`
+	Status       string             `json:"status" enum:"placed,awaiting_payment,paid,shipped,delivered,cancelled"`
+	CustomerID   events.UserID      `json:"customer_id"`
+	Currency     string             `json:"currency"`
+	Total        events.Money       `json:"total"`
+	TotalItems   int64              `json:"total_items"`
+	Items        []events.OrderItem `json:"items"`
+	Payment      *OrderPayment      `json:"payment"`
+	CancelReason string             `json:"cancel_reason,omitempty"`
+	CreatedAt    time.Time          `json:"created_at"`
+	UpdatedAt    time.Time          `json:"updated_at"`
+}
+
+// The statuses of a payment.
+const (
+	PaymentPending  = "pending"
+	PaymentCaptured = "captured"
+	PaymentDeclined = "declined"
+	PaymentExpired  = "expired"
+	PaymentVoided   = "voided"
+	PaymentRefunded = "refunded"
+)
+
+// OrderPayment is an order's payment.
+type OrderPayment struct {
+	ID       events.PaymentID `json:"id"`
+	Provider string           `json:"provider"`
+	Status   string           `json:"status" enum:"pending,captured,declined,expired,voided,refunded"`
+	Amount   events.Money     `json:"amount"`
+	URL      string           `json:"url"`
+}
+
+// TimelineEntry is one fact, where it stands and where it came from.
+type TimelineEntry struct {
+	Stream      string          `json:"stream"`
+	Sequence    uint64          `json:"sequence"`
+	Type        string          `json:"type"`
+	Time        time.Time       `json:"time"`
+	Actor       string          `json:"actor"`
+	EventID     string          `json:"event_id"`
+	CausationID string          `json:"causation_id"`
+	Data        json.RawMessage `json:"data"`
+}
+
+// StatusChange is one step of an order's way. Sequence is its place on ORDERS.
+type StatusChange struct {
+	Sequence uint64    `json:"sequence"`
+	Status   string    `json:"status"`
+	Time     time.Time `json:"time"`
+}
+
+func (Order) Query() string         { return "orders.order" }
+func (Orders) Query() string        { return "orders.orders" }
+func (OrderTimeline) Query() string { return "orders.timeline" }
+func (OrderStatuses) Query() string { return "orders.statuses" }

@@ -1,0 +1,163 @@
+package events
+
+import (
+	"fmt"
+	"time"
+)
+
+// MaxQuantity bounds the pieces of one SKU in one place or one order line.
+const MaxQuantity = 1_000_000_000
+
+// A location's stock is one entity: a ledger of all its SKUs. So one fact
+// reserves every line of an order or none.
+
+// Quantity is so many pieces of a SKU.
+type Quantity struct {
+	SKU      SKU   `json:"sku"`
+	Quantity int64 `json:"quantity"`
+}
+
+// Level is how much of a SKU a location holds. What is reserved is part of
+// what is on hand.
+type Level struct {
+	SKU      SKU   `json:"sku"`
+	OnHand   int64 `json:"on_hand"`
+	Reserved int64 `json:"reserved"`
+}
+
+// Available is what can still be reserved.
+func (l Level) Available() int64 { return l.OnHand - l.Reserved }
+
+// StockCounted sets what is on hand, after somebody counted. It carries the
+// level that results.
+type StockCounted struct {
+	Location LocationID `json:"location"`
+	Level
+}
+
+// StockAdjusted adds to what is on hand, or takes from it. It carries the
+// level that results.
+type StockAdjusted struct {
+	Location LocationID `json:"location"`
+	Level
+	Delta  int64  `json:"delta"`
+	Reason string `json:"reason"`
+}
+
+// StockReserved sets every line of an order aside until ExpiresAt.
+type StockReserved struct {
+	Location  LocationID `json:"location"`
+	OrderID   OrderID    `json:"order_id"`
+	Lines     []Quantity `json:"lines"`
+	ExpiresAt time.Time  `json:"expires_at"`
+}
+
+// StockRefused says that an order cannot be had in full; nothing is set aside.
+type StockRefused struct {
+	Location  LocationID `json:"location"`
+	OrderID   OrderID    `json:"order_id"`
+	Shortages []Shortage `json:"shortages"`
+}
+
+// Shortage is a line of an order that is not there.
+type Shortage struct {
+	SKU       SKU   `json:"sku"`
+	Wanted    int64 `json:"wanted"`
+	Available int64 `json:"available"`
+}
+
+// StockCommitted takes a paid order's lines off what is on hand.
+type StockCommitted struct {
+	Location LocationID `json:"location"`
+	OrderID  OrderID    `json:"order_id"`
+	Lines    []Quantity `json:"lines"`
+	// FromAvailable is true when the reservation had already expired and the
+	// lines were still there to take.
+	FromAvailable bool `json:"from_available,omitempty"`
+}
+
+// The reasons of a StockReleased.
+const (
+	ReleasedCancelled = "cancelled" // the order was cancelled
+	ReleasedExpired   = "expired"   // the order was not paid in time
+)
+
+// StockReleased gives reserved lines back. Lines is empty when the order was
+// cancelled before anything was reserved: then it only says that nothing will be.
+type StockReleased struct {
+	Location LocationID `json:"location"`
+	OrderID  OrderID    `json:"order_id"`
+	Lines    []Quantity `json:"lines"`
+	Reason   string     `json:"reason"`
+}
+
+// StockReturned puts the lines of a paid order that was cancelled back on hand.
+type StockReturned struct {
+	Location LocationID `json:"location"`
+	OrderID  OrderID    `json:"order_id"`
+	Lines    []Quantity `json:"lines"`
+}
+
+func (StockCounted) Fact() string       { return "stock.counted.v1" }
+func (e StockCounted) EntityID() string { return string(e.Location) }
+func (e StockCounted) Check() error {
+	return FirstOf(Token("location", e.Location), e.Level.check())
+}
+
+func (StockAdjusted) Fact() string       { return "stock.adjusted.v1" }
+func (e StockAdjusted) EntityID() string { return string(e.Location) }
+func (e StockAdjusted) Check() error {
+	return FirstOf(Token("location", e.Location), e.Level.check(), Text("reason", e.Reason, 1, 200))
+}
+
+func (StockReserved) Fact() string       { return "stock.reserved.v1" }
+func (e StockReserved) EntityID() string { return string(e.Location) }
+func (e StockReserved) Order() OrderID   { return e.OrderID }
+func (e StockReserved) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }
+
+func (StockRefused) Fact() string       { return "stock.refused.v1" }
+func (e StockRefused) EntityID() string { return string(e.Location) }
+func (e StockRefused) Order() OrderID   { return e.OrderID }
+func (e StockRefused) Check() error {
+	return FirstOf(Token("location", e.Location), Token("order_id", e.OrderID))
+}
+
+func (StockCommitted) Fact() string       { return "stock.committed.v1" }
+func (e StockCommitted) EntityID() string { return string(e.Location) }
+func (e StockCommitted) Order() OrderID   { return e.OrderID }
+func (e StockCommitted) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }
+
+func (StockReleased) Fact() string       { return "stock.released.v1" }
+func (e StockReleased) EntityID() string { return string(e.Location) }
+func (e StockReleased) Order() OrderID   { return e.OrderID }
+func (e StockReleased) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 0) }
+
+func (StockReturned) Fact() string       { return "stock.returned.v1" }
+func (e StockReturned) EntityID() string { return string(e.Location) }
+func (e StockReturned) Order() OrderID   { return e.OrderID }
+func (e StockReturned) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }
+
+func (l Level) check() error {
+	switch {
+	case l.OnHand < 0 || l.OnHand > MaxQuantity:
+		return Wrong("on_hand", "must be 0 to %d", int64(MaxQuantity))
+	case l.Reserved < 0 || l.Reserved > l.OnHand:
+		return Wrong("reserved", "must be 0 to what is on hand")
+	}
+	return Token("sku", l.SKU)
+}
+
+func checkLines(at LocationID, id OrderID, lines []Quantity, least int) error {
+	if len(lines) < least {
+		return Wrong("lines", "must not be empty")
+	}
+	for i, l := range lines {
+		if l.Quantity < 1 || l.Quantity > MaxQuantity {
+			return Wrong(fmt.Sprintf("lines[%d].quantity", i), "must be 1 to %d", int64(MaxQuantity))
+		}
+		if err := Token("sku", l.SKU); err != nil {
+			return In(fmt.Sprintf("lines[%d]", i), err)
+		}
+	}
+	return FirstOf(Token("location", at), Token("order_id", id))
+}

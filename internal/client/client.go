@@ -1,0 +1,123 @@
+// Package client sends commands and queries to the services and waits for the
+// answers. The gateway, the terminal and the tests use it.
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+)
+
+// Client speaks to the services over one connection. It is safe for concurrent use.
+type Client struct{ conn *nats.Conn }
+
+// New is a client over a connection.
+func New(conn *nats.Conn) *Client { return &Client{conn} }
+
+// Reply is the answer to a command.
+type Reply struct {
+	Body     json.RawMessage
+	EntityID string
+	Position string // STREAM:sequence, for a consistency token
+	Replayed bool   // the same command had been sent before
+}
+
+// ErrAbsent means that nobody serves the subject: the service is down.
+var ErrAbsent = errors.New("nobody answers: the service is down")
+
+// Send sends a command and waits for its answer, as long as ctx allows. A
+// command without an id gets a fresh one. Errors are refusals; Unavailable
+// wraps ErrAbsent when the service is down, and without it the command may have
+// taken effect: send it again with the same id.
+func (c *Client) Send(ctx context.Context, cmd service.Wish, env envelope.Envelope) (Reply, error) {
+	if err := cmd.Check(); err != nil {
+		return Reply{}, err
+	}
+	data, err := json.Marshal(cmd)
+	if err != nil {
+		return Reply{}, err
+	}
+	if env.ID == "" {
+		env.ID = envelope.NewID()
+	}
+	msg, err := c.request(ctx, "commands."+cmd.Command(), env, data)
+	if err != nil {
+		return Reply{}, err
+	}
+	return Reply{
+		Body:     msg.Data,
+		EntityID: msg.Header.Get(service.HeaderEntity),
+		Position: msg.Header.Get(service.HeaderPosition),
+		Replayed: msg.Header.Get(service.HeaderReplayed) == "true",
+	}, nil
+}
+
+// Ask sends a query and waits for its answer, as long as ctx allows. Errors are
+// as Send's.
+func (c *Client) Ask(ctx context.Context, q interface{ Query() string }, env envelope.Envelope) (json.RawMessage, error) {
+	data, err := json.Marshal(q)
+	if err != nil {
+		return nil, err
+	}
+	msg, err := c.request(ctx, "queries."+q.Query(), env, data)
+	if err != nil {
+		return nil, err
+	}
+	return msg.Data, nil
+}
+
+func (c *Client) request(ctx context.Context, subject string, env envelope.Envelope, data []byte) (*nats.Msg, error) {
+	msg, err := c.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the service behind %s is down", subject), ErrAbsent)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no answer from %s", subject), err)
+	}
+	if msg.Header.Get(service.HeaderErrorCode) == "" {
+		return msg, nil
+	}
+	var r refusal.Refusal
+	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Code == "" {
+		return nil, fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(service.HeaderError))
+	}
+	return nil, &r
+}
+
+// Health asks every replica of a service how it does, and returns the answers
+// that came before ctx ended, or the first that is ready.
+func (c *Client) Health(ctx context.Context, name string) []service.Health {
+	inbox := c.conn.NewRespInbox()
+	sub, err := c.conn.SubscribeSync(inbox)
+	if err != nil {
+		return nil
+	}
+	defer sub.Unsubscribe()
+	if err := c.conn.PublishRequest("health."+name, inbox, nil); err != nil {
+		return nil
+	}
+	var all []service.Health
+	for {
+		msg, err := sub.NextMsgWithContext(ctx)
+		if err != nil {
+			return all
+		}
+		var h service.Health
+		if json.Unmarshal(msg.Data, &h) != nil || h.Service == "" {
+			if msg.Header.Get("Status") == "503" {
+				return all // no responders
+			}
+			continue
+		}
+		if all = append(all, h); h.Ready {
+			return all
+		}
+	}
+}

@@ -1,0 +1,222 @@
+// Package eventlog is the one way to the facts: it appends them to JetStream
+// under optimistic concurrency and loads them back. The log is the database;
+// everything else can be thrown away and rebuilt from it.
+package eventlog
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+// Event is a fact. A shop's own package of facts declares the same alias.
+type Event = interface {
+	Fact() string
+	EntityID() string
+	Check() error
+}
+
+// Language is the set of facts that a log holds.
+type Language struct {
+	Type    func(Event) string                           // "lonja.order.placed.v1"
+	Subject func(Event) string                           // "events.order.ord_1.placed"
+	Encode  func(Event) ([]byte, error)                  // checks, too
+	Decode  func(typ string, data []byte) (Event, error) // checks, too
+}
+
+// Recorded is a fact with its place in the log. Event is nil when the message
+// on that place is none of the language; Err then says why.
+type Recorded struct {
+	envelope.Envelope
+	Stream   string
+	Sequence uint64
+	Subject  string
+	Headers  nats.Header // as they came, for whoever keeps what is no fact
+	Data     []byte
+	Event    Event
+	Err      error
+}
+
+var (
+	// ErrConflict means that the entity has moved on: load what is new, look
+	// whether the own command is already there, else decide again.
+	ErrConflict = errors.New("the entity has changed meanwhile")
+	// ErrUnknown means that no answer came: the fact may be recorded or not.
+	ErrUnknown = errors.New("no answer from the log")
+)
+
+// Log reads and appends facts. It is safe for concurrent use.
+type Log struct {
+	js   jetstream.JetStream
+	lang Language
+}
+
+// New is a log over a connection.
+func New(js jetstream.JetStream, lang Language) *Log { return &Log{js, lang} }
+
+// Append records one fact on stream, provided that the last message on filter
+// has the sequence after (0: that there is none). All writers of an entity
+// must use the identical filter. It returns the fact's sequence.
+//
+// Errors are ErrConflict, ErrUnknown, or an Unavailable refusal when the log
+// said that it cannot take it, a full disk for instance: then nothing was
+// recorded.
+func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, env envelope.Envelope, e Event) (Recorded, error) {
+	data, err := l.lang.Encode(e)
+	if err != nil {
+		return Recorded{}, err
+	}
+	env.Type = l.lang.Type(e)
+	subject := l.lang.Subject(e)
+	msg := &nats.Msg{Subject: subject, Header: env.Header(), Data: data}
+	msg.Header[wmnats.WatermillUUIDHdr] = []string{env.ID} // so that any Watermill program can read it
+	msg.Header[jetstream.MsgIDHeader] = []string{env.ID}
+	msg.Header[jetstream.ExpectedStreamHeader] = []string{stream}
+	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
+	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
+	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
+	if err != nil {
+		return Recorded{}, appendError(stream, err)
+	}
+	if ack.Duplicate {
+		// A replicated stream looks for duplicates before it looks at sequences:
+		// the same wish was recorded by another replica, perhaps otherwise.
+		return Recorded{}, ErrConflict
+	}
+	return Recorded{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
+}
+
+func appendError(stream string, err error) error {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return fmt.Errorf("append to %s: %w (%w)", stream, ErrUnknown, err)
+	}
+	switch api.ErrorCode {
+	// Wrong last sequence; the same on replicated streams; the same message
+	// still in flight on replicated streams.
+	case 10071, 10164, 10158:
+		return ErrConflict
+	}
+	return refusal.New(refusal.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
+}
+
+// Last is the sequence of the last message on filter, 0 when there is none, as
+// the stream's leader knows it.
+func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
+	req, _ := json.Marshal(map[string]string{"last_by_subj": filter})
+	msg, err := l.request(ctx, "STREAM.MSG.GET."+stream, req)
+	if err != nil {
+		return 0, err
+	}
+	var resp struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message struct {
+			Sequence uint64 `json:"seq"`
+		} `json:"message"`
+	}
+	if err := json.Unmarshal(msg.Data, &resp); err != nil {
+		return 0, fmt.Errorf("last of %s: %w", stream, err)
+	}
+	if resp.Error != nil {
+		if resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
+			return 0, nil
+		}
+		return 0, refusal.New(refusal.Unavailable, "the log %s cannot be read now: %s", stream, resp.Error.Description)
+	}
+	return resp.Message.Sequence, nil
+}
+
+func (l *Log) request(ctx context.Context, api string, data []byte) (*nats.Msg, error) {
+	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API."+api, data)
+	if err != nil {
+		return nil, fmt.Errorf("%w (%w)", ErrUnknown, err)
+	}
+	return msg, nil
+}
+
+// batch is how many messages one request for an entity's facts asks for.
+const batch = 256
+
+// Load calls fold for every message on filter with a sequence above after and
+// at most through, in order, decodable or not. On a replicated stream a
+// follower may answer that is behind, so it insists until it has seen through.
+func (l *Log) Load(ctx context.Context, stream, filter string, after, through uint64, fold func(Recorded)) error {
+	for after < through {
+		before := after
+		msgs, err := jetstreamext.GetBatch(ctx, l.js, stream, batch,
+			jetstreamext.GetBatchSubject(filter), jetstreamext.GetBatchSeq(after+1))
+		if err != nil {
+			return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, err)
+		}
+		for raw, err := range msgs {
+			if errors.Is(err, jetstreamext.ErrNoMessages) {
+				break
+			}
+			if err != nil {
+				return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, err)
+			}
+			if raw.Sequence > through {
+				return nil
+			}
+			fold(l.Read(stream, raw.Sequence, raw.Subject, raw.Header, raw.Data))
+			after = raw.Sequence
+		}
+		if after == before {
+			select { // a follower that is behind; it will not be for long
+			case <-ctx.Done():
+				return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, ctx.Err())
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// At is the message with a sequence.
+func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, error) {
+	s, err := l.js.Stream(ctx, stream)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("read %s: %w", stream, err)
+	}
+	raw, err := s.GetMsg(ctx, seq)
+	if err != nil {
+		return Recorded{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
+	}
+	return l.Read(stream, seq, raw.Subject, raw.Header, raw.Data), nil
+}
+
+// Read decodes a message of the log. It never fails: what is wrong stands in
+// the result's Err.
+func (l *Log) Read(stream string, seq uint64, subject string, h nats.Header, data []byte) Recorded {
+	r := Recorded{Stream: stream, Sequence: seq, Subject: subject, Headers: h, Data: data}
+	for _, key := range []string{envelope.HeaderID, envelope.HeaderType, envelope.HeaderCausation} {
+		if len(h[key]) != 1 || h[key][0] == "" {
+			r.Err = fmt.Errorf("header %s stands there %d times, not once", key, len(h[key]))
+			return r
+		}
+	}
+	if r.Envelope, r.Err = envelope.Of(h.Get); r.Err != nil {
+		return r
+	}
+	e, err := l.lang.Decode(r.Type, data)
+	switch {
+	case err != nil:
+		r.Err = err
+	case l.lang.Subject(e) != subject:
+		r.Err = fmt.Errorf("%s of %q does not belong on subject %s", r.Type, e.EntityID(), subject)
+	default:
+		r.Event = e
+	}
+	return r
+}

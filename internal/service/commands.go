@@ -1,0 +1,135 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/wire"
+)
+
+// Headers of a command's answer. A refused one has those of NATS services
+// instead, so that `nats request` shows it as what it is; its body is a
+// refusal.Refusal.
+const (
+	HeaderEntity   = "lonja-entity"   // the id of the entity that was decided about
+	HeaderPosition = "lonja-position" // STREAM:sequence of the fact, or of the entity
+	HeaderReplayed = "lonja-replayed" // "true" when the fact had been recorded before
+
+	HeaderErrorCode = "Nats-Service-Error-Code" // a refusal.Code
+	HeaderError     = "Nats-Service-Error"
+)
+
+// patience is how long a command may take, and how long a query may wait for a
+// view. Clients that set no time of their own wait a little longer.
+const patience = 5 * time.Second
+
+func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
+	subscriber := &wire.Requests{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
+		d.respond(m.Reply, nil, nil, refusal.New(refusal.Invalid, "the message cannot be read: %v", err))
+	}}
+	router.AddConsumerHandler(c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
+		ctx, cancel := context.WithTimeout(m.Context(), patience)
+		defer cancel()
+		receipt, err := d.decide(ctx, c, m)
+		if err != nil {
+			d.respond(m.Metadata.Get(wire.MetaReply), nil, nil, err)
+			return nil
+		}
+		header := nats.Header{
+			HeaderEntity:   {receipt.EntityID},
+			HeaderPosition: {Position(receipt.Stream, receipt.Sequence)},
+		}
+		if receipt.Replayed {
+			header[HeaderReplayed] = []string{"true"}
+		}
+		d.respond(m.Metadata.Get(wire.MetaReply), header, receipt.Reply, nil)
+		return nil
+	})
+}
+
+// decide hands a command to its handler. A panic is an error: whoever waits
+// must hear of it.
+func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r decider.Receipt, err error) {
+	defer recovered(&err)
+	env, err := envelope.Of(m.Metadata.Get)
+	if err != nil {
+		return r, refusal.New(refusal.Invalid, "%v", err)
+	}
+	if env.ID == "" {
+		env.ID = m.UUID
+	}
+	return c.handle(ctx, decider.Wish{Envelope: env}, m.Payload)
+}
+
+// respond answers a request. An error that is no refusal is logged, and the
+// answer says no more than that there was one.
+func (d *deps) respond(to string, header nats.Header, body any, err error) {
+	if err == nil {
+		body, err = encode(body)
+	}
+	if err != nil {
+		r, coded := refusal.As(err)
+		switch {
+		case !coded:
+			d.Logger.Error("a request failed", "error", err)
+			r = refusal.New(refusal.Internal, "something went wrong on our side")
+		case r.Code == refusal.Unavailable:
+			d.Logger.Warn("a request could not be served", "error", err)
+		}
+		header = nats.Header{HeaderErrorCode: {string(r.Code)}, HeaderError: {r.Detail}}
+		body, _ = json.Marshal(r)
+	}
+	if to == "" {
+		return
+	}
+	if err := d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)}); err != nil &&
+		!errors.Is(err, nats.ErrConnectionClosed) {
+		d.Logger.Warn("an answer could not be sent", "error", err)
+	}
+}
+
+// encode is a body as JSON; what is JSON already is not marshalled again.
+func encode(body any) (any, error) {
+	switch b := body.(type) {
+	case nil:
+		return []byte("{}"), nil
+	case []byte:
+		return b, nil
+	case json.RawMessage:
+		return []byte(b), nil
+	}
+	return json.Marshal(body)
+}
+
+// quiet keeps Watermill's own chatter out of the log: its warnings and errors stay.
+func quiet(l *slog.Logger) *slog.Logger {
+	return slog.New(&atLeast{l.Handler(), slog.LevelWarn})
+}
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h *atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+func (h *atLeast) WithAttrs(a []slog.Attr) slog.Handler {
+	return &atLeast{h.Handler.WithAttrs(a), h.level}
+}
+func (h *atLeast) WithGroup(name string) slog.Handler {
+	return &atLeast{h.Handler.WithGroup(name), h.level}
+}
+
+// Position writes a place in the log as headers and consistency tokens do.
+func Position(stream string, seq uint64) string { return stream + ":" + strconv.FormatUint(seq, 10) }

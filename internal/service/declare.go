@@ -1,0 +1,168 @@
+package service
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/eventlog"
+	"lonja/internal/refusal"
+	"lonja/internal/view"
+)
+
+// Wish is what a command's struct can do.
+type Wish interface {
+	Command() string
+	EntityID() string
+	Check() error
+}
+
+// On declares that a service decides the command C on entities with state S.
+func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
+	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C) (decider.Decide[S], error) {
+		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, m) }, nil
+	}}
+}
+
+// OnKnowing is On for a decision that needs to know more than the entity's
+// state. Know looks that up, in a view of the service's own for instance; what
+// it finds is handed to the decision, which stays pure.
+func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
+	know func(context.Context, C) (K, error),
+	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
+	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C) (decider.Decide[S], error) {
+		known, err := know(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, known, m) }, nil
+	}}
+}
+
+// Handler is a declared command.
+type Handler[S any, C Wish] struct {
+	decider *decider.Decider[S]
+	prepare func(context.Context, C) (decider.Decide[S], error)
+	target  func(context.Context, C) (string, error)
+	reply   func(S, eventlog.Event) any
+	after   *view.View
+}
+
+// Replies says what the answer is made of: the state after the fact, which must
+// not be kept, and the fact, nil when the wish had been fulfilled before.
+// Without it the answer is only a receipt.
+func (h *Handler[S, C]) Replies(reply func(S, eventlog.Event) any) *Handler[S, C] {
+	h.reply = reply
+	return h
+}
+
+// To says which entity the command is about when its own EntityID does not.
+func (h *Handler[S, C]) To(target func(context.Context, C) (string, error)) *Handler[S, C] {
+	h.target = target
+	return h
+}
+
+// Reading makes the command wait, like a query, until the view has reached the
+// sender's consistency token.
+func (h *Handler[S, C]) Reading(v *view.View) *Handler[S, C] {
+	h.after = v
+	return h
+}
+
+func (h *Handler[S, C]) name() string { var c C; return c.Command() }
+
+func (h *Handler[S, C]) bind(log *eventlog.Log, config decider.Config) { h.decider.Bind(log, config) }
+
+func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []byte) (decider.Receipt, error) {
+	c, err := decodeStrictly[C](payload)
+	if err != nil {
+		return decider.Receipt{}, err
+	}
+	if err := c.Check(); err != nil {
+		return decider.Receipt{}, err
+	}
+	if h.after != nil && w.After != "" {
+		if err := h.after.Await(ctx, view.ParseToken(w.After)); err != nil {
+			return decider.Receipt{}, err
+		}
+	}
+	if w.EntityID = c.EntityID(); h.target != nil {
+		if w.EntityID, err = h.target(ctx, c); err != nil {
+			return decider.Receipt{}, err
+		}
+	}
+	decide, err := h.prepare(ctx, c)
+	if err != nil {
+		return decider.Receipt{}, err
+	}
+	w.RequestHash = envelope.Hash(payload)
+	return h.decider.Decide(ctx, w, decide, h.reply)
+}
+
+// When declares what follows from the fact E: a decision on the entity that
+// target names, "" for none.
+func When[S any, E eventlog.Event](d *decider.Decider[S], target func(E) string,
+	decide func(S, E, decider.Meta) (eventlog.Event, error)) Reflex {
+	return &when[S, E]{d, target, decide}
+}
+
+type when[S any, E eventlog.Event] struct {
+	decider *decider.Decider[S]
+	target  func(E) string
+	decide  func(S, E, decider.Meta) (eventlog.Event, error)
+}
+
+func (w *when[S, E]) fact() string { var e E; return e.Fact() }
+
+func (w *when[S, E]) bind(log *eventlog.Log, config decider.Config) { w.decider.Bind(log, config) }
+
+func (w *when[S, E]) handle(ctx context.Context, wish decider.Wish, fact eventlog.Recorded, _ *deps) error {
+	e := fact.Event.(E)
+	if wish.EntityID = w.target(e); wish.EntityID == "" {
+		return nil
+	}
+	_, err := w.decider.Decide(ctx, wish,
+		func(s S, m decider.Meta) (eventlog.Event, error) { return w.decide(s, e, m) }, nil)
+	if r, refused := refusal.As(err); refused && r.Code != refusal.Unavailable {
+		// A reaction has nobody to refuse: what it may not do it must leave.
+		return fmt.Errorf("a reaction was refused: %w", err)
+	}
+	return err
+}
+
+// Remind declares that the fact E is to be delivered once more at a later
+// time, to the consumer named due.
+func Remind[E eventlog.Event](due string, at func(E) time.Time) Reflex { return &remind[E]{due, at} }
+
+// Answer declares that a service answers the query Q out of a view.
+func Answer[Q interface{ Query() string }](v *view.View, answer func(context.Context, Q, envelope.Actor) (any, error)) Query {
+	return &answers[Q]{v, answer}
+}
+
+// Ask is who asks a query, and how fresh the answer must be.
+type Ask struct {
+	Actor envelope.Actor
+	After string
+}
+
+type answers[Q interface{ Query() string }] struct {
+	view *view.View
+	fn   func(context.Context, Q, envelope.Actor) (any, error)
+}
+
+func (a *answers[Q]) name() string { var q Q; return q.Query() }
+
+func (a *answers[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any, error) {
+	q, err := decodeStrictly[Q](payload)
+	if err != nil {
+		return nil, err
+	}
+	if ask.After != "" && a.view != nil {
+		if err := a.view.Await(ctx, view.ParseToken(ask.After)); err != nil {
+			return nil, err
+		}
+	}
+	return a.fn(ctx, q, ask.Actor)
+}

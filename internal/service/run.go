@@ -1,0 +1,129 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"golang.org/x/sync/errgroup"
+
+	"lonja/internal/view"
+)
+
+// finish is how long what was begun may take when a service stops.
+const finish = 4 * time.Second
+
+func (s *Service) openViews(ctx context.Context, d *deps) error {
+	var opening errgroup.Group
+	for _, v := range s.Views {
+		opening.Go(func() error {
+			return v.Open(ctx, view.Config{
+				JetStream:  d.js,
+				Log:        d.log,
+				Dir:        filepath.Join(d.Dir, s.Name, d.Replica),
+				Consumer:   s.Name + "-" + d.Replica,
+				Logger:     d.Logger,
+				DeadLetter: d.letters.undecodable,
+			})
+		})
+	}
+	return opening.Wait()
+}
+
+func (s *Service) closeViews(d *deps) {
+	for _, v := range s.Views {
+		if err := v.Close(); err != nil {
+			d.Logger.Warn("view not closed", "view", v.Name(), "reason", err)
+		}
+	}
+}
+
+// run serves until ctx ends. Things end in the order in which they are needed:
+// first no new requests, then what is under way, then the views.
+func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
+	router, err := s.router(d)
+	if err != nil {
+		return err
+	}
+	// Work that has begun outlives ctx, so that it can be finished.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+
+	group, ctx := errgroup.WithContext(ctx)
+	viewing, stopViews := context.WithCancel(working)
+	for _, v := range s.Views {
+		group.Go(func() error { return v.Run(viewing) })
+	}
+	group.Go(func() error {
+		defer stopViews()
+		return s.serve(ctx, working, d, router, ready)
+	})
+	return group.Wait()
+}
+
+func (s *Service) serve(ctx, working context.Context, d *deps, router *message.Router, ready func()) error {
+	routing := make(chan error, 1)
+	go func() { routing <- router.Run(working) }()
+	select {
+	case <-router.Running():
+	case err := <-routing:
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	answering, err := s.answerQueries(working, d)
+	if err != nil {
+		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), router.Close())
+	}
+	// Ready is a promise to whoever sends next: the server must know of the
+	// subscriptions.
+	if err := d.Conn.FlushTimeout(finish); err != nil {
+		return errors.Join(err, answering.stop(), router.Close())
+	}
+	d.Logger.Debug("serving")
+	if ready != nil {
+		ready()
+	}
+	<-ctx.Done()
+	return errors.Join(answering.stop(), router.Close(), <-routing)
+}
+
+// router wires commands and reactions into one Watermill router.
+func (s *Service) router(d *deps) (*message.Router, error) {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: finish}, watermill.NewSlogLogger(quiet(d.Logger)))
+	if err != nil {
+		return nil, err
+	}
+	router.AddMiddleware(middleware.Recoverer)
+	for _, c := range s.Commands {
+		s.addCommand(router, d, c)
+	}
+	for _, r := range s.Reactions {
+		if err := s.addReaction(router, d, r); err != nil {
+			return nil, err
+		}
+	}
+	return router, nil
+}
+
+// CommandNames and QueryNames list what a service takes, such as "orders.place".
+func (s *Service) CommandNames() []string {
+	var names []string
+	for _, c := range s.Commands {
+		names = append(names, c.name())
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// QueryNames lists what a service answers, such as "orders.order".
+func (s *Service) QueryNames() []string {
+	var names []string
+	for _, q := range s.Queries {
+		names = append(names, q.name())
+	}
+	return slices.Sorted(slices.Values(names))
+}

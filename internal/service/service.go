@@ -1,0 +1,134 @@
+// Package service runs one service out of a literal that lists all that it
+// does: the commands that it decides, the facts that it reacts to, the views
+// that it builds and the queries that it answers. It knows nothing of any shop.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/decider"
+	"lonja/internal/eventlog"
+	"lonja/internal/view"
+)
+
+// Service is a service's table of contents.
+type Service struct {
+	Name      string
+	Views     []*view.View
+	Commands  []Command
+	Reactions []Reaction
+	Queries   []Query
+}
+
+// Command is one kind of wish that a service decides; see On.
+type Command interface {
+	name() string // "orders.place"
+	bind(*eventlog.Log, decider.Config)
+	handle(context.Context, decider.Wish, []byte) (decider.Receipt, error)
+}
+
+// Reaction is what a service does about the facts that one shared durable
+// consumer brings. Whatever it does has an id derived from the fact's and the
+// consumer's, so a second delivery changes nothing.
+type Reaction struct {
+	Consumer string // its durable name, as in streams.yaml
+	Reflexes []Reflex
+}
+
+// Reflex is a reaction to one type of fact; see When and Remind.
+type Reflex interface {
+	fact() string // "stock.reserved.v1"
+	bind(*eventlog.Log, decider.Config)
+	handle(ctx context.Context, wish decider.Wish, fact eventlog.Recorded, deps *deps) error
+}
+
+// Facts are the names of the facts that the reaction handles.
+func (r Reaction) Facts() []string {
+	var names []string
+	for _, reflex := range r.Reflexes {
+		names = append(names, reflex.fact())
+	}
+	return names
+}
+
+// Query is one kind of question that a service answers; see Answer.
+type Query interface {
+	name() string // "orders.order"
+	answer(ctx context.Context, payload []byte, ask Ask) (any, error)
+}
+
+// Consumers knows the shared durable consumers by name.
+type Consumers interface {
+	// Ensure looks a consumer up and makes it when it is gone. It is an error
+	// that there is none of this name in streams.yaml.
+	Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error)
+	// Group is the priority group of a consumer, or "".
+	Group(durable string) string
+}
+
+// Config says where a service runs. Conn, Language, Consumers and Dir are required.
+type Config struct {
+	Conn      *nats.Conn
+	Language  eventlog.Language
+	Consumers Consumers
+	Dir       string // for the views; the service makes a folder of its own in it
+	Replica   string // tells replicas apart; "" means "a"
+	Logger    *slog.Logger
+	Clock     func() time.Time // nil means time.Now
+}
+
+// deps is what the parts of a running service share.
+type deps struct {
+	Config
+	service *Service
+	js      jetstream.JetStream
+	log     *eventlog.Log
+	letters *deadLetters
+}
+
+// Run runs a service until ctx ends, then finishes what it has begun and
+// returns nil. Ready, which may be nil, is called when it serves. It returns an
+// error when it cannot start or when a view has to stop.
+func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
+	if config.Conn == nil || config.Consumers == nil || config.Dir == "" || config.Language.Decode == nil {
+		panic("service: Conn, Language, Consumers and Dir are required")
+	}
+	if config.Replica == "" {
+		config.Replica = "a"
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	config.Logger = config.Logger.With("service", s.Name, "replica", config.Replica)
+	js, err := jetstream.New(config.Conn)
+	if err != nil {
+		return err
+	}
+	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
+	d.letters = &deadLetters{js: js}
+	s.bind(d)
+
+	if err := s.openViews(ctx, d); err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	defer s.closeViews(d)
+	return s.run(ctx, d, ready)
+}
+
+func (s *Service) bind(d *deps) {
+	config := decider.Config{Source: "lonja/" + s.Name, Clock: d.Clock}
+	for _, c := range s.Commands {
+		c.bind(d.log, config)
+	}
+	for _, r := range s.Reactions {
+		for _, reflex := range r.Reflexes {
+			reflex.bind(d.log, config)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// Package streams makes JetStream look as streams.yaml says.
+package streams
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"sigs.k8s.io/yaml"
+)
+
+// Config is streams.yaml.
+type Config struct {
+	Streams []Stream `json:"streams"`
+}
+
+// Stream is one stream and the consumers on it that replicas share.
+type Stream struct {
+	jetstream.StreamConfig
+	Consumers []jetstream.ConsumerConfig `json:"consumers,omitempty"`
+}
+
+// Parse reads streams.yaml. Field names that JetStream does not know, and
+// consumers whose name is used twice, are errors.
+func Parse(data []byte) (*Config, error) {
+	var c Config
+	if err := yaml.UnmarshalStrict(data, &c); err != nil {
+		return nil, fmt.Errorf("streams.yaml: %w", err)
+	}
+	seen := map[string]bool{}
+	for _, s := range c.Streams {
+		for _, cons := range s.Consumers {
+			if cons.Durable == "" || seen[cons.Durable] {
+				return nil, fmt.Errorf("streams.yaml: stream %s: durable_name %q is missing or used twice", s.Name, cons.Durable)
+			}
+			seen[cons.Durable] = true
+		}
+	}
+	return &c, nil
+}
+
+// Apply creates the streams and consumers that are missing and updates the
+// others. It deletes nothing. Replicas, when above zero, overrides num_replicas.
+func (c *Config) Apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
+	for _, s := range c.Streams {
+		config := s.StreamConfig
+		if replicas > 0 {
+			config.Replicas = replicas
+		}
+		if _, err := js.CreateOrUpdateStream(ctx, config); err != nil {
+			return fmt.Errorf("stream %s: %w", s.Name, err)
+		}
+		for _, cons := range s.Consumers {
+			if _, err := js.CreateOrUpdateConsumer(ctx, s.Name, cons); err != nil {
+				return fmt.Errorf("consumer %s: %w", cons.Durable, err)
+			}
+		}
+	}
+	return nil
+}
+
+// Ensure implements service.Consumers: it looks a shared consumer up, and
+// makes it again, from the stream's first message, when it is gone. Every
+// reaction may run again without harm.
+func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error) {
+	stream, config, err := c.consumer(durable)
+	if err != nil {
+		return nil, err
+	}
+	cons, err := js.Consumer(ctx, stream, durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		cons, err = js.CreateOrUpdateConsumer(ctx, stream, config)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("consumer %s: %w", durable, err)
+	}
+	return cons, nil
+}
+
+// Group implements service.Consumers.
+func (c *Config) Group(durable string) string {
+	if _, config, err := c.consumer(durable); err == nil && len(config.PriorityGroups) > 0 {
+		return config.PriorityGroups[0]
+	}
+	return ""
+}
+
+func (c *Config) consumer(durable string) (stream string, config jetstream.ConsumerConfig, err error) {
+	for _, s := range c.Streams {
+		for _, cons := range s.Consumers {
+			if cons.Durable == durable {
+				return s.Name, cons, nil
+			}
+		}
+	}
+	return "", config, fmt.Errorf("streams.yaml has no consumer %q", durable)
+}

@@ -1,0 +1,182 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Facts subscribes to a shared durable consumer. Several messages are in
+// flight at once, in no order; each is acknowledged when its handler is done
+// and delivered again, later each time, when its handler fails.
+type Facts struct {
+	// Consumer looks the consumer up, and makes it again when it is gone.
+	Consumer func(context.Context) (jetstream.Consumer, error)
+	Logger   *slog.Logger
+	// InFlight bounds how many messages are worked on at once; 0 means 64.
+	InFlight int
+	// Group is the priority group to pull for, when the consumer has one.
+	Group string
+	// Unreadable keeps a message that is no Watermill message somewhere else.
+	// When it returns nil the message is never seen again.
+	Unreadable func(context.Context, jetstream.Msg, error) error
+
+	once    sync.Once
+	closing chan struct{}
+	open    sync.WaitGroup
+}
+
+func (f *Facts) init() { f.closing = make(chan struct{}) }
+
+// Subscribe implements message.Subscriber; the consumer says what is
+// subscribed to, the topic is only its name. Cancelling ctx or Close stops
+// pulling; what has arrived is still handed over. A consumer that is deleted
+// meanwhile is made again.
+func (f *Facts) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	f.once.Do(f.init)
+	if f.InFlight == 0 {
+		f.InFlight = 64
+	}
+	out := make(chan *message.Message)
+	f.open.Go(func() {
+		defer close(out)
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		go func() {
+			select {
+			case <-f.closing:
+				stop()
+			case <-ctx.Done():
+			}
+		}()
+		for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
+			began := time.Now()
+			if err := f.consume(ctx, out); err != nil && ctx.Err() == nil {
+				f.Logger.Warn("consumer is taken up again", "consumer", topic, "reason", err)
+			}
+			if time.Since(began) > time.Minute {
+				wait = 50 * time.Millisecond
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(wait):
+			}
+		}
+	})
+	return out, nil
+}
+
+// consume hands messages over until ctx ends or the consumer is gone.
+func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error {
+	cons, err := f.Consumer(ctx)
+	if err != nil {
+		return err
+	}
+	broken := make(chan error, 1)
+	slots := make(chan struct{}, f.InFlight)
+	options := []jetstream.PullConsumeOpt{
+		// Fewer than 64 can stop the client's pulling; the consumer's
+		// max_ack_pending is what bounds it.
+		jetstream.PullMaxMessages(max(64, f.InFlight)), jetstream.PullExpiry(5 * time.Second), jetstream.PullHeartbeat(time.Second),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+				select {
+				case broken <- err:
+				default:
+				}
+			}
+		}),
+	}
+	if f.Group != "" {
+		options = append(options, jetstream.PullPriorityGroup(f.Group))
+	}
+	consuming, err := cons.Consume(func(m jetstream.Msg) {
+		msg, err := fact(m)
+		if err != nil {
+			f.discard(ctx, m, err)
+			return
+		}
+		slots <- struct{}{}
+		out <- msg
+		go func() {
+			f.settle(msg, m)
+			<-slots
+		}()
+	}, options...)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-broken:
+	}
+	consuming.Drain()
+	<-consuming.Closed()
+	return err
+}
+
+// settle tells JetStream what the handler said.
+func (f *Facts) settle(msg *message.Message, m jetstream.Msg) {
+	var err error
+	select {
+	case <-msg.Acked():
+		err = m.Ack()
+	case <-msg.Nacked():
+		delivered, _ := strconv.Atoi(msg.Metadata.Get(MetaDelivered))
+		err = m.NakWithDelay(backoff(delivered))
+	}
+	if err != nil {
+		// It will be delivered again, which changes nothing.
+		f.Logger.Debug("not settled", "subject", m.Subject(), "reason", err)
+	}
+}
+
+// backoff is how long a message that failed is left alone: 50 ms at first,
+// twice as long each time, 30 s at most.
+func backoff(delivered int) time.Duration {
+	return min(50*time.Millisecond<<min(max(delivered-1, 0), 10), 30*time.Second)
+}
+
+func (f *Facts) discard(ctx context.Context, m jetstream.Msg, reason error) {
+	if err := f.Unreadable(ctx, m, reason); err != nil {
+		f.Logger.Warn("an unreadable message could not be put aside; it will be tried again", "subject", m.Subject(), "reason", err)
+		_ = m.NakWithDelay(time.Second)
+		return
+	}
+	_ = m.TermWithReason(reason.Error())
+}
+
+// Close implements message.Subscriber: it waits until all is handed over.
+func (f *Facts) Close() error {
+	f.once.Do(f.init)
+	select {
+	case <-f.closing:
+	default:
+		close(f.closing)
+	}
+	f.open.Wait()
+	return nil
+}
+
+func fact(m jetstream.Msg) (*message.Message, error) {
+	meta, err := m.Metadata()
+	if err != nil {
+		return nil, fmt.Errorf("not a message of JetStream: %w", err)
+	}
+	msg, err := unmarshal(&nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
+	if err != nil {
+		return nil, err
+	}
+	msg.Metadata.Set(MetaStream, meta.Stream)
+	msg.Metadata.Set(MetaSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
+	msg.Metadata.Set(MetaDelivered, strconv.FormatUint(meta.NumDelivered, 10))
+	return msg, nil
+}

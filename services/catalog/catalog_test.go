@@ -1,0 +1,47 @@
+package catalog
+
+import (
+	"testing"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/shoptest"
+)
+
+var (
+	staff    = envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+	customer = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
+	lantern  = events.Product{SKU: "71053", Name: "White metal lantern", Price: events.Money{Amount: 339, Currency: "GBP"}}
+)
+
+func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	shop.Refused(command.CreateProduct{Product: lantern}, customer, refusal.Forbidden)
+
+	var created query.ProductView
+	receipt := shop.Do(command.CreateProduct{Product: lantern}, staff, &created)
+	if created.Product != lantern || !created.Available {
+		t.Fatalf("created %+v", created)
+	}
+	shop.Refused(command.CreateProduct{Product: lantern}, staff, refusal.Conflict)
+
+	var found query.List[query.ProductView]
+	shop.Get(query.Products{Q: "LANTERNS"}, customer, receipt.Position, &found)
+	if found.Meta.Total != 1 || found.Data[0].Product != lantern {
+		t.Fatalf("found %+v", found)
+	}
+
+	receipt = shop.Do(command.ArchiveProduct{SKU: lantern.SKU}, staff, nil)
+	shop.Get(query.Products{}, customer, receipt.Position, &found)
+	if found.Meta.Total != 0 {
+		t.Fatalf("an archived product is listed: %+v", found)
+	}
+	var archived query.ProductView
+	shop.Get(query.Product{SKU: lantern.SKU}, customer, receipt.Position, &archived)
+	if archived.Available || archived.Name != lantern.Name {
+		t.Fatalf("archived %+v", archived)
+	}
+}

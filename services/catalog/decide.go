@@ -1,0 +1,74 @@
+package catalog
+
+import (
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, error) {
+	if err := staffOnly(m.Actor); err != nil {
+		return nil, err
+	}
+	if p.status != unknown {
+		return nil, refusal.New(refusal.Conflict, "there is a product %s already", c.SKU)
+	}
+	return events.ProductCreated{Product: c.Product}, nil
+}
+
+func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, error) {
+	if err := staffOnly(m.Actor); err != nil {
+		return nil, err
+	}
+	switch p.status {
+	case unknown:
+		return nil, noSuchProduct(c.SKU)
+	case archived:
+		return nil, refusal.New(refusal.Conflict, "product %s is archived", c.SKU)
+	}
+	next := p.Product
+	set(&next.Name, c.Name)
+	set(&next.Price, c.Price)
+	set(&next.Description, c.Description)
+	set(&next.Category, c.Category)
+	set(&next.ImageURL, c.ImageURL)
+	if next == p.Product {
+		return nil, nil
+	}
+	if err := next.Check(); err != nil {
+		return nil, err
+	}
+	return events.ProductChanged{Product: next}, nil
+}
+
+func archive(p product, c command.ArchiveProduct, m decider.Meta) (events.Event, error) {
+	if err := staffOnly(m.Actor); err != nil {
+		return nil, err
+	}
+	switch p.status {
+	case unknown:
+		return nil, noSuchProduct(c.SKU)
+	case archived:
+		return nil, nil
+	}
+	return events.ProductArchived{SKU: c.SKU}, nil
+}
+
+func set[T any](field *T, to *T) {
+	if to != nil {
+		*field = *to
+	}
+}
+
+func staffOnly(a envelope.Actor) error {
+	if !a.Is(events.Staff, events.Admin) {
+		return refusal.New(refusal.Forbidden, "only staff may do this")
+	}
+	return nil
+}
+
+func noSuchProduct(sku events.SKU) error {
+	return refusal.New(refusal.NotFound, "there is no product %s", sku)
+}

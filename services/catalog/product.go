@@ -1,0 +1,39 @@
+package catalog
+
+import (
+	"time"
+
+	"lonja/events"
+	"lonja/internal/decider"
+)
+
+// product is the state that decisions about a product are made on.
+type product struct {
+	events.Product
+	status    status
+	createdAt time.Time
+	updatedAt time.Time
+}
+
+type status int
+
+const (
+	unknown status = iota
+	listed
+	archived
+)
+
+var productKind = decider.Kind[product]{Name: "product", Stream: "CATALOG", Evolve: evolve}
+
+func evolve(p product, fact events.Event, at time.Time) product {
+	switch e := fact.(type) {
+	case events.ProductCreated:
+		p.Product, p.status, p.createdAt = e.Product, listed, at
+	case events.ProductChanged:
+		p.Product = e.Product
+	case events.ProductArchived:
+		p.status = archived
+	}
+	p.updatedAt = at
+	return p
+}

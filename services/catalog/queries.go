@@ -1,0 +1,68 @@
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/view"
+)
+
+func findProduct(shelf *view.View) func(context.Context, query.Product, envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.Product, _ envelope.Actor) (any, error) {
+		if err := events.Token("sku", q.SKU); err != nil {
+			return nil, err
+		}
+		var body []byte
+		found, err := shelf.Get(ctx, `SELECT body FROM products WHERE sku = ?`, []any{string(q.SKU)}, &body)
+		if err == nil && !found {
+			err = noSuchProduct(q.SKU)
+		}
+		return body, err
+	}
+}
+
+func listProducts(shelf *view.View) func(context.Context, query.Products, envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.Products, _ envelope.Actor) (any, error) {
+		page := q.Page.Normal()
+		from, order, args := "products p WHERE p.listed = 1", "p.name, p.sku", []any{}
+		if words := searchWords(q.Q); words != "" {
+			from, order = "words w JOIN products p ON p.id = w.rowid WHERE w.words MATCH ? AND p.listed = 1", "w.rank, p.sku"
+			args = append(args, words)
+		}
+		if q.Category != "" {
+			from += " AND p.category = ?"
+			args = append(args, q.Category)
+		}
+		var total int
+		if _, err := shelf.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
+			return nil, err
+		}
+		var products []json.RawMessage
+		err := shelf.Each(ctx, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
+			append(args, page.Limit, page.Offset()), func(scan func(...any) error) error {
+				var body []byte
+				err := scan(&body)
+				products = append(products, body)
+				return err
+			})
+		return query.NewList(products, total, page), err
+	}
+}
+
+// searchWords makes a query of FTS5 out of what a person typed: every word
+// must occur, the last one perhaps only begun. Quoting takes the meaning from
+// the operators of FTS5's own language.
+func searchWords(q string) string {
+	var words []string
+	for w := range strings.FieldsSeq(q) {
+		words = append(words, `"`+strings.ReplaceAll(w, `"`, `""`)+`"`)
+	}
+	if len(words) == 0 {
+		return ""
+	}
+	return strings.Join(words, " ") + "*"
+}

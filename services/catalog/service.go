@@ -1,0 +1,34 @@
+// Package catalog says what the shop sells, and for how much.
+package catalog
+
+import (
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+// New is the catalog service: all that it does.
+func New() *service.Service {
+	products := decider.New(productKind)
+	shelf := view.New(shelfDefinition)
+	return &service.Service{
+		Name:  "catalog",
+		Views: []*view.View{shelf},
+		Commands: []service.Command{
+			service.On(products, create).Replies(show),
+			service.On(products, change).Replies(show),
+			service.On(products, archive).Replies(show),
+		},
+		Queries: []service.Query{
+			service.Answer(shelf, findProduct(shelf)),
+			service.Answer(shelf, listProducts(shelf)),
+		},
+	}
+}
+
+// show is a product as every answer shows it.
+func show(p product, _ events.Event) any {
+	return query.ProductView{Product: p.Product, Available: p.status == listed, CreatedAt: p.createdAt, UpdatedAt: p.updatedAt}
+}

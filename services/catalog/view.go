@@ -1,0 +1,84 @@
+package catalog
+
+import (
+	"encoding/json"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/eventlog"
+	"lonja/internal/view"
+)
+
+// The shelf is the catalogue as customers see it. A product's row holds the
+// answer that is given for it, ready made.
+var shelfDefinition = view.Definition{
+	Name: "shelf",
+	Schema: `
+CREATE TABLE products (
+	id       INTEGER PRIMARY KEY, -- the row of its words
+	sku      TEXT NOT NULL UNIQUE,
+	listed   INTEGER NOT NULL,
+	category TEXT NOT NULL,
+	name     TEXT NOT NULL,
+	body     TEXT NOT NULL -- a query.ProductView
+);
+CREATE INDEX products_listed ON products (listed, name, sku);
+CREATE INDEX products_by_category ON products (listed, category, name, sku);
+CREATE VIRTUAL TABLE words USING fts5 (name, description, tokenize = 'porter unicode61');`,
+	Reads:   []view.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
+	Project: project,
+}
+
+func project(tx *view.Tx, r eventlog.Recorded) error {
+	switch e := r.Event.(type) {
+	case events.ProductCreated:
+		return shelve(tx, e.Product, r.Time, r.Time)
+	case events.ProductChanged:
+		createdAt := r.Time
+		if was, found, err := onShelf(tx, e.SKU); err != nil {
+			return err
+		} else if found {
+			createdAt = was.CreatedAt
+		}
+		return shelve(tx, e.Product, createdAt, r.Time)
+	case events.ProductArchived:
+		was, found, err := onShelf(tx, e.SKU)
+		if err != nil || !found {
+			return err
+		}
+		was.Available, was.UpdatedAt = false, r.Time
+		return put(tx, was)
+	}
+	return nil
+}
+
+func shelve(tx *view.Tx, p events.Product, createdAt, updatedAt time.Time) error {
+	return put(tx, query.ProductView{Product: p, Available: true, CreatedAt: createdAt, UpdatedAt: updatedAt})
+}
+
+func put(tx *view.Tx, p query.ProductView) error {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	var id int64
+	if _, err := tx.Get(`INSERT INTO products (sku, listed, category, name, body) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (sku) DO UPDATE SET listed = excluded.listed, category = excluded.category, name = excluded.name, body = excluded.body
+		RETURNING id`,
+		[]any{string(p.SKU), p.Available, p.Category, p.Name, string(body)}, &id); err != nil {
+		return err
+	}
+	if err := tx.Exec(`DELETE FROM words WHERE rowid = ?`, id); err != nil || !p.Available {
+		return err
+	}
+	return tx.Exec(`INSERT INTO words (rowid, name, description) VALUES (?, ?, ?)`, id, p.Name, p.Description)
+}
+
+func onShelf(tx *view.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {
+	var body string
+	if found, err = tx.Get(`SELECT body FROM products WHERE sku = ?`, []any{string(sku)}, &body); err != nil || !found {
+		return p, found, err
+	}
+	return p, true, json.Unmarshal([]byte(body), &p)
+}
