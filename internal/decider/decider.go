@@ -135,13 +135,11 @@ func (d *Decider[S]) Decide(ctx context.Context, w Wish, decide Decide[S], reply
 	if id == "" {
 		id, fresh = envelope.EntityID(d.kind.Prefix, w.ID), true
 	}
-	e := d.entity(id)
-	select {
-	case <-e.turn:
-		defer func() { e.turn <- struct{}{} }()
-	case <-ctx.Done():
-		return Receipt{}, ctx.Err()
+	e, done, err := d.take(ctx, id)
+	if err != nil {
+		return Receipt{}, err
 	}
+	defer done()
 	if e.sequence == 0 && !fresh {
 		if _, err := d.catchUp(ctx, e); err != nil {
 			return Receipt{}, unavailable(err)
@@ -150,6 +148,32 @@ func (d *Decider[S]) Decide(ctx context.Context, w Wish, decide Decide[S], reply
 	a := attempt[S]{d: d, e: e, w: w, decide: decide, reply: reply,
 		meta: Meta{EntityID: id, ID: w.ID, Actor: w.Actor, Now: d.config.Clock().UTC().Truncate(time.Microsecond)}}
 	return a.run(ctx)
+}
+
+// Look calls see with an entity's state as it is now. See must not keep it.
+// Errors are as Decide's.
+func (d *Decider[S]) Look(ctx context.Context, id string, see func(S)) error {
+	e, done, err := d.take(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if _, err := d.catchUp(ctx, e); err != nil {
+		return unavailable(err)
+	}
+	see(e.state)
+	return nil
+}
+
+// take waits for an entity's turn; done ends it.
+func (d *Decider[S]) take(ctx context.Context, id string) (e *entity[S], done func(), err error) {
+	e = d.entity(id)
+	select {
+	case <-e.turn:
+		return e, func() { e.turn <- struct{}{} }, nil
+	case <-ctx.Done():
+		return nil, nil, ctx.Err()
+	}
 }
 
 func (d *Decider[S]) entity(id string) *entity[S] {

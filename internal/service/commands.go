@@ -68,7 +68,12 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r dec
 	if env.ID == "" {
 		env.ID = m.UUID
 	}
-	return c.handle(ctx, decider.Wish{Envelope: env}, m.Payload)
+	if r, err = c.handle(ctx, decider.Wish{Envelope: env}, m.Payload); err == nil {
+		if refused, ok := r.Reply.(error); ok {
+			return r, refused
+		}
+	}
+	return r, err
 }
 
 // respond answers a request. An error that is no refusal is logged, and the

@@ -21,38 +21,46 @@ type Wish interface {
 
 // On declares that a service decides the command C on entities with state S.
 func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
-	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C) (decider.Decide[S], error) {
-		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, m) }, nil
+	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C) (decider.Decide[S], any, error) {
+		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, m) }, nil, nil
 	}}
 }
 
 // OnKnowing is On for a decision that needs to know more than the entity's
 // state. Know looks that up, in a view of the service's own for instance; what
 // it finds is handed to the decision, which stays pure.
+//
+// When what is known is a Fingerprinter, its fingerprint stands for the
+// command's body wherever two commands with one id are compared.
 func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
 	know func(context.Context, C) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
-	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C) (decider.Decide[S], error) {
+	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C) (decider.Decide[S], any, error) {
 		known, err := know(ctx, c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, known, m) }, nil
+		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, known, m) }, known, nil
 	}}
 }
+
+// Fingerprinter tells two commands apart by something else than their body,
+// whose hash is recorded with the fact: a password must not be, not even so.
+type Fingerprinter interface{ Fingerprint() string }
 
 // Handler is a declared command.
 type Handler[S any, C Wish] struct {
 	decider *decider.Decider[S]
-	prepare func(context.Context, C) (decider.Decide[S], error)
+	prepare func(context.Context, C) (decide decider.Decide[S], known any, err error)
 	target  func(context.Context, C) (string, error)
 	reply   func(S, eventlog.Event) any
 	after   *view.View
 }
 
 // Replies says what the answer is made of: the state after the fact, which must
-// not be kept, and the fact, nil when the wish had been fulfilled before.
-// Without it the answer is only a receipt.
+// not be kept, and the fact, nil when the wish had been fulfilled before. An
+// answer that is an error refuses the wish, although a fact was recorded.
+// Without Replies the answer is only a receipt.
 func (h *Handler[S, C]) Replies(reply func(S, eventlog.Event) any) *Handler[S, C] {
 	h.reply = reply
 	return h
@@ -93,11 +101,14 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 			return decider.Receipt{}, err
 		}
 	}
-	decide, err := h.prepare(ctx, c)
+	decide, known, err := h.prepare(ctx, c)
 	if err != nil {
 		return decider.Receipt{}, err
 	}
 	w.RequestHash = envelope.Hash(payload)
+	if f, ok := known.(Fingerprinter); ok {
+		w.RequestHash = envelope.Hash([]byte(f.Fingerprint()))
+	}
 	return h.decider.Decide(ctx, w, decide, h.reply)
 }
 

@@ -24,6 +24,10 @@ type Service struct {
 	Commands  []Command
 	Reactions []Reaction
 	Queries   []Query
+	// Prepare, which may be nil, is called at every start, before anything is
+	// served. It may use the deciders. What it does must be safe to do again,
+	// and by two replicas at once.
+	Prepare func(context.Context) error
 }
 
 // Command is one kind of wish that a service decides; see On.
@@ -118,6 +122,11 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	defer s.closeViews(d)
+	if s.Prepare != nil {
+		if err := s.Prepare(ctx); err != nil {
+			return fmt.Errorf("service %s: %w", s.Name, err)
+		}
+	}
 	return s.run(ctx, d, ready)
 }
 
