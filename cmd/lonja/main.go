@@ -1,13 +1,15 @@
 // Command lonja is the shop: all of it in one process (up), or each part as a
-// process of its own (service, gateway, streams).
+// process of its own (streams, service, gateway).
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -15,8 +17,11 @@ import (
 
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the whole shop in one process, with a NATS server inside."`
+	Streams streamsCommand `cmd:"" help:"Look after the streams on a NATS server."`
 	Service serviceCommand `cmd:"" help:"Run some of the services against a NATS server."`
-	Streams streamsCommand `cmd:"" help:"Look after the streams."`
+	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
+
+	LogLevel slog.Level `help:"What is logged to standard error: debug, info, warn or error." default:"info"`
 }
 
 func main() {
@@ -30,9 +35,10 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	var c commands
-	parser, err := kong.New(&c, kong.Name("lonja"), kong.UsageOnError(),
-		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be given as an environment variable: --data is LONJA_DATA."),
+	parser, err := kong.New(&c, kong.Name("lonja"),
+		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be given in the environment: --data is LONJA_DATA."),
 		kong.DefaultEnvars("LONJA"),
+		kong.Vars{"services": strings.Join(serviceNames, ", ")},
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return err
@@ -45,5 +51,6 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: c.LogLevel})))
 	return parsed.Run()
 }

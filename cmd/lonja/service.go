@@ -5,121 +5,103 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
-
-	"lonja"
 	"lonja/events"
 	"lonja/internal/eventlog"
 	"lonja/internal/service"
-	"lonja/internal/streams"
 	"lonja/services/catalog"
 )
 
-// shop is what the services speak.
-var shop = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode}
+// language is what the services speak.
+var language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode}
 
-// services makes each service by name.
-var services = map[string]func() *service.Service{
-	"catalog": catalog.New,
+// shopRules are the flags of single services.
+type shopRules struct {
+	ReservationTTL  time.Duration `help:"How long goods are set aside for an order that is not paid." default:"20m"`
+	PaymentDeadline time.Duration `help:"How long a customer may take to pay." default:"15m"`
+	AdminEmail      string        `help:"Address of the first administrator, who is made once." default:"admin@lonja.local"`
+	AdminPassword   string        `help:"Password of the first administrator; without it a random one is made, and printed once."`
 }
 
-func serviceNames() []string { return slices.Sorted(maps.Keys(services)) }
-
-// connection is how a process reaches NATS.
-type connection struct {
-	NATS string `name:"nats" help:"URL of the NATS server." default:"nats://127.0.0.1:4222"`
-}
-
-func connect(url, name string) (*nats.Conn, error) {
-	nc, err := nats.Connect(url, nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
-	if err != nil {
-		return nil, fmt.Errorf("NATS at %s: %w", url, err)
+// services makes every service of the shop by name.
+func (r shopRules) services() map[string]func() *service.Service {
+	return map[string]func() *service.Service{
+		"catalog": catalog.New,
 	}
-	return nc, nil
 }
 
-func streamsConfig() (*streams.Config, error) { return streams.Parse(lonja.StreamsYAML) }
+var serviceNames = slices.Sorted(maps.Keys(shopRules{}.services()))
 
 type serviceCommand struct {
 	connection
-	Names   []string `arg:"" help:"The services to run."`
+	shopRules
+	Names   []string `arg:"" help:"The services to run: ${services}."`
 	Data    string   `help:"Folder for the views." default:"data" type:"path"`
-	Replica string   `help:"Name of this replica; each of a service needs its own." default:"a"`
+	Replica string   `help:"Name of this replica; each replica of a service needs its own." default:"a"`
 }
 
 // Run serves until ctx ends.
 func (c *serviceCommand) Run(ctx context.Context) error {
-	return c.serve(ctx, func() { fmt.Println("ready") })
-}
-
-func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
-	config, err := streamsConfig()
-	if err != nil {
-		return err
-	}
-	var starting sync.WaitGroup
-	group, ctx := errgroup.WithContext(ctx)
 	for _, name := range c.Names {
-		make, ok := services[name]
-		if !ok {
-			return fmt.Errorf("there is no service %q; there are %v", name, serviceNames())
+		if !slices.Contains(serviceNames, name) {
+			return fmt.Errorf("there is no service %q; there are %s", name, strings.Join(serviceNames, ", "))
 		}
-		starting.Add(1)
-		group.Go(func() error {
-			nc, err := connect(c.NATS, name+"-"+c.Replica)
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			return make().Run(ctx, service.Config{
-				Conn: nc, Language: shop, Consumers: config, Dir: c.Data, Replica: c.Replica,
-				Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-			}, starting.Done)
-		})
 	}
-	group.Go(func() error {
-		up := make(chan struct{})
-		go func() { starting.Wait(); close(up) }()
-		select {
-		case <-up:
-			ready()
-		case <-ctx.Done():
+	if !events.IsToken(c.Replica) {
+		return fmt.Errorf("--replica %q must be letters, digits, '_' or '-'", c.Replica)
+	}
+	return c.serve(ctx, func() { fmt.Println("ready: serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
+}
+
+// serve runs the services until ctx ends, each on its own: one that fails is
+// started again, later each time, and takes no other down with it. Ready is
+// called once all serve.
+func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
+	var running, starting sync.WaitGroup
+	starting.Add(len(c.Names))
+	for _, name := range c.Names {
+		running.Go(func() { c.supervise(ctx, name, sync.OnceFunc(starting.Done)) })
+	}
+	started := make(chan struct{})
+	go func() { starting.Wait(); close(started) }()
+	select {
+	case <-started:
+		ready()
+	case <-ctx.Done():
+	}
+	running.Wait()
+	return nil
+}
+
+func (c *serviceCommand) supervise(ctx context.Context, name string, ready func()) {
+	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
+		err := c.serveOne(ctx, name, ready)
+		if err == nil {
+			return
 		}
-		return nil
-	})
-	return group.Wait()
+		slog.Error("a service has stopped and will be started again", "service", name, "in", wait, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
 }
 
-type streamsCommand struct {
-	Apply applyCommand `cmd:"" help:"Make the streams and consumers as streams.yaml says."`
-}
-
-type applyCommand struct {
-	connection
-	Replicas int `help:"Replicas of every stream; 0 takes what streams.yaml says." default:"0"`
-}
-
-// Run applies streams.yaml.
-func (c *applyCommand) Run(ctx context.Context) error {
+func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()) error {
 	config, err := streamsConfig()
 	if err != nil {
 		return err
 	}
-	nc, err := connect(c.NATS, "lonja streams apply")
+	nc, err := c.dial(ctx, name+"-"+c.Replica)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	return config.Apply(ctx, js, c.Replicas)
+	return c.services()[name]().Run(ctx, service.Config{
+		Conn: nc, Language: language, Consumers: config, Dir: c.Data, Replica: c.Replica, Logger: slog.Default(),
+	}, ready)
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-	"golang.org/x/sync/errgroup"
 
 	"lonja/internal/broker"
 )
@@ -27,13 +26,16 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 }
 
 type upCommand struct {
+	shopRules
 	Data string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
 	NATS string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
 	Sync syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
 }
 
-// Run is nothing but the other commands wired together.
+// Run is nothing but the other commands wired together: a server, streams
+// apply, every service, the gateway. It stops them the other way round, so that
+// what was begun is finished.
 func (c *upCommand) Run(ctx context.Context) error {
 	always, every, err := c.Sync.parse()
 	if err != nil {
@@ -44,35 +46,24 @@ func (c *upCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer b.Stop()
-	fmt.Println("nats ", b.URL())
-
+	at := connection{NATS: b.URL()}
 	config, err := streamsConfig()
 	if err != nil {
 		return err
 	}
-	nc, err := connect(b.URL(), "lonja up")
+	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error { return config.Apply(ctx, js, 0) })
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	if err := config.Apply(ctx, js, 0); err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	services := &serviceCommand{Names: serviceNames(), connection: connection{NATS: b.URL()}, Data: c.Data, Replica: "a"}
-	up := make(chan struct{})
-	group.Go(func() error { return services.serve(ctx, func() { close(up) }) })
-	group.Go(func() error {
-		select {
-		case <-up:
-			fmt.Println("ready")
-		case <-ctx.Done():
-		}
-		return nil
-	})
-	return group.Wait()
+	fmt.Println("data     ", c.Data)
+	fmt.Println("nats     ", b.URL())
+
+	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a"}
+	stopped, started := make(chan error, 1), make(chan struct{})
+	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
+	defer func() { stopServices(); <-stopped }()
+
+	gateway := &gatewayCommand{connection: at, HTTP: c.HTTP}
+	return gateway.serve(ctx, started)
 }

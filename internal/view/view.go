@@ -86,6 +86,9 @@ func New(def Definition) *View {
 // Name is the definition's.
 func (v *View) Name() string { return v.def.Name }
 
+// Sources are the streams that the view is made of.
+func (v *View) Sources() []Source { return v.def.Reads }
+
 // hash changes whenever the view must be built anew.
 func (v *View) hash() string {
 	h := sha256.New()

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"lonja/events"
+	"lonja/internal/service"
+	"lonja/internal/streams"
+)
+
+func mustStreams(t *testing.T) *streams.Config {
+	t.Helper()
+	config, err := streamsConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+// streams.yaml and the code are checked against each other, both ways.
+
+func TestEveryFactIsCapturedByExactlyOneStream(t *testing.T) {
+	config := mustStreams(t)
+	for _, typ := range events.Types() {
+		var capturing []string
+		for _, s := range config.Streams {
+			for _, filter := range s.Subjects {
+				if matches(filter, events.SubjectsOf(typ)) {
+					capturing = append(capturing, s.Name)
+				}
+			}
+		}
+		if len(capturing) != 1 {
+			t.Errorf("%s is captured by %v", typ, capturing)
+		}
+	}
+}
+
+func TestEverySharedConsumerIsClaimedByExactlyOneReaction(t *testing.T) {
+	claimed := map[string]string{}
+	for name, make := range (shopRules{}).services() {
+		for _, r := range make().Reactions {
+			if other, twice := claimed[r.Consumer]; twice {
+				t.Errorf("consumer %s is claimed by %s and %s", r.Consumer, other, name)
+			}
+			claimed[r.Consumer] = name
+			if !strings.HasPrefix(r.Consumer, name+"-") {
+				t.Errorf("consumer %s of service %s should begin with its name", r.Consumer, name)
+			}
+		}
+	}
+	for _, s := range mustStreams(t).Streams {
+		for _, c := range s.Consumers {
+			if _, ok := claimed[c.Durable]; !ok {
+				t.Errorf("nobody claims consumer %s", c.Durable)
+			}
+			delete(claimed, c.Durable)
+		}
+	}
+	for consumer, name := range claimed {
+		t.Errorf("service %s claims consumer %s, which is not in streams.yaml", name, consumer)
+	}
+}
+
+func TestEveryFilterBringsWhatItsReactionHandlesAndNothingElse(t *testing.T) {
+	reactions := map[string]service.Reaction{}
+	for _, make := range (shopRules{}).services() {
+		for _, r := range make().Reactions {
+			reactions[r.Consumer] = r
+		}
+	}
+	for _, s := range mustStreams(t).Streams {
+		for _, c := range s.Consumers {
+			if s.Name == "TIMERS" {
+				if want := []string{"timers.due." + c.Durable + ".>"}; !slices.Equal(c.FilterSubjects, want) {
+					t.Errorf("consumer %s filters %v, want %v", c.Durable, c.FilterSubjects, want)
+				}
+				continue
+			}
+			var want []string
+			for _, fact := range reactions[c.Durable].Facts() {
+				want = append(want, events.SubjectsOf("lonja."+fact))
+			}
+			slices.Sort(want)
+			if got := slices.Sorted(slices.Values(c.FilterSubjects)); !slices.Equal(got, want) {
+				t.Errorf("consumer %s filters\n%v, its reaction handles\n%v", c.Durable, got, want)
+			}
+		}
+	}
+}
+
+func TestEveryStreamOfFactsKeepsThemForEver(t *testing.T) {
+	for _, s := range mustStreams(t).Streams {
+		facts := strings.HasPrefix(s.Subjects[0], "events.")
+		if facts && !(s.DenyDelete && s.DenyPurge && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.Discard == 1 && s.Storage == 0 && s.PersistMode == 0) {
+			t.Errorf("stream %s may lose facts: %+v", s.Name, s.StreamConfig)
+		}
+	}
+}
+
+func TestViewsReadOnlyWhatIsThere(t *testing.T) {
+	config := mustStreams(t)
+	for name, make := range (shopRules{}).services() {
+		for _, v := range make().Views {
+			for _, src := range v.Sources() {
+				i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == src.Stream })
+				if i < 0 {
+					t.Errorf("view %s of %s reads %s, which is not in streams.yaml", v.Name(), name, src.Stream)
+					continue
+				}
+				if src.Stream == "IDENTITY" && name != "identity" {
+					t.Errorf("view %s of %s reads IDENTITY, which holds secrets", v.Name(), name)
+				}
+				for _, subject := range src.Subjects {
+					if !slices.ContainsFunc(events.Types(), func(typ string) bool { return matches(subject, events.SubjectsOf(typ)) }) {
+						t.Errorf("view %s of %s reads %s, where no fact is", v.Name(), name, subject)
+					}
+				}
+			}
+		}
+	}
+}
+
+// matches reports whether a filter, which may hold wildcards, takes all of subject.
+func matches(filter, subject string) bool {
+	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, token := range f {
+		if token == ">" {
+			return len(s) > i
+		}
+		if i >= len(s) || token != "*" && token != s[i] {
+			return false
+		}
+	}
+	return len(f) == len(s)
+}

@@ -1,0 +1,83 @@
+package events_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"lonja/events"
+)
+
+func TestTypeAndSubjectFollowFromAFact(t *testing.T) {
+	e := events.OrderShipped{OrderID: "ord_1"}
+	if got := events.Type(e); got != "lonja.order.shipped.v1" {
+		t.Error(got)
+	}
+	if got := events.Subject(e); got != "events.order.ord_1.shipped" {
+		t.Error(got)
+	}
+	if got := events.SubjectsOf("lonja.order.awaiting_payment.v1"); got != "events.order.*.awaiting_payment" {
+		t.Error(got)
+	}
+}
+
+func TestWhatIsNoFactIsAnErrorThatSaysWhy(t *testing.T) {
+	for name, test := range map[string]struct{ typ, data, want string }{
+		"not JSON":          {"lonja.order.shipped.v1", "garbage", "invalid character"},
+		"unknown type":      {"lonja.order.eaten.v1", "{}", "unknown event type"},
+		"unknown version":   {"lonja.order.shipped.v2", `{"order_id":"ord_1"}`, "unknown event type"},
+		"no id":             {"lonja.order.shipped.v1", "{}", "order_id"},
+		"an id with dots":   {"lonja.order.shipped.v1", `{"order_id":"a.b"}`, "order_id"},
+		"wildcard":          {"lonja.product.archived.v1", `{"sku":"*"}`, "sku"},
+		"no items":          {"lonja.order.placed.v1", `{"order_id":"o","customer_id":"c","total":{"amount":1,"currency":"GBP"}}`, "items"},
+		"negative money":    {"lonja.product.created.v1", `{"sku":"a","name":"b","price":{"amount":-1,"currency":"GBP"}}`, "price.amount"},
+		"fractional money":  {"lonja.product.created.v1", `{"sku":"a","name":"b","price":{"amount":1.5,"currency":"GBP"}}`, "price.amount"},
+		"100 digits":        {"lonja.product.created.v1", `{"sku":"a","name":"b","price":{"amount":` + strings.Repeat("9", 100) + `,"currency":"GBP"}}`, "price.amount"},
+		"mixed currencies":  {"lonja.order.placed.v1", `{"order_id":"o","customer_id":"c","items":[{"sku":"a","name":"n","quantity":1,"unit_price":{"amount":1,"currency":"EUR"},"line_total":{"amount":1,"currency":"EUR"}}],"total":{"amount":1,"currency":"GBP"}}`, "items[0].unit_price.currency"},
+		"too many reserved": {"lonja.stock.counted.v1", `{"location":"main","sku":"a","on_hand":1,"reserved":2}`, "reserved"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := events.Decode(test.typ, []byte(test.data))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v and %v, want an error about %q", e, err, test.want)
+			}
+		})
+	}
+}
+
+func TestOnlyTokensStandInSubjects(t *testing.T) {
+	for _, good := range []string{"a", "85123A", "ord_0198f3", "A-b_9", strings.Repeat("x", 64)} {
+		if !events.IsToken(good) {
+			t.Errorf("%q should be a token", good)
+		}
+	}
+	for _, bad := range []string{"", ".", "*", ">", "a.b", "a b", "é", "a\n", "a\x00", strings.Repeat("x", 65)} {
+		if events.IsToken(bad) {
+			t.Errorf("%q should be no token", bad)
+		}
+	}
+}
+
+func TestMoneyNeverOverflows(t *testing.T) {
+	gbp := func(n int64) events.Money { return events.Money{Amount: n, Currency: "GBP"} }
+	if got, ok := gbp(295).Times(3); !ok || got != gbp(885) {
+		t.Error(got, ok)
+	}
+	for _, n := range []int64{events.MaxAmount + 1, math.MaxInt64, -1} {
+		if got, ok := gbp(1).Times(n); ok {
+			t.Errorf("1 times %d is %v", n, got)
+		}
+	}
+	if got, ok := gbp(math.MaxInt64).Times(math.MaxInt64); ok {
+		t.Error(got)
+	}
+	if got, ok := gbp(events.MaxAmount).Plus(gbp(1)); ok {
+		t.Error(got)
+	}
+	if got, ok := gbp(1).Plus(events.Money{Amount: 1, Currency: "EUR"}); ok {
+		t.Error(got)
+	}
+	if got, ok := gbp(1).Plus(gbp(2)); !ok || got != gbp(3) {
+		t.Error(got, ok)
+	}
+}

@@ -1,0 +1,79 @@
+package events_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"lonja/events"
+)
+
+// sample is a fact of a type with every field set: what a new golden file is
+// written from.
+func sample(t *testing.T, typ string) []byte {
+	t.Helper()
+	for _, e := range samples {
+		if events.Type(e) == typ {
+			data, err := json.MarshalIndent(e, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(data, '\n')
+		}
+	}
+	t.Fatalf("no sample of %s", typ)
+	return nil
+}
+
+var (
+	at      = time.Date(2026, 11, 23, 12, 30, 0, 0, time.UTC)
+	price   = events.Money{Amount: 295, Currency: "GBP"}
+	twice   = events.Money{Amount: 590, Currency: "GBP"}
+	lantern = events.Product{SKU: "71053", Name: "White metal lantern", Price: price, Description: "Hangs well", Category: "light", ImageURL: "https://shop.example/71053.jpg"}
+	lines   = []events.Quantity{{SKU: "71053", Quantity: 2}}
+)
+
+const (
+	order   = events.OrderID("ord_0198f3c27c1e7d50a4a20123456789ab")
+	payment = events.PaymentID("pay_0198f3c27c1e7d50a4a20123456789ab")
+	ana     = events.UserID("usr_5f2d6a8c9b1e4f7a")
+	session = events.SessionID("ses_0198f3c27c1e7d50a4a2ba9876543210")
+)
+
+var samples = []events.Event{
+	events.ProductCreated{Product: lantern},
+	events.ProductChanged{Product: lantern},
+	events.ProductArchived{SKU: "71053"},
+
+	events.StockCounted{Location: "main", Level: events.Level{SKU: "71053", OnHand: 10, Reserved: 2}},
+	events.StockAdjusted{Location: "main", Level: events.Level{SKU: "71053", OnHand: 9, Reserved: 2}, Delta: -1, Reason: "broken"},
+	events.StockReserved{Location: "main", OrderID: order, Lines: lines, ExpiresAt: at},
+	events.StockRefused{Location: "main", OrderID: order, Shortages: []events.Shortage{{SKU: "71053", Wanted: 2, Available: 1}}},
+	events.StockCommitted{Location: "main", OrderID: order, Lines: lines, FromAvailable: true},
+	events.StockReleased{Location: "main", OrderID: order, Lines: lines, Reason: events.ReleasedExpired},
+	events.StockReturned{Location: "main", OrderID: order, Lines: lines},
+
+	events.OrderPlaced{OrderID: order, CustomerID: ana, Total: twice, TotalItems: 2,
+		Items: []events.OrderItem{{SKU: "71053", Name: "White metal lantern", Quantity: 2, UnitPrice: price, LineTotal: twice}}},
+	events.OrderAwaitingPayment{OrderID: order, Amount: twice},
+	events.OrderPaid{OrderID: order, PaymentID: payment, Amount: twice, Lines: lines},
+	events.OrderShipped{OrderID: order},
+	events.OrderDelivered{OrderID: order},
+	events.OrderCancelled{OrderID: order, Reason: events.CancelledByCustomer, WasPaid: true},
+
+	events.PaymentRequested{PaymentID: payment, OrderID: order, Amount: twice, Provider: "sandbox", URL: "/sandbox/payments/" + string(payment), ExpiresAt: at},
+	events.PaymentCaptured{PaymentID: payment, OrderID: order, Amount: twice, Unwanted: true},
+	events.PaymentDeclined{PaymentID: payment, OrderID: order},
+	events.PaymentExpired{PaymentID: payment, OrderID: order},
+	events.PaymentVoided{PaymentID: payment, OrderID: order},
+	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice},
+
+	events.UserRegistered{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}},
+	events.UserRolesChanged{UserID: ana, Roles: []string{events.Customer, events.Staff}},
+	events.SessionStarted{SessionID: session, UserID: ana, TokenHash: "9f86d081884c7d65", ExpiresAt: at},
+	events.SessionRotated{SessionID: session, UserID: ana, TokenHash: "60303ae22b998861"},
+	events.SessionEnded{SessionID: session, UserID: ana, Reason: events.EndedByLogout},
+	events.RealmOpened{Secret: []byte("0123456789abcdef0123456789abcdef")},
+	events.RealmKeyAdded{KeyID: "key_1", Seed: []byte("0123456789abcdef0123456789abcdef")},
+	events.RealmAdminAppointed{UserID: ana},
+}

@@ -1,0 +1,120 @@
+// Package toy is a language of one fact, and a log for it, with which the kit
+// is tested without any shop.
+package toy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/broker"
+	"lonja/internal/envelope"
+	"lonja/internal/eventlog"
+)
+
+// Added says that a counter was added to.
+type Added struct {
+	Counter string `json:"counter"`
+	By      int    `json:"by"`
+}
+
+// Fact implements eventlog.Event.
+func (Added) Fact() string { return "counter.added.v1" }
+
+// EntityID implements eventlog.Event.
+func (a Added) EntityID() string { return a.Counter }
+
+// Check implements eventlog.Event.
+func (a Added) Check() error {
+	if a.Counter == "" {
+		return errors.New("counter must not be empty")
+	}
+	return nil
+}
+
+// Language speaks of Added only.
+var Language = eventlog.Language{
+	Type:    func(e eventlog.Event) string { return "toy." + e.Fact() },
+	Subject: func(e eventlog.Event) string { return "events.counter." + e.EntityID() + ".added" },
+	Encode:  func(e eventlog.Event) ([]byte, error) { return json.Marshal(e) },
+	Decode: func(typ string, data []byte) (eventlog.Event, error) {
+		if typ != "toy.counter.added.v1" {
+			return nil, fmt.Errorf("unknown type %q", typ)
+		}
+		var a Added
+		if err := json.Unmarshal(data, &a); err != nil {
+			return nil, err
+		}
+		return a, a.Check()
+	},
+}
+
+// Stream is where the toy's facts are.
+const Stream = "TOYS"
+
+// Log is a log of toys on a server of its own.
+type Log struct {
+	*eventlog.Log
+	Conn   *nats.Conn
+	JS     jetstream.JetStream
+	Broker *broker.Broker
+	t      testing.TB
+}
+
+// New starts a server with the streams TOYS and DEADLETTERS until the test ends.
+func New(t testing.TB) *Log {
+	t.Helper()
+	b, err := broker.Start(broker.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncInterval: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Stop)
+	nc, err := nats.Connect(b.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []jetstream.StreamConfig{
+		{Name: Stream, Subjects: []string{"events.counter.>"}, AllowDirect: true},
+		{Name: "DEADLETTERS", Subjects: []string{"deadletters.>"}, AllowDirect: true},
+		{Name: "TIMERS", Subjects: []string{"timers.>"}, AllowDirect: true, AllowMsgSchedules: true, AllowMsgTTL: true, AllowRollup: true},
+	} {
+		if _, err := js.CreateStream(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, t: t}
+}
+
+// Add records a fact whatever was there before, and returns its sequence.
+func (l *Log) Add(counter string, by int) uint64 {
+	l.t.Helper()
+	id := envelope.NewID()
+	header := envelope.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "test-" + id, Time: time.Now()}.Header()
+	data, _ := json.Marshal(Added{counter, by})
+	return l.publish("events.counter."+counter+".added", header, data)
+}
+
+// Poison records a message that is no fact, and returns its sequence.
+func (l *Log) Poison(subject, data string) uint64 {
+	l.t.Helper()
+	return l.publish(subject, nil, []byte(data))
+}
+
+func (l *Log) publish(subject string, header nats.Header, data []byte) uint64 {
+	l.t.Helper()
+	ack, err := l.JS.PublishMsg(l.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: data})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return ack.Sequence
+}

@@ -1,0 +1,257 @@
+package view_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/eventlog"
+	"lonja/internal/refusal"
+	"lonja/internal/toy"
+	"lonja/internal/view"
+)
+
+var totals = view.Definition{
+	Name:   "totals",
+	Schema: `CREATE TABLE totals (counter TEXT PRIMARY KEY, total INTEGER NOT NULL);`,
+	Reads:  []view.Source{{Stream: toy.Stream, Subjects: []string{"events.counter.>"}}},
+	Project: func(tx *view.Tx, r eventlog.Recorded) error {
+		e := r.Event.(toy.Added)
+		return tx.Exec(`INSERT INTO totals (counter, total) VALUES (?, ?) ON CONFLICT (counter) DO UPDATE SET total = total + excluded.total`, e.Counter, e.By)
+	},
+}
+
+// harness runs views over one log and one folder, one after the other.
+type harness struct {
+	t       *testing.T
+	log     *toy.Log
+	dir     string
+	letters []uint64
+}
+
+func newHarness(t *testing.T) *harness { return &harness{t: t, log: toy.New(t), dir: t.TempDir()} }
+
+func (h *harness) open(def view.Definition) (*view.View, error) {
+	v := view.New(def)
+	err := v.Open(h.t.Context(), view.Config{
+		JetStream: h.log.JS, Log: h.log.Log, Dir: h.dir, Consumer: "toy-a", Logger: slog.New(slog.DiscardHandler),
+		DeadLetter: func(_ context.Context, r eventlog.Recorded) error {
+			h.letters = append(h.letters, r.Sequence)
+			return nil
+		},
+	})
+	return v, err
+}
+
+// run runs a view; stop stops and closes it and returns what Run returned.
+func (h *harness) run(def view.Definition) (v *view.View, stop func() error) {
+	h.t.Helper()
+	v, err := h.open(def)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(h.t.Context())
+	result := make(chan error, 1)
+	go func() { result <- v.Run(ctx) }()
+	return v, func() error {
+		cancel()
+		return errors.Join(<-result, v.Close())
+	}
+}
+
+func (h *harness) await(v *view.View, seq uint64) {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(h.t.Context(), 10*time.Second)
+	defer cancel()
+	if err := v.Await(ctx, view.Token{toy.Stream: seq}); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *harness) wantTotal(v *view.View, counter string, want int) {
+	h.t.Helper()
+	var got int
+	if _, err := v.Get(h.t.Context(), `SELECT total FROM totals WHERE counter = ?`, []any{counter}, &got); err != nil || got != want {
+		h.t.Errorf("total of %s is %d, want %d (%v)", counter, got, want, err)
+	}
+}
+
+func TestRowsFollowTheLogAcrossRestarts(t *testing.T) {
+	h := newHarness(t)
+	h.log.Add("c", 1)
+	v, stop := h.run(totals)
+	h.await(v, h.log.Add("c", 2))
+	h.wantTotal(v, "c", 3)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.log.Add("c", 4)
+	v, stop = h.run(totals)
+	h.await(v, h.log.Add("c", 8))
+	h.wantTotal(v, "c", 15)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAMessageThatIsNoFactGoesToTheDeadLettersAndTheRestFlows(t *testing.T) {
+	h := newHarness(t)
+	poison := h.log.Poison("events.counter.c.added", "not JSON")
+	v, stop := h.run(totals)
+	h.await(v, h.log.Add("c", 1))
+	h.wantTotal(v, "c", 1)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if len(h.letters) != 1 || h.letters[0] != poison {
+		t.Errorf("dead letters %v, want [%d]", h.letters, poison)
+	}
+}
+
+func TestABugStopsTheViewAndNoFactIsLost(t *testing.T) {
+	h := newHarness(t)
+	buggy := totals
+	buggy.Project = func(tx *view.Tx, r eventlog.Recorded) error {
+		if r.Event.(toy.Added).By == 2 {
+			panic("two")
+		}
+		return totals.Project(tx, r)
+	}
+	h.log.Add("c", 1)
+	h.log.Add("c", 2)
+	last := h.log.Add("c", 4)
+	v, err := h.open(buggy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "panic: two") || v.Failed() == nil {
+		t.Fatalf("the view should have stopped, got %v", err)
+	}
+	if err := v.Close(); err != nil {
+		t.Fatal(err)
+	}
+	mended, stop := h.run(totals)
+	h.await(mended, last)
+	h.wantTotal(mended, "c", 7)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAConsumerThatIsDeletedComesBackAtTheCheckpoint(t *testing.T) {
+	h := newHarness(t)
+	v, stop := h.run(totals)
+	h.await(v, h.log.Add("c", 1))
+	if err := h.log.JS.DeleteConsumer(t.Context(), toy.Stream, "toy-a-totals-toys"); err != nil {
+		t.Fatal(err)
+	}
+	h.await(v, h.log.Add("c", 2))
+	h.wantTotal(v, "c", 3)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAConsumerThatRanAheadIsResetToTheCheckpoint(t *testing.T) {
+	h := newHarness(t)
+	v, stop := h.run(totals)
+	h.await(v, h.log.Add("c", 1))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	last := h.log.Add("c", 2)
+	cons, err := h.log.JS.Consumer(t.Context(), toy.Stream, "toy-a-totals-toys")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := cons.Next(jetstream.FetchMaxWait(5 * time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.DoubleAck(t.Context()); err != nil { // acknowledged, but not in the rows
+		t.Fatal(err)
+	}
+	v, stop = h.run(totals)
+	h.await(v, last)
+	h.wantTotal(v, "c", 3)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAnotherLogUnderTheRowsIsNoticed(t *testing.T) {
+	h := newHarness(t)
+	v, stop := h.run(totals)
+	h.await(v, h.log.Add("c", 1))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.log.JS.DeleteStream(t.Context(), toy.Stream); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.log.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: toy.Stream, Subjects: []string{"events.counter.>"}, AllowDirect: true}); err != nil {
+		t.Fatal(err)
+	}
+	h.log.Add("c", 1)
+	if v, err := h.open(totals); err == nil || !strings.Contains(err.Error(), "another one than the view was made of") {
+		t.Errorf("got %v", errors.Join(err, v.Close()))
+	}
+}
+
+func TestAChangedSchemaIsBuiltAnew(t *testing.T) {
+	h := newHarness(t)
+	v, stop := h.run(totals)
+	last := h.log.Add("c", 5)
+	h.await(v, last)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	doubled := totals
+	doubled.Version = "2"
+	doubled.Project = func(tx *view.Tx, r eventlog.Recorded) error {
+		return errors.Join(totals.Project(tx, r), totals.Project(tx, r))
+	}
+	v, stop = h.run(doubled)
+	h.await(v, last)
+	h.wantTotal(v, "c", 10)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWaitingForTheFutureEndsUnavailable(t *testing.T) {
+	h := newHarness(t)
+	v, stop := h.run(totals)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := v.Await(ctx, view.Token{toy.Stream: 1}); !refusal.Is(err, refusal.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(h.dir, "totals-*.db")); len(files) != 1 {
+		t.Errorf("files %v", files)
+	}
+}
+
+func TestATokenIsReadAndWritten(t *testing.T) {
+	for in, want := range map[string]string{
+		"":                          "",
+		"ORDERS:17":                 "ORDERS:17",
+		"ORDERS:3.ORDERS:2":         "ORDERS:3",
+		"B:1.A:2":                   "A:2.B:1",
+		"junk.ORDERS:x.A:1..":       "A:1",
+		"A:99999999999999999999999": "",
+	} {
+		if got := view.ParseToken(in).String(); got != want {
+			t.Errorf("%q reads as %q, want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package lonja_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// Who may import whom, and why. A package matches the first rule whose folder
+// it lies in; tests may also use internal/shoptest and internal/toy.
+var importPolicy = []struct {
+	folder string
+	may    []string // folders of lonja's own
+	why    string
+}{
+	{"events", []string{"events"}, "the published language must be usable by anyone, without the rest of lonja"},
+	{"services/*", []string{"events", "internal", "services/self"}, "a service is of one purpose and knows the others only by their facts"},
+	{"gateway", []string{"events", "internal", "gateway"}, "the gateway asks over NATS, so that services can live anywhere"},
+	{"internal/shoptest", []string{"", "events", "internal"}, "the tests' harness is where kit and shop meet"},
+	{"internal", []string{"internal"}, "the kit knows nothing of any shop"},
+	{"cmd/lonja", []string{"", "events", "services", "gateway", "internal"}, "main names all the parts and wires them"},
+	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
+	{"bench", []string{"", "bench", "events", "internal"}, "the benchmark drives the shop from outside and measures its parts beside it"},
+	{"", nil, "the top of the tree holds only what is embedded"},
+}
+
+// The only things from outside that the published language may need.
+var languageMayUse = []string{"github.com/bojanz/currency"}
+
+func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
+	checked := 0
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || path == "tools" || path == "data") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(path, ".go") {
+			return nil
+		}
+		checked++
+		checkImports(t, path)
+		return nil
+	})
+	if err != nil || checked < 30 {
+		t.Fatalf("looked at %d files: %v", checked, err)
+	}
+}
+
+func checkImports(t *testing.T, path string) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, isTest := filepath.ToSlash(filepath.Dir(path)), strings.HasSuffix(path, "_test.go")
+	if folder == "." {
+		folder = ""
+	}
+	for _, rule := range importPolicy {
+		if !inFolder(folder, rule.folder) {
+			continue
+		}
+		for _, spec := range file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			own, isOwn := strings.CutPrefix(name+"/", "lonja/")
+			own = strings.TrimSuffix(own, "/")
+			switch {
+			case isOwn && !mayImport(folder, own, rule.may) && !(isTest && own == ownTestHelp(own)):
+				t.Errorf("%s imports %s: %s", path, name, rule.why)
+			case !isOwn && rule.folder == "events" && strings.Contains(strings.SplitN(name, "/", 2)[0], ".") && !slices.Contains(languageMayUse, name):
+				t.Errorf("%s imports %s: %s", path, name, rule.why)
+			}
+		}
+		return
+	}
+}
+
+// ownTestHelp is a package's name if tests may use it anywhere.
+func ownTestHelp(name string) string {
+	if name == "internal/shoptest" || name == "internal/toy" {
+		return name
+	}
+	return "-"
+}
+
+func mayImport(folder, own string, may []string) bool {
+	for _, m := range may {
+		if m == "services/self" {
+			parts := strings.SplitN(folder, "/", 3)
+			m = strings.Join(parts[:2], "/")
+		}
+		if m == "" && own == "" || m != "" && inFolder(own, m) {
+			return own != "internal/shoptest" && own != "internal/toy" || inFolder(folder, "internal")
+		}
+	}
+	return false
+}
+
+func inFolder(path, folder string) bool {
+	if parent, ok := strings.CutSuffix(folder, "/*"); ok {
+		return strings.HasPrefix(path, parent+"/")
+	}
+	return folder == "" || path == folder || strings.HasPrefix(path, folder+"/")
+}
