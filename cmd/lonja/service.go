@@ -14,6 +14,10 @@ import (
 	"lonja/internal/eventlog"
 	"lonja/internal/service"
 	"lonja/services/catalog"
+	"lonja/services/identity"
+	"lonja/services/inventory"
+	"lonja/services/orders"
+	"lonja/services/payments"
 )
 
 // language is what the services speak.
@@ -30,8 +34,20 @@ type shopRules struct {
 // services makes every service of the shop by name.
 func (r shopRules) services() map[string]func() *service.Service {
 	return map[string]func() *service.Service{
-		"catalog": catalog.New,
+		"catalog":   catalog.New,
+		"inventory": func() *service.Service { return inventory.New(inventory.Config{ReservationTTL: r.ReservationTTL}) },
+		"orders":    orders.New,
+		"payments":  func() *service.Service { return payments.New(payments.Config{Deadline: r.PaymentDeadline}) },
+		"identity": func() *service.Service {
+			return identity.New(identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce})
+		},
 	}
+}
+
+// announce tells the first administrator's random password, the only time
+// that it can be told.
+func announce(email, password string) {
+	fmt.Printf("admin     %s, password %s (shown only now)\n", email, password)
 }
 
 var serviceNames = slices.Sorted(maps.Keys(shopRules{}.services()))

@@ -51,7 +51,10 @@ func (c RegisterUser) Check() error {
 func (LogIn) Command() string  { return "identity.login" }
 func (LogIn) EntityID() string { return "" }
 func (c LogIn) Check() error {
-	return events.FirstOf(events.Text("email", c.Email, 1, 254), events.Text("password", c.Password, 1, 1_000))
+	if c.Password == "" || len(c.Password) > maxPassword {
+		return events.Wrong("password", "must have 1 to %d characters", maxPassword)
+	}
+	return events.Text("email", c.Email, 1, 254)
 }
 
 func (RefreshSession) Command() string  { return "identity.refresh" }
@@ -68,12 +71,14 @@ func (c SetRoles) Check() error {
 	return events.FirstOf(events.Token("user_id", c.UserID), events.CheckRoles(c.Roles))
 }
 
+const maxPassword = 1_000
+
 func checkPassword(p string) error {
 	switch {
 	case len(p) < 8:
 		return events.Wrong("password", "must have at least 8 characters")
-	case len(p) > 1_000:
-		return events.Wrong("password", "must have at most 1000 characters")
+	case len(p) > maxPassword:
+		return events.Wrong("password", "must have at most %d characters", maxPassword)
 	}
 	return nil
 }

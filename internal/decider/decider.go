@@ -256,10 +256,13 @@ func (a *attempt[S]) run(ctx context.Context) (Receipt, error) {
 		case err == nil:
 			a.d.fold(a.e, recorded)
 			return a.receipt(recorded.Sequence, event, false), nil
-		case errors.Is(err, eventlog.ErrConflict), errors.Is(err, eventlog.ErrUnknown):
+		case errors.Is(err, eventlog.ErrConflict), errors.Is(err, eventlog.ErrUnknown), errors.Is(err, eventlog.ErrRecorded):
 			// Another was faster, or nobody knows: what is there now decides.
 			if _, err := a.d.catchUp(ctx, a.e); err != nil {
 				return Receipt{}, unavailable(err)
+			}
+			if _, here := a.e.wishes[keyOf(a.w.ID)]; !here && errors.Is(err, eventlog.ErrRecorded) {
+				return Receipt{}, UsedBefore() // for another entity
 			}
 			certain = true
 		default:
@@ -295,9 +298,9 @@ func (a *attempt[S]) replay(ctx context.Context, seq uint64) (Receipt, error) {
 		return Receipt{}, unavailable(err)
 	}
 	if was.RequestHash != a.w.RequestHash {
-		return Receipt{}, refusal.Of("Idempotency-Key", "was used before with another request; use a new one")
+		return Receipt{}, UsedBefore()
 	}
-	if seq == a.e.sequence {
+	if seq == a.e.sequence || a.reply == nil {
 		return a.receipt(seq, was.Event, true), nil
 	}
 	then := &entity[S]{filter: a.e.filter, state: a.d.initial(), wishes: map[wishKey]uint64{}}
@@ -323,4 +326,9 @@ func unavailable(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the log did not answer; try again with the same id"), err)
+}
+
+// UsedBefore is the refusal of a wish whose id was used for another one.
+func UsedBefore() error {
+	return refusal.Of("Idempotency-Key", "was used before with another request; use a new one")
 }

@@ -193,3 +193,14 @@ func TestManyFactsAreLoadedInOrder(t *testing.T) {
 		t.Errorf("got %d facts, want %d (%v)", len(got), len(want), err)
 	}
 }
+
+func TestTheSameWishForAnotherEntityIsRefusedAtOnce(t *testing.T) {
+	log := toy.New(t)
+	d := newDecider(log)
+	if _, err := d.Decide(t.Context(), wish("w1", "c"), add(1), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Decide(t.Context(), wish("w1", "other"), add(1), nil); !refusal.Is(err, refusal.Invalid) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -52,6 +52,9 @@ var (
 	// ErrConflict means that the entity has moved on: load what is new, look
 	// whether the own command is already there, else decide again.
 	ErrConflict = errors.New("the entity has changed meanwhile")
+	// ErrRecorded means that a fact with this id was recorded before, perhaps
+	// of another entity: nothing was recorded now.
+	ErrRecorded = errors.New("a fact with this id is there already")
 	// ErrUnknown means that no answer came: the fact may be recorded or not.
 	ErrUnknown = errors.New("no answer from the log")
 )
@@ -90,9 +93,7 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 		return Recorded{}, appendError(stream, err)
 	}
 	if ack.Duplicate {
-		// A replicated stream looks for duplicates before it looks at sequences:
-		// the same wish was recorded by another replica, perhaps otherwise.
-		return Recorded{}, ErrConflict
+		return Recorded{}, ErrRecorded
 	}
 	return Recorded{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
 }

@@ -40,7 +40,9 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	router.AddConsumerHandler(c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
 		ctx, cancel := context.WithTimeout(m.Context(), patience)
 		defer cancel()
+		began := time.Now()
 		receipt, err := d.decide(ctx, c, m)
+		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
 		if err != nil {
 			d.respond(m.Metadata.Get(wire.MetaReply), nil, nil, err)
 			return nil

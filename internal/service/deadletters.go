@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/internal/eventlog"
 	"lonja/internal/wire"
@@ -34,7 +35,8 @@ const undecodable = "undecodable"
 //
 // One message and consumer make one letter, however often it is reported.
 type deadLetters struct {
-	js jetstream.JetStream
+	js    jetstream.JetStream
+	count prometheus.Counter
 }
 
 func (d *deadLetters) keep(ctx context.Context, consumer, stream string, seq uint64, subject, reason string, h nats.Header, data []byte) error {
@@ -60,6 +62,9 @@ func (d *deadLetters) keep(ctx context.Context, consumer, stream string, seq uin
 	var api *jetstream.APIError
 	if errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164 || api.ErrorCode == 10158) {
 		return nil // it is there already
+	}
+	if err == nil {
+		d.count.Inc()
 	}
 	return err
 }

@@ -48,13 +48,20 @@ func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
 // whose hash is recorded with the fact: a password must not be, not even so.
 type Fingerprinter interface{ Fingerprint() string }
 
+// Replier is what is known when the answer is made of it, too. It stands in for
+// the function that Replies would be given, on the same terms.
+type Replier[S any] interface {
+	Reply(S, eventlog.Event) any
+}
+
 // Handler is a declared command.
 type Handler[S any, C Wish] struct {
 	decider *decider.Decider[S]
 	prepare func(context.Context, C) (decide decider.Decide[S], known any, err error)
 	target  func(context.Context, C) (string, error)
-	reply   func(S, eventlog.Event) any
+	reply   func(S, C, eventlog.Event) any
 	after   *view.View
+	once    *view.View
 }
 
 // Replies says what the answer is made of: the state after the fact, which must
@@ -62,6 +69,12 @@ type Handler[S any, C Wish] struct {
 // answer that is an error refuses the wish, although a fact was recorded.
 // Without Replies the answer is only a receipt.
 func (h *Handler[S, C]) Replies(reply func(S, eventlog.Event) any) *Handler[S, C] {
+	return h.RepliesTo(func(s S, _ C, fact eventlog.Event) any { return reply(s, fact) })
+}
+
+// RepliesTo is Replies for an answer that depends on the command, too: when
+// nothing was recorded, only the command tells which part of the state was meant.
+func (h *Handler[S, C]) RepliesTo(reply func(S, C, eventlog.Event) any) *Handler[S, C] {
 	h.reply = reply
 	return h
 }
@@ -76,6 +89,14 @@ func (h *Handler[S, C]) To(target func(context.Context, C) (string, error)) *Han
 // sender's consistency token.
 func (h *Handler[S, C]) Reading(v *view.View) *Handler[S, C] {
 	h.after = v
+	return h
+}
+
+// Once makes the service notice when a command's id was used before for another
+// entity. It matters where the sender chooses the entity's id; the view must
+// remember wishes.
+func (h *Handler[S, C]) Once(v *view.View) *Handler[S, C] {
+	h.once = v
 	return h
 }
 
@@ -101,6 +122,13 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 			return decider.Receipt{}, err
 		}
 	}
+	if h.once != nil {
+		if entity, err := h.once.WishedFor(ctx, w.ID); err != nil {
+			return decider.Receipt{}, err
+		} else if entity != "" && entity != w.EntityID {
+			return decider.Receipt{}, decider.UsedBefore()
+		}
+	}
 	decide, known, err := h.prepare(ctx, c)
 	if err != nil {
 		return decider.Receipt{}, err
@@ -109,7 +137,14 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 	if f, ok := known.(Fingerprinter); ok {
 		w.RequestHash = envelope.Hash([]byte(f.Fingerprint()))
 	}
-	return h.decider.Decide(ctx, w, decide, h.reply)
+	var reply func(S, eventlog.Event) any
+	if h.reply != nil {
+		reply = func(s S, fact eventlog.Event) any { return h.reply(s, c, fact) }
+	}
+	if r, ok := known.(Replier[S]); ok {
+		reply = r.Reply
+	}
+	return h.decider.Decide(ctx, w, decide, reply)
 }
 
 // When declares what follows from the fact E: a decision on the entity that
@@ -148,9 +183,18 @@ func (w *when[S, E]) handle(ctx context.Context, wish decider.Wish, fact eventlo
 func Remind[E eventlog.Event](due string, at func(E) time.Time) Reflex { return &remind[E]{due, at} }
 
 // Answer declares that a service answers the query Q out of a view.
-func Answer[Q interface{ Query() string }](v *view.View, answer func(context.Context, Q, envelope.Actor) (any, error)) Query {
-	return &answers[Q]{v, answer}
+func Answer[Q interface{ Query() string }](v *view.View, answer func(context.Context, Q, envelope.Actor) (any, error)) *Answering[Q] {
+	return &Answering[Q]{view: v, fn: answer, patience: patience}
 }
+
+// Stopping is closed when the service that answers begins to stop. A query that
+// waits for something to happen should then answer with what there is.
+func Stopping(ctx context.Context) <-chan struct{} {
+	stopping, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
+	return stopping
+}
+
+type stoppingKey struct{}
 
 // Ask is who asks a query, and how fresh the answer must be.
 type Ask struct {
@@ -158,22 +202,39 @@ type Ask struct {
 	After string
 }
 
-type answers[Q interface{ Query() string }] struct {
-	view *view.View
-	fn   func(context.Context, Q, envelope.Actor) (any, error)
+// Answering is a declared query.
+type Answering[Q interface{ Query() string }] struct {
+	view     *view.View
+	fn       func(context.Context, Q, envelope.Actor) (any, error)
+	patience time.Duration
 }
 
-func (a *answers[Q]) name() string { var q Q; return q.Query() }
+// Patience is how long the answer may take, when that is not the usual few
+// seconds: for queries that wait until something happens.
+func (a *Answering[Q]) Patience(d time.Duration) *Answering[Q] {
+	a.patience = d
+	return a
+}
 
-func (a *answers[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any, error) {
+func (a *Answering[Q]) name() string { var q Q; return q.Query() }
+
+func (a *Answering[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any, error) {
 	q, err := decodeStrictly[Q](payload)
 	if err != nil {
 		return nil, err
 	}
 	if ask.After != "" && a.view != nil {
-		if err := a.view.Await(ctx, view.ParseToken(ask.After)); err != nil {
+		if err := awaitView(ctx, a.view, ask.After); err != nil {
 			return nil, err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
+	defer cancel()
 	return a.fn(ctx, q, ask.Actor)
+}
+
+func awaitView(ctx context.Context, v *view.View, token string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return v.Await(ctx, view.ParseToken(token))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -35,12 +36,15 @@ type answering struct {
 	service micro.Service
 	health  *nats.Subscription
 	busy    sync.WaitGroup
+	hurry   context.CancelFunc // tells queries that wait that the service stops
 }
 
 // answerQueries serves the queries as a NATS service, so that `nats micro ls`
 // shows it, and the health question to every replica.
 func (s *Service) answerQueries(ctx context.Context, d *deps) (*answering, error) {
-	a := &answering{}
+	stopping, hurry := context.WithCancel(context.Background())
+	a := &answering{hurry: hurry}
+	ctx = context.WithValue(ctx, stoppingKey{}, stopping.Done())
 	var err error
 	a.service, err = micro.AddService(d.Conn, micro.Config{
 		Name: s.Name, Version: "1.0.0", Description: "replica " + d.Replica, QueueGroup: s.Name,
@@ -48,8 +52,8 @@ func (s *Service) answerQueries(ctx context.Context, d *deps) (*answering, error
 	if err != nil {
 		return nil, err
 	}
-	slots := make(chan struct{}, 1024)
 	for _, q := range s.Queries {
+		slots := make(chan struct{}, 1024)
 		handle := func(req micro.Request) {
 			slots <- struct{}{}
 			a.busy.Go(func() {
@@ -73,6 +77,7 @@ func (s *Service) answerQueries(ctx context.Context, d *deps) (*answering, error
 
 // stop takes no more queries and waits for those under way.
 func (a *answering) stop() error {
+	a.hurry()
 	err := errors.Join(a.health.Drain(), a.service.Stop())
 	a.busy.Wait()
 	return err
@@ -83,8 +88,6 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	env, err := envelope.Of(h.Get)
 	var body any
 	if err == nil {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
 		body, err = d.ask(ctx, q, req.Data(), Ask{Actor: env.Actor, After: env.After})
 	} else {
 		err = refusal.New(refusal.Invalid, "%v", err)
@@ -93,6 +96,8 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 }
 
 func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body any, err error) {
+	began := time.Now()
+	defer func() { observe(d.metrics.queries, q.name(), began, false, err) }()
 	defer recovered(&err)
 	return q.answer(ctx, payload, ask)
 }

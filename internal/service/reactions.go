@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
@@ -32,6 +33,7 @@ func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error
 		reflexes[reflex.fact()] = reflex
 	}
 	subscriber := &wire.Facts{
+		JetStream: d.js,
 		Consumer: func(ctx context.Context) (jetstream.Consumer, error) {
 			return d.Consumers.Ensure(ctx, d.js, r.Consumer)
 		},
@@ -69,7 +71,9 @@ func (d *deps) react(ctx context.Context, consumer string, reflexes map[string]R
 	if !ok {
 		return nil // a newer fact than this service knows what to do about
 	}
+	began := time.Now()
 	err := d.reflex(ctx, reflex, consumer, fact)
+	observe(d.metrics.reactions, consumer, began, false, err)
 	if err == nil || refusal.Is(err, refusal.Unavailable) {
 		return err
 	}

@@ -39,7 +39,7 @@ func (r *remind[E]) handle(ctx context.Context, _ decider.Wish, fact eventlog.Re
 	header := fact.Envelope.Header()
 	header[HeaderOriginal] = []string{fact.Subject}
 	header[jetstream.ExpectedStreamHeader] = []string{"TIMERS"}
-	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339)}
+	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + fact.ID}
 	header["Nats-Schedule-TTL"] = []string{keptAfterDue}
 	_, err := d.js.PublishMsg(ctx, &nats.Msg{

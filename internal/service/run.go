@@ -58,7 +58,14 @@ func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	viewing, stopViews := context.WithCancel(working)
 	for _, v := range s.Views {
-		group.Go(func() error { return v.Run(viewing) })
+		group.Go(func() error {
+			// A view that stops takes nothing else down with it: decisions need
+			// no view, and readiness tells.
+			if err := v.Run(viewing); err != nil {
+				d.Logger.Error("a view has stopped; it goes on where it stopped once its code is mended and the service restarted", "error", err)
+			}
+			return nil
+		})
 	}
 	group.Go(func() error {
 		defer stopViews()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
@@ -24,10 +25,17 @@ type Service struct {
 	Commands  []Command
 	Reactions []Reaction
 	Queries   []Query
+	// Deciders are those that no command and no reaction names, but Prepare uses.
+	Deciders []Binder
 	// Prepare, which may be nil, is called at every start, before anything is
 	// served. It may use the deciders. What it does must be safe to do again,
 	// and by two replicas at once.
 	Prepare func(context.Context) error
+}
+
+// Binder is a decider of any kind of entity.
+type Binder interface {
+	Bind(*eventlog.Log, decider.Config)
 }
 
 // Command is one kind of wish that a service decides; see On.
@@ -84,7 +92,8 @@ type Config struct {
 	Dir       string // for the views; the service makes a folder of its own in it
 	Replica   string // tells replicas apart; "" means "a"
 	Logger    *slog.Logger
-	Clock     func() time.Time // nil means time.Now
+	Clock     func() time.Time      // nil means time.Now
+	Metrics   prometheus.Registerer // nil means that nobody wants to know
 }
 
 // deps is what the parts of a running service share.
@@ -94,6 +103,7 @@ type deps struct {
 	js      jetstream.JetStream
 	log     *eventlog.Log
 	letters *deadLetters
+	metrics *metrics
 }
 
 // Run runs a service until ctx ends, then finishes what it has begun and
@@ -115,7 +125,8 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 		return err
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
-	d.letters = &deadLetters{js: js}
+	d.metrics = newMetrics(s, d)
+	d.letters = &deadLetters{js: js, count: d.metrics.deadLetters}
 	s.bind(d)
 
 	if err := s.openViews(ctx, d); err != nil {
@@ -132,6 +143,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 
 func (s *Service) bind(d *deps) {
 	config := decider.Config{Source: "lonja/" + s.Name, Clock: d.Clock}
+	for _, dec := range s.Deciders {
+		dec.Bind(d.log, config)
+	}
 	for _, c := range s.Commands {
 		c.bind(d.log, config)
 	}

@@ -249,6 +249,11 @@ func (f *feed) commit(ctx context.Context, facts []eventlog.Recorded) (err error
 		if err := project(v.def.Project, tx, fact); err != nil {
 			return err
 		}
+		if v.def.Wishes {
+			if err := tx.Exec(`INSERT OR IGNORE INTO wishes (id, entity) VALUES (?, ?)`, fact.Causation, fact.Event.EntityID()); err != nil {
+				return err
+			}
+		}
 	}
 	last := facts[len(facts)-1]
 	if err := tx.Exec(`INSERT INTO checkpoint (stream, created, sequence, event) VALUES (?, ?, ?, ?)

@@ -35,6 +35,9 @@ type Definition struct {
 	// and the rows, and must not rely on the order of facts of different
 	// streams. An error is a bug: it stops the view.
 	Project func(*Tx, eventlog.Recorded) error
+	// Wishes makes the view remember which wish recorded what, so that a wish
+	// which comes again for another entity is noticed; see WishedFor.
+	Wishes bool
 	// Version is changed when Project changes what it makes of old facts, so
 	// that the view is built anew.
 	Version string
@@ -92,7 +95,7 @@ func (v *View) Sources() []Source { return v.def.Reads }
 // hash changes whenever the view must be built anew.
 func (v *View) hash() string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%v", v.def.Schema, v.def.Version, v.def.Reads)
+	fmt.Fprintf(h, "%s\n%s\n%v\n%v", v.def.Schema, v.def.Version, v.def.Reads, v.def.Wishes)
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
@@ -102,6 +105,13 @@ CREATE TABLE IF NOT EXISTS checkpoint (
 	created  TEXT NOT NULL,    -- when the stream was: a recreated one is another log
 	sequence INTEGER NOT NULL, -- of the last fact in the rows
 	event    TEXT NOT NULL     -- its id
+) WITHOUT ROWID;`
+
+// The wishes that are remembered, by the id of the command.
+const wishesSchema = `
+CREATE TABLE wishes (
+	id     TEXT PRIMARY KEY,
+	entity TEXT NOT NULL
 ) WITHOUT ROWID;`
 
 // Open opens the file, makes the tables when it is new, verifies that the log
@@ -140,7 +150,11 @@ func (v *View) createTables(ctx context.Context) error {
 	if err != nil || tables > 0 {
 		return err
 	}
-	_, err = v.conn.ExecContext(ctx, "BEGIN IMMEDIATE;"+checkpointSchema+v.def.Schema+";COMMIT;")
+	schema := checkpointSchema + v.def.Schema
+	if v.def.Wishes {
+		schema += ";" + wishesSchema
+	}
+	_, err = v.conn.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+";COMMIT;")
 	return err
 }
 
@@ -236,6 +250,14 @@ func (v *View) Lag(ctx context.Context) (map[string]uint64, error) {
 		lag[f.source.Stream] = n
 	}
 	return lag, nil
+}
+
+// WishedFor is the entity that a wish was recorded for, "" when it is none that
+// the view remembers. The view may be behind: the last minutes must be known
+// from elsewhere, as they are from the stream's own window of duplicates.
+func (v *View) WishedFor(ctx context.Context, wish string) (entity string, err error) {
+	_, err = v.Get(ctx, `SELECT entity FROM wishes WHERE id = ?`, []any{wish}, &entity)
+	return entity, err
 }
 
 // consumerName is the durable consumer's on one stream. The service's and

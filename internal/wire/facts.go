@@ -18,6 +18,7 @@ import (
 // flight at once, in no order; each is acknowledged when its handler is done
 // and delivered again, later each time, when its handler fails.
 type Facts struct {
+	JetStream jetstream.JetStream
 	// Consumer looks the consumer up, and makes it again when it is gone.
 	Consumer func(context.Context) (jetstream.Consumer, error)
 	Logger   *slog.Logger
@@ -120,7 +121,22 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 	}
 	consuming.Drain()
 	<-consuming.Closed()
+	if f.Group != "" {
+		err = errors.Join(err, f.unpin(context.WithoutCancel(ctx), cons.CachedInfo()))
+	}
 	return err
+}
+
+// unpin gives the group's place to another member at once, who would else wait
+// until the server notices that this one is gone.
+func (f *Facts) unpin(ctx context.Context, info *jetstream.ConsumerInfo) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	stream, err := f.JetStream.Stream(ctx, info.Stream)
+	if err != nil {
+		return err
+	}
+	return stream.UnpinConsumer(ctx, info.Name, f.Group)
 }
 
 // settle tells JetStream what the handler said.

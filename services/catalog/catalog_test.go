@@ -45,3 +45,27 @@ func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
 		t.Fatalf("archived %+v", archived)
 	}
 }
+
+func TestOneKeyMakesOneProduct(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	env := envelope.Envelope{ID: envelope.NewID(), Actor: staff}
+	first, err := shop.Send(t.Context(), command.CreateProduct{Product: lantern}, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := shop.Send(t.Context(), command.CreateProduct{Product: lantern}, env)
+	if err != nil || !again.Replayed || string(again.Body) != string(first.Body) {
+		t.Fatalf("again: %v, %s", err, again.Body)
+	}
+	other := lantern
+	other.SKU = "71054"
+	for _, known := range []string{"by the stream's window", "by the view"} {
+		if known == "by the view" {
+			var p query.ProductView
+			shop.Get(query.Product{SKU: lantern.SKU}, staff, first.Position, &p)
+		}
+		if _, err := shop.Send(t.Context(), command.CreateProduct{Product: other}, env); !refusal.Is(err, refusal.Invalid) {
+			t.Errorf("the same key for another product, known %s: %v", known, err)
+		}
+	}
+}

@@ -17,7 +17,7 @@ func New() *service.Service {
 		Name:  "catalog",
 		Views: []*view.View{shelf},
 		Commands: []service.Command{
-			service.On(products, create).Replies(show),
+			service.On(products, create).Once(shelf).Replies(show),
 			service.On(products, change).Replies(show),
 			service.On(products, archive).Replies(show),
 		},

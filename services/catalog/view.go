@@ -28,6 +28,7 @@ CREATE INDEX products_by_category ON products (listed, category, name, sku);
 CREATE VIRTUAL TABLE words USING fts5 (name, description, tokenize = 'porter unicode61');`,
 	Reads:   []view.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
 	Project: project,
+	Wishes:  true, // whoever creates a product chooses its SKU
 }
 
 func project(tx *view.Tx, r eventlog.Recorded) error {

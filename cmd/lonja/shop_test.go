@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+)
+
+// shop is a lonja that serves HTTP, as its customers and staff see it.
+type shop struct {
+	t   *testing.T
+	url string
+}
+
+// person is somebody who uses the shop. They remember the consistency token,
+// so they see what they did.
+type person struct {
+	*shop
+	name    string
+	token   string // access token
+	refresh string
+	after   string // consistency token
+}
+
+const (
+	adminEmail    = "boss@shop.example"
+	adminPassword = "a long enough password"
+)
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// do sends a request and reads the answer, whatever it is.
+func (p *person) do(method, path string, body any, headers ...string) (answer, error) {
+	var reader io.Reader
+	switch b := body.(type) {
+	case nil:
+	case string:
+		reader = strings.NewReader(b)
+	default:
+		data, err := json.Marshal(body)
+		if err != nil {
+			return answer{}, err
+		}
+		reader = bytes.NewReader(data)
+	}
+	req, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, reader)
+	if err != nil {
+		return answer{}, err
+	}
+	if reader != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if p.token != "" {
+		req.Header.Set("Authorization", "Bearer "+p.token)
+	}
+	if p.after != "" {
+		req.Header.Set("Consistency-Token", p.after)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	if token := resp.Header.Get("Consistency-Token"); token != "" {
+		p.after = token
+	}
+	return answer{resp.StatusCode, resp.Header, data}, nil
+}
+
+// wants sends a request and fails the test unless the status is as wanted. The
+// answer is decoded into out, which may be nil.
+func (p *person) wants(status int, method, path string, body, out any, headers ...string) answer {
+	p.t.Helper()
+	a, err := p.do(method, path, body, headers...)
+	if err != nil {
+		p.t.Fatalf("%s: %s %s: %v", p.name, method, path, err)
+	}
+	if a.status != status {
+		p.t.Fatalf("%s: %s %s: got %d, want %d: %s", p.name, method, path, a.status, status, a.body)
+	}
+	if out != nil {
+		if err := json.Unmarshal(a.body, out); err != nil {
+			p.t.Fatalf("%s: %s %s: %v in %s", p.name, method, path, err, a.body)
+		}
+	}
+	return a
+}
+
+// somebody is a person who has not logged in.
+func (s *shop) somebody() *person { return &person{shop: s, name: "somebody"} }
+
+// logIn is a person who has an account.
+func (s *shop) logIn(email, password string) *person {
+	s.t.Helper()
+	p := &person{shop: s, name: email}
+	var tokens query.Tokens
+	p.wants(200, "POST", "/api/auth/login", map[string]string{"email": email, "password": password}, &tokens)
+	p.token, p.refresh = tokens.AccessToken, tokens.RefreshToken
+	return p
+}
+
+// as is a new customer of this name.
+func (s *shop) as(name string) *person {
+	s.t.Helper()
+	p := &person{shop: s, name: name}
+	var tokens query.Tokens
+	p.wants(201, "POST", "/api/auth/register", map[string]string{"name": name, "email": name + "@example.com", "password": "password of " + name}, &tokens)
+	p.token, p.refresh = tokens.AccessToken, tokens.RefreshToken
+	return p
+}
+
+// boss is the administrator.
+func (s *shop) boss() *person {
+	s.t.Helper()
+	return s.logIn(adminEmail, adminPassword)
+}
+
+// sells puts a product with so many pieces on the shelf.
+func (p *person) sells(sku string, price, pieces int64) {
+	p.t.Helper()
+	p.wants(201, "POST", "/api/products", map[string]any{"sku": sku, "name": "Product " + sku,
+		"price": events.Money{Amount: price, Currency: "GBP"}}, nil)
+	p.wants(200, "PUT", "/api/products/"+sku+"/stock", map[string]any{"on_hand": pieces}, nil)
+}
+
+// places places an order and waits until it awaits payment or is cancelled.
+func (p *person) places(lines ...events.Quantity) query.OrderView {
+	p.t.Helper()
+	var o query.OrderView
+	p.wants(201, "POST", "/api/orders", map[string]any{"items": lines}, &o, "Prefer", "wait=10")
+	return o
+}
+
+// pays pays an order's payment in the sandbox and waits until the order is paid.
+func (p *person) pays(o query.OrderView) query.OrderView {
+	p.t.Helper()
+	return p.settles(o, "pay", query.Paid)
+}
+
+func (p *person) settles(o query.OrderView, outcome, status string) query.OrderView {
+	p.t.Helper()
+	o = p.sees(o.ID, func(o query.OrderView) bool { return o.Payment != nil })
+	(&person{shop: p.shop, name: "the sandbox"}).wants(200, "POST", strings.TrimPrefix(o.Payment.URL, p.url), map[string]string{"outcome": outcome}, nil)
+	return p.sees(o.ID, func(o query.OrderView) bool { return o.Status == status })
+}
+
+// sees reads an order until it is as expected, for ten seconds at most.
+func (p *person) sees(id events.OrderID, expected func(query.OrderView) bool) query.OrderView {
+	p.t.Helper()
+	var o query.OrderView
+	eventually(p.t, func() error {
+		o = query.OrderView{}
+		p.wants(200, "GET", "/api/orders/"+string(id), nil, &o)
+		if !expected(o) {
+			return fmt.Errorf("%s sees %+v, payment %+v", p.name, o, o.Payment)
+		}
+		return nil
+	})
+	return o
+}
+
+// eventually tries until there is no error, for ten seconds at most.
+func eventually(t *testing.T, try func() error) {
+	t.Helper()
+	deadline, tick := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal(err)
+		}
+	}
+}
+
+func pieces(sku string, n int64) events.Quantity {
+	return events.Quantity{SKU: events.SKU(sku), Quantity: n}
+}

@@ -1,0 +1,236 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+const password = "correct horse battery"
+
+// quick stands in for Argon2id where its slowness proves nothing.
+func quick(password, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
+	return realm{secret: salt}.mac("test", string(password))
+}
+
+func actor(t query.Tokens) envelope.Actor {
+	return envelope.Actor{ID: string(t.User.ID), Roles: t.User.Roles}
+}
+
+// verify reads an access token as a gateway does, with nothing but a key set.
+func verify(t *testing.T, keys query.Keyset, access string) (claims, error) {
+	t.Helper()
+	var c claims
+	_, err := jwt.ParseWithClaims(access, &c, func(token *jwt.Token) (any, error) {
+		for _, k := range keys.Keys {
+			if k.KeyID == token.Header["kid"] && k.KeyType == "OKP" && k.Curve == "Ed25519" && k.Algorithm == "EdDSA" && k.Use == "sig" {
+				x, err := base64.RawURLEncoding.DecodeString(k.X)
+				return ed25519.PublicKey(x), err
+			}
+		}
+		return nil, errors.New("no such key")
+	}, jwt.WithValidMethods([]string{"EdDSA"}), jwt.WithIssuer("lonja"), jwt.WithExpirationRequired(), jwt.WithIssuedAt())
+	return c, err
+}
+
+func mustVerify(t *testing.T, keys query.Keyset, tokens query.Tokens) {
+	t.Helper()
+	c, err := verify(t, keys, tokens.AccessToken)
+	if err != nil || c.Subject != string(tokens.User.ID) || !slices.Equal(c.Roles, tokens.User.Roles) {
+		t.Fatalf("claims %+v, %v", c, err)
+	}
+	if life := c.ExpiresAt.Sub(c.IssuedAt.Time); life != accessLife || tokens.ExpiresIn != 600 || tokens.TokenType != "Bearer" {
+		t.Fatalf("good for %v, says %d %s", life, tokens.ExpiresIn, tokens.TokenType)
+	}
+}
+
+func TestAnAccountFromRegistrationToLogout(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password}))
+	nobody := envelope.Actor{}
+
+	// Ana registers; nobody else can, with her address.
+	var registered query.UserView
+	shop.Do(command.RegisterUser{Name: "Ana", Email: " Ana@Example.com", Password: password}, nobody, &registered)
+	if registered.Email != "ana@example.com" || registered.Name != "Ana" || !slices.Equal(registered.Roles, []string{events.Customer}) {
+		t.Fatalf("registered %+v", registered)
+	}
+	shop.Refused(command.RegisterUser{Name: "Eve", Email: "ana@example.com", Password: password}, nobody, refusal.Conflict)
+
+	// She logs in; with another password nobody does.
+	shop.Refused(command.LogIn{Email: "ana@example.com", Password: password + "?"}, nobody, refusal.Unauthenticated)
+	var first query.Tokens
+	shop.Do(command.LogIn{Email: "ANA@example.com", Password: password}, nobody, &first)
+	var keys query.Keyset
+	shop.Get(query.Keys{}, nobody, "", &keys)
+	mustVerify(t, keys, first)
+
+	// The administrator makes her staff, which her next access token says.
+	var admin query.Tokens
+	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
+	toStaff := command.SetRoles{UserID: registered.ID, Roles: []string{events.Staff, events.Customer}}
+	shop.Refused(toStaff, actor(first), refusal.Forbidden)
+	var staff query.UserView
+	changed := shop.Do(toStaff, actor(admin), &staff)
+	var second query.Tokens
+	shop.Do(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, &second)
+	mustVerify(t, keys, second)
+	if !slices.Equal(second.User.Roles, []string{events.Customer, events.Staff}) || !slices.Equal(staff.Roles, second.User.Roles) {
+		t.Fatalf("roles %v", second.User.Roles)
+	}
+	var listed query.List[query.UserView]
+	shop.Get(query.Users{Email: "Ana@example.com"}, actor(admin), changed.Position, &listed)
+	if listed.Meta.Total != 1 || !slices.Equal(listed.Data[0].Roles, second.User.Roles) {
+		t.Fatalf("listed %+v", listed)
+	}
+
+	// The first refresh token is used again: neither it nor its successor is
+	// good any more.
+	shop.Refused(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, refusal.Unauthenticated)
+	shop.Refused(command.RefreshSession{RefreshToken: second.RefreshToken}, nobody, refusal.Unauthenticated)
+	reuse := shoptest.Await(shop, func(e events.SessionEnded) bool { return e.UserID == registered.ID })
+	if reuse.Reason != events.EndedByReuse {
+		t.Fatalf("ended by %s", reuse.Reason)
+	}
+
+	// She logs in anew, and out, as often as she likes.
+	var third query.Tokens
+	shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, nobody, &third)
+	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
+	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
+	shop.Refused(command.RefreshSession{RefreshToken: third.RefreshToken}, nobody, refusal.Unauthenticated)
+	shop.Refused(command.LogOut{RefreshToken: "ses_1.0.forged"}, nobody, refusal.Unauthenticated)
+}
+
+func TestWhateverPasswordRegistersLogsIn(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	for i, odd := range []string{"        ", "tab\tand\x01bell\a", "contraseña", strings.Repeat("ñ", 500)} {
+		email := fmt.Sprintf("ana%d@example.com", i)
+		shop.Do(command.RegisterUser{Name: "Ana", Email: email, Password: odd}, envelope.Actor{}, nil)
+		var tokens query.Tokens
+		shop.Do(command.LogIn{Email: email, Password: odd}, envelope.Actor{}, &tokens)
+		if tokens.User.Email != email {
+			t.Errorf("%q logged %s in", odd, tokens.User.Email)
+		}
+	}
+	shop.Refused(command.LogIn{Email: "ana0@example.com", Password: strings.Repeat("n", 1001)}, envelope.Actor{}, refusal.Invalid)
+}
+
+func TestWhoMaySeeWhom(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	var ana, bob query.UserView
+	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, envelope.Actor{}, &ana)
+	at := shop.Do(command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}, envelope.Actor{}, &bob).Position
+	asAna := envelope.Actor{ID: string(ana.ID), Roles: ana.Roles}
+	asStaff := envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+
+	var seen query.UserView
+	shop.Get(query.User{UserID: ana.ID}, asAna, at, &seen)
+	if seen.Name != "Ana" || seen.Email != "ana@example.com" {
+		t.Fatalf("seen %+v", seen)
+	}
+	shop.Get(query.User{UserID: bob.ID}, asBoss, at, &seen)
+	if seen.Name != "Bob" {
+		t.Fatalf("seen %+v", seen)
+	}
+	for _, c := range []struct {
+		ask  interface{ Query() string }
+		as   envelope.Actor
+		code refusal.Code
+	}{
+		{query.User{UserID: bob.ID}, asAna, refusal.NotFound},
+		{query.User{UserID: bob.ID}, asStaff, refusal.NotFound},
+		{query.User{UserID: bob.ID}, asNobody, refusal.Unauthenticated},
+		{query.User{UserID: "usr_none"}, asBoss, refusal.NotFound},
+		{query.User{UserID: "usr_>"}, asBoss, refusal.Invalid},
+		{query.Users{}, asAna, refusal.Forbidden},
+		{query.Users{}, asStaff, refusal.Forbidden},
+		{query.Users{}, asNobody, refusal.Unauthenticated},
+	} {
+		if body, err := shop.Ask(t.Context(), c.ask, envelope.Envelope{Actor: c.as, After: at}); !refusal.Is(err, c.code) {
+			t.Errorf("%+v as %v: want %s, got %v %s", c.ask, c.as, c.code, err, body)
+		}
+	}
+
+	var page query.List[query.UserView]
+	shop.Get(query.Users{Page: query.Page{Page: 2, Limit: 2}}, asBoss, at, &page)
+	if page.Meta != (query.Meta{Total: 3, Page: 2, LastPage: 2}) || len(page.Data) != 1 || page.Data[0].Name != "Bob" {
+		t.Fatalf("oldest first, the last of admin, Ana and Bob: %+v", page)
+	}
+}
+
+func TestACommandThatComesTwiceHasTheSameAnswer(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	var tokens query.Tokens
+	for _, send := range []func() service.Wish{
+		func() service.Wish {
+			return command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}
+		},
+		func() service.Wish { return command.LogIn{Email: "ana@example.com", Password: password} },
+		func() service.Wish {
+			shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, envelope.Actor{}, &tokens)
+			return command.RefreshSession{RefreshToken: tokens.RefreshToken}
+		},
+	} {
+		cmd, id := send(), envelope.Envelope{ID: envelope.NewID()}
+		once, err := shop.Send(t.Context(), cmd, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, err := shop.Send(t.Context(), cmd, id)
+		if err != nil || once.Replayed || !twice.Replayed || !bytes.Equal(once.Body, twice.Body) || once.Position != twice.Position {
+			t.Fatalf("%s: %v\nonce  %+v\ntwice %+v", cmd.Command(), err, once, twice)
+		}
+	}
+
+	// The id of one registration is not good for another, even if only the
+	// password differs.
+	id := envelope.Envelope{ID: envelope.NewID()}
+	cmd := command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}
+	if _, err := shop.Send(t.Context(), cmd, id); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Password += "?"
+	if _, err := shop.Send(t.Context(), cmd, id); !refusal.Is(err, refusal.Invalid) {
+		t.Fatalf("another password under the same id: %v", err)
+	}
+}
+
+func TestAnUnknownAddressIsAsSlowAsAWrongPassword(t *testing.T) {
+	var hashed atomic.Int32
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: func(p, salt []byte, time, memory uint32, threads uint8, n uint32) []byte {
+		if (cost{memory, time, threads}) != today {
+			t.Errorf("hashed at %d KiB, %d passes, %d threads", memory, time, threads)
+		}
+		hashed.Add(1)
+		return quick(p, salt, time, memory, threads, n)
+	}}))
+	answer := func(email string) (string, int32) {
+		before := hashed.Load()
+		_, err := shop.Send(t.Context(), command.LogIn{Email: email, Password: "wrong horse"}, envelope.Envelope{})
+		if !refusal.Is(err, refusal.Unauthenticated) {
+			t.Fatalf("%s: %v", email, err)
+		}
+		return err.Error(), hashed.Load() - before
+	}
+	unknown, unknownCost := answer("nobody@example.com")
+	wrong, wrongCost := answer("admin@lonja.local")
+	if unknown != wrong || unknownCost != 1 || wrongCost != 1 {
+		t.Fatalf("unknown: %q after %d hashes; wrong: %q after %d", unknown, unknownCost, wrong, wrongCost)
+	}
+}

@@ -1,0 +1,124 @@
+package identity
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/refusal"
+)
+
+// What the decisions need to know besides an entity's state, and how it is
+// found out.
+
+// account is a registration with its password hashed.
+type account struct {
+	name, email, passwordHash string
+}
+
+// Fingerprint implements service.Fingerprinter.
+func (a account) Fingerprint() string {
+	return strings.Join([]string{a.name, a.email, a.passwordHash}, "\x00")
+}
+
+// applicant, refreshed and loggedOut say whom their commands are about.
+func (i *identity) applicant(_ context.Context, c command.RegisterUser) (string, error) {
+	return string(i.realm.userID(c.Email)), nil
+}
+
+// hashed hashes the password of taken addresses, too: whether the command has
+// come before shows only once it is compared with what was recorded.
+func (i *identity) hashed(ctx context.Context, c command.RegisterUser) (account, error) {
+	hash, err := i.passwords.hash(ctx, today, c.Password, i.realm.salt(i.realm.userID(c.Email)))
+	return account{c.Name, command.NormalEmail(c.Email), hash}, err
+}
+
+// bearer is a user who is to have tokens.
+type bearer struct {
+	realm realm
+	user  user
+}
+
+// Reply implements service.Replier: the session's tokens, or no, when what the
+// wish led to was the session's end.
+func (b bearer) Reply(s session, fact events.Event) any {
+	if _, ended := fact.(events.SessionEnded); ended {
+		return badToken()
+	}
+	tokens, err := b.realm.tokens(b.user, s)
+	if err != nil {
+		return err
+	}
+	return tokens
+}
+
+// provenUser is one who gave the right password.
+type provenUser struct{ bearer }
+
+// Fingerprint implements service.Fingerprinter.
+func (p provenUser) Fingerprint() string { return string(p.user.ID) }
+
+// authenticated takes the same steps for an unknown address and for a wrong
+// password, and refuses both in the same words.
+func (i *identity) authenticated(ctx context.Context, c command.LogIn) (provenUser, error) {
+	id := i.realm.userID(c.Email)
+	u, err := i.look(ctx, id)
+	if err != nil {
+		return provenUser{}, err
+	}
+	ok, err := i.passwords.match(ctx, u.passwordHash, c.Password, i.realm.salt(id))
+	if err == nil && !ok {
+		err = refusal.New(refusal.Unauthenticated, "email or password is wrong")
+	}
+	return provenUser{bearer{i.realm, u}}, err
+}
+
+// renewal is a user who showed a refresh token of a session of theirs.
+type renewal struct {
+	bearer
+	token refreshToken
+}
+
+// Fingerprint implements service.Fingerprinter.
+func (r renewal) Fingerprint() string {
+	return string(r.token.session) + "." + strconv.Itoa(r.token.n)
+}
+
+// renewed looks the session's user up anew, whose roles may have changed.
+func (i *identity) renewed(ctx context.Context, c command.RefreshSession) (renewal, error) {
+	token, err := i.realm.read(c.RefreshToken)
+	if err != nil {
+		return renewal{}, err
+	}
+	var of events.UserID
+	if err := i.sessions.Look(ctx, string(token.session), func(s session) { of = s.user }); err != nil {
+		return renewal{}, err
+	}
+	if of == "" {
+		return renewal{}, badToken()
+	}
+	u, err := i.look(ctx, of)
+	return renewal{bearer{i.realm, u}, token}, err
+}
+
+func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (string, error) {
+	token, err := i.realm.read(c.RefreshToken)
+	return string(token.session), err
+}
+
+func (i *identity) loggedOut(_ context.Context, c command.LogOut) (string, error) {
+	token, err := i.realm.read(c.RefreshToken)
+	return string(token.session), err
+}
+
+// look is a user as they are now; nobody has no id and no hash.
+func (i *identity) look(ctx context.Context, id events.UserID) (found user, err error) {
+	err = i.users.Look(ctx, string(id), func(u user) {
+		found = u
+		found.Roles = slices.Clone(u.Roles) // the state itself must not be kept
+	})
+	return found, err
+}

@@ -1,0 +1,69 @@
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/base64"
+	"fmt"
+	"runtime"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// keyDerivation is Argon2id's signature.
+type keyDerivation func(password, salt []byte, time, memory uint32, threads uint8, length uint32) []byte
+
+// passwords hashes passwords, as many at once as there are processors: each
+// takes its time and memory on purpose.
+type passwords struct {
+	derive keyDerivation
+	slots  chan struct{}
+}
+
+func newPasswords(derive keyDerivation) passwords {
+	if derive == nil {
+		derive = argon2.IDKey
+	}
+	return passwords{derive, make(chan struct{}, runtime.NumCPU())}
+}
+
+// cost is how dear one hash is, and with it one guess. Every hash names its
+// own, so today's can rise.
+type cost struct {
+	memory, time uint32
+	threads      uint8
+}
+
+var today = cost{memory: 19 * 1024, time: 2, threads: 1}
+
+// costOf is the cost that a hash names, or today's when it names none that
+// makes sense.
+func costOf(phc string) cost {
+	var c cost
+	n, _ := fmt.Sscanf(phc, "$argon2id$v=19$m=%d,t=%d,p=%d$", &c.memory, &c.time, &c.threads)
+	if n < 3 || c.memory < 1 || c.memory > 1<<18 || c.time < 1 || c.time > 16 || c.threads < 1 {
+		return today
+	}
+	return c
+}
+
+// hash is a password's hash as a PHC string. It is an error only when ctx ends
+// while others are being hashed.
+func (p passwords) hash(ctx context.Context, c cost, password string, salt []byte) (string, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	b64 := base64.RawStdEncoding.EncodeToString
+	sum := p.derive([]byte(password), salt, c.time, c.memory, c.threads, 32)
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
+}
+
+// match reports whether a hash is the password's. Without a hash, there being
+// no such user, it takes as long to say no.
+func (p passwords) match(ctx context.Context, phc, password string, salt []byte) (bool, error) {
+	own, err := p.hash(ctx, costOf(phc), password, salt)
+	return subtle.ConstantTimeCompare([]byte(phc), []byte(own)) == 1, err
+}

@@ -1,0 +1,76 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+func (i *identity) findUser(ctx context.Context, q query.User, who envelope.Actor) (any, error) {
+	if err := loggedIn(who); err != nil {
+		return nil, err
+	}
+	if err := events.Token("user_id", q.UserID); err != nil {
+		return nil, err
+	}
+	if who.ID != string(q.UserID) && !who.Is(events.Admin) {
+		return nil, noSuchUser(q.UserID)
+	}
+	var body []byte
+	found, err := i.accounts.Get(ctx, `SELECT body FROM users WHERE id = ?`, []any{string(q.UserID)}, &body)
+	if err == nil && !found {
+		err = noSuchUser(q.UserID)
+	}
+	return body, err
+}
+
+func (i *identity) listUsers(ctx context.Context, q query.Users, who envelope.Actor) (any, error) {
+	if err := loggedIn(who); err != nil {
+		return nil, err
+	}
+	if !who.Is(events.Admin) {
+		return nil, refusal.New(refusal.Forbidden, "only administrators may do this")
+	}
+	page, from, args := q.Page.Normal(), "users", []any{}
+	if q.Email != "" {
+		from, args = "users WHERE email = ?", []any{command.NormalEmail(q.Email)}
+	}
+	var total int
+	if _, err := i.accounts.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
+		return nil, err
+	}
+	users, err := i.bodies(ctx, "SELECT body FROM "+from+" ORDER BY number LIMIT ? OFFSET ?", append(args, page.Limit, page.Offset())...)
+	return query.NewList(users, total, page), err
+}
+
+// listKeys waits until the view has the key that this replica signs with: a
+// token must not be out before the key that it is verified with.
+func (i *identity) listKeys(ctx context.Context, _ query.Keys, _ envelope.Actor) (any, error) {
+	if err := i.accounts.Await(ctx, i.keysAt); err != nil {
+		return nil, err
+	}
+	keys, err := i.bodies(ctx, "SELECT body FROM keys ORDER BY number")
+	return map[string]any{"keys": keys}, err // a query.Keyset
+}
+
+func (i *identity) bodies(ctx context.Context, sql string, args ...any) (all []json.RawMessage, err error) {
+	err = i.accounts.Each(ctx, sql, args, func(scan func(...any) error) error {
+		var body []byte
+		err := scan(&body)
+		all = append(all, body)
+		return err
+	})
+	return all, err
+}
+
+func loggedIn(who envelope.Actor) error {
+	if who.ID == "" {
+		return refusal.New(refusal.Unauthenticated, "log in first")
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/decider"
+)
+
+// realm is what every account and token of the shop is derived with.
+type realm struct {
+	secret []byte
+	keys   []key // the newest, at the end, signs
+	admin  events.UserID
+}
+
+type key struct {
+	id      string
+	private ed25519.PrivateKey
+}
+
+var realmKind = decider.Kind[realm]{Name: "realm", Stream: "IDENTITY", Evolve: evolveRealm}
+
+func evolveRealm(r realm, fact events.Event, _ time.Time) realm {
+	switch e := fact.(type) {
+	case events.RealmOpened:
+		if r.secret == nil { // another one would make other people of them all
+			r.secret = e.Secret
+		}
+	case events.RealmKeyAdded:
+		r.keys = append(r.keys, key{e.KeyID, ed25519.NewKeyFromSeed(e.Seed)})
+	case events.RealmAdminAppointed:
+		r.admin = e.UserID
+	}
+	return r
+}
+
+// userID is the id of whoever has an address. That it follows from the address
+// is what keeps two people from registering the same one; that it is keyed
+// keeps anyone from telling the address by the id.
+func (r realm) userID(email string) events.UserID {
+	return events.UserID("usr_" + hex.EncodeToString(r.mac("user", command.NormalEmail(email))[:16]))
+}
+
+// salt is that of a user's password: the same every time, so that the same
+// registration hashes to the same.
+func (r realm) salt(id events.UserID) []byte { return r.mac("salt", string(id))[:16] }
+
+func (r realm) mac(purpose, text string) []byte {
+	h := hmac.New(sha256.New, r.secret)
+	h.Write([]byte(purpose + "\x00" + text))
+	return h.Sum(nil)
+}
+
+// keyID names a key after its public half.
+func keyID(seed []byte) string {
+	sum := sha256.Sum256(ed25519.NewKeyFromSeed(seed).Public().(ed25519.PublicKey))
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,0 +1,79 @@
+// Package identity says who is who: accounts and their roles, sessions, and
+// the keys that access tokens are verified with. It alone reads its stream,
+// which holds personal data and the shop's secrets.
+package identity
+
+import (
+	"cmp"
+
+	"lonja/internal/decider"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+// Config names the shop's first administrator, who is appointed at the first
+// start; at all later ones it changes nothing.
+type Config struct {
+	AdminEmail string // "" means admin@lonja.local
+	// AdminPassword may be empty: then a random one is made, and told to
+	// Announce once the account is recorded. It is told at most once: a process
+	// that is killed between the two takes it along.
+	AdminPassword string
+	Announce      func(email, password string)
+
+	derive keyDerivation // nil means Argon2id
+}
+
+// identity is what the parts of the service share.
+type identity struct {
+	Config
+	users     *decider.Decider[user]
+	sessions  *decider.Decider[session]
+	realms    *decider.Decider[realm]
+	accounts  *view.View
+	passwords passwords
+
+	// Set by prepare, before anything is served.
+	realm  realm
+	keysAt view.Token // where the realm's key stands in the log
+}
+
+// New is the identity service: all that it does. It panics when there is
+// neither a password for the first administrator nor anyone to tell it to.
+func New(config Config) *service.Service { return build(config).service() }
+
+func build(config Config) *identity {
+	if config.AdminPassword == "" && config.Announce == nil {
+		panic("identity: without AdminPassword, Announce is required")
+	}
+	config.AdminEmail = cmp.Or(config.AdminEmail, "admin@lonja.local")
+	return &identity{
+		Config:    config,
+		users:     decider.New(userKind),
+		sessions:  decider.New(sessionKind),
+		realms:    decider.New(realmKind),
+		accounts:  view.New(accountsDefinition),
+		passwords: newPasswords(config.derive),
+	}
+}
+
+func (i *identity) service() *service.Service {
+	return &service.Service{
+		Name:     "identity",
+		Deciders: []service.Binder{i.realms},
+		Prepare:  i.prepare,
+		Views:    []*view.View{i.accounts},
+		Commands: []service.Command{
+			service.OnKnowing(i.users, i.hashed, register).To(i.applicant).Replies(show),
+			service.On(i.users, setRoles).Replies(show),
+			service.OnKnowing(i.sessions, i.authenticated, logIn), // what is known replies
+			service.OnKnowing(i.sessions, i.renewed, refresh).To(i.refreshed),
+			service.On(i.sessions, logOut).To(i.loggedOut),
+		},
+		Queries: []service.Query{
+			service.Answer(i.accounts, i.findUser),
+			service.Answer(i.accounts, i.listUsers),
+			service.Answer(i.accounts, i.listKeys),
+		},
+	}
+}

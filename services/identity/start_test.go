@@ -1,0 +1,334 @@
+package identity
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// told is what was announced.
+type told struct {
+	mu sync.Mutex
+	to []command.LogIn
+}
+
+func (a *told) announce(email, password string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.to = append(a.to, command.LogIn{Email: email, Password: password})
+}
+
+func (a *told) once(t *testing.T) command.LogIn {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.to) != 1 {
+		t.Fatalf("announced %d times, not once", len(a.to))
+	}
+	return a.to[0]
+}
+
+// replica is one replica of identity, run so that a test sees what shoptest
+// does not show: that it fails, and what it logs.
+type replica struct {
+	*identity
+	ready chan struct{}
+	ended chan error
+	stop  context.CancelFunc
+	log   *buffer
+}
+
+// buffer keeps what is logged.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func start(t *testing.T, shop *shoptest.Shop, name, dir string, config Config) *replica {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	r := &replica{identity: build(config), ready: make(chan struct{}), ended: make(chan error, 1), stop: stop, log: &buffer{}}
+	nc := shop.Connect()
+	go func() {
+		defer close(r.ended)
+		r.ended <- r.service().Run(ctx, service.Config{
+			Conn: nc, Language: shoptest.Language, Consumers: shop.Streams, Dir: dir, Replica: name,
+			Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		}, func() { close(r.ready) })
+	}()
+	t.Cleanup(func() { stop(); <-r.ended })
+	return r
+}
+
+func (r *replica) serves(t *testing.T) *replica {
+	t.Helper()
+	select {
+	case <-r.ready:
+	case err := <-r.ended:
+		t.Fatalf("identity did not start: %v", err)
+	}
+	return r
+}
+
+func (r *replica) stopped(t *testing.T) {
+	t.Helper()
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keyset is what this very replica answers.
+func (r *replica) keyset(t *testing.T) (keys query.Keyset) {
+	t.Helper()
+	answer, err := r.listKeys(t.Context(), query.Keys{}, envelope.Actor{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := json.Marshal(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &keys); err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// meeting makes the first n who come wait for each other.
+func meeting(n int32) func() {
+	var came atomic.Int32
+	all := make(chan struct{})
+	return func() {
+		switch nth := came.Add(1); {
+		case nth == n:
+			close(all)
+		case nth < n:
+			<-all
+		}
+	}
+}
+
+func TestTwoReplicasThatStartAtOnceAreOne(t *testing.T) {
+	shop := shoptest.Start(t)
+	// Neither registers the administrator before both have a password for them.
+	var heard told
+	meet := meeting(2)
+	config := Config{Announce: heard.announce, derive: func(p, salt []byte, time, memory uint32, threads uint8, n uint32) []byte {
+		meet()
+		return quick(p, salt, time, memory, threads, n)
+	}}
+	a, b := start(t, shop, "a", t.TempDir(), config), start(t, shop, "b", t.TempDir(), config)
+	a.serves(t)
+	b.serves(t)
+	if facts := recorded(t, shop); len(facts) != 4 {
+		t.Fatalf("%d facts: want a realm, its key, an appointment and an account", len(facts))
+	}
+
+	// Only the password that was recorded was announced. Whichever replica logs
+	// the administrator in, each verifies the token, and what the other signs.
+	var tokens query.Tokens
+	shop.Do(heard.once(t), envelope.Actor{}, &tokens)
+	for _, from := range []*replica{a, b} {
+		signed, err := from.realm.tokens(user{UserView: tokens.User}, given(sessionKind, started))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, by := range []*replica{a, b} {
+			mustVerify(t, by.keyset(t), tokens)
+			if c, err := verify(t, by.keyset(t), signed.AccessToken); c.Subject != string(tokens.User.ID) {
+				t.Fatalf("%+v: %v", c, err)
+			}
+		}
+	}
+	a.stopped(t)
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &tokens)
+	b.stopped(t)
+}
+
+func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
+	shop, dir := shoptest.Start(t), t.TempDir()
+	var heard told
+	before := start(t, shop, "a", dir, Config{Announce: heard.announce, derive: quick}).serves(t)
+	admin := heard.once(t)
+	if admin.Email != "admin@lonja.local" || len(admin.Password) < 20 {
+		t.Fatalf("announced %q with a password of %d letters", admin.Email, len(admin.Password))
+	}
+	var tokens query.Tokens
+	shop.Do(admin, envelope.Actor{}, &tokens)
+	before.stopped(t)
+
+	// Another name and password for the administrator come too late.
+	late := Config{AdminEmail: "late@example.com", AdminPassword: password, Announce: heard.announce, derive: quick}
+	after := start(t, shop, "a", dir, late).serves(t)
+	if c, err := verify(t, after.keyset(t), tokens.AccessToken); err != nil || c.Subject != string(tokens.User.ID) {
+		t.Fatalf("an old access token: %+v, %v", c, err)
+	}
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &tokens)
+	shop.Do(admin, envelope.Actor{}, nil)
+	shop.Refused(command.LogIn{Email: late.AdminEmail, Password: password}, envelope.Actor{}, refusal.Unauthenticated)
+	shop.Refused(command.LogIn{Email: admin.Email, Password: password}, envelope.Actor{}, refusal.Unauthenticated)
+	after.stopped(t)
+
+	// Nor does a start that has nobody's password to tell.
+	start(t, shop, "a", dir, Config{Announce: heard.announce, derive: quick}).serves(t)
+	heard.once(t)
+}
+
+func TestAnAppointmentCutShortIsMadeUpForAtTheNextStart(t *testing.T) {
+	for name, email := range map[string]string{"of the same": "", "of another": "another@example.com"} {
+		t.Run(name, func(t *testing.T) {
+			shop, dir := shoptest.Start(t), t.TempDir()
+			var heard told
+			var first *replica
+			known := make(chan struct{})
+			first = start(t, shop, "a", dir, Config{Announce: heard.announce, derive: func(p, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
+				<-known
+				first.stop() // appointed, and about to be registered
+				return quick(p, salt, 0, 0, 0, 0)
+			}})
+			close(known)
+			if err := <-first.ended; err == nil {
+				t.Fatal("the first start was not cut short")
+			}
+			if facts := recorded(t, shop); len(facts) != 3 {
+				t.Fatalf("%d facts: want a realm, its key and an appointment", len(facts))
+			}
+
+			start(t, shop, "a", dir, Config{AdminEmail: email, Announce: heard.announce, derive: quick}).serves(t)
+			var tokens query.Tokens
+			shop.Do(heard.once(t), envelope.Actor{}, &tokens)
+			if got := fmt.Sprint(tokens.User.Roles); got != "[admin customer staff]" {
+				t.Fatalf("roles %s", got)
+			}
+			last := shoptest.Await(shop, func(e events.RealmAdminAppointed) bool { return e.UserID == tokens.User.ID })
+			if last.UserID != tokens.User.ID {
+				t.Fatalf("appointed %s", last.UserID)
+			}
+		})
+	}
+}
+
+func TestAnAdministratorWithoutAProperPasswordStopsTheStart(t *testing.T) {
+	shop := shoptest.Start(t)
+	r := start(t, shop, "a", t.TempDir(), Config{AdminPassword: "short"})
+	err := <-r.ended
+	if err == nil || !strings.Contains(err.Error(), "password must have at least 8") || strings.Contains(err.Error(), "short") {
+		t.Fatalf("got %v", err)
+	}
+	defer func() {
+		if recover() == nil {
+			t.Fatal("a random password would be told to nobody")
+		}
+	}()
+	New(Config{})
+}
+
+func TestSecretsStayOnTheStream(t *testing.T) {
+	shop, dir := shoptest.Start(t), t.TempDir()
+	r := start(t, shop, "a", dir, Config{AdminPassword: "the administrator's own", derive: quick}).serves(t)
+	cmd := command.RegisterUser{Name: "Anastasia", Email: "anastasia@example.com", Password: password}
+	var tokens, next query.Tokens
+	shop.Do(cmd, envelope.Actor{}, nil)
+	shop.Refused(cmd, envelope.Actor{}, refusal.Conflict)
+	shop.Refused(command.LogIn{Email: cmd.Email, Password: "wrong horse"}, envelope.Actor{}, refusal.Unauthenticated)
+	at := shop.Do(command.LogIn{Email: cmd.Email, Password: password}, envelope.Actor{}, &tokens)
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &next)
+	at = shop.Do(command.LogOut{RefreshToken: next.RefreshToken}, envelope.Actor{}, nil)
+	var seen query.UserView
+	shop.Get(query.User{UserID: tokens.User.ID}, actor(tokens), at.Position, &seen)
+	r.stopped(t)
+
+	secrets := []string{password, "wrong horse", "the administrator's own", tokens.RefreshToken, next.RefreshToken, tokens.AccessToken, "$argon2id$"}
+	for _, raw := range [][]byte{r.realm.secret, r.realm.keys[0].private.Seed()} {
+		secrets = append(secrets, string(raw), base64.StdEncoding.EncodeToString(raw))
+	}
+	personal := []string{"Anastasia", "anastasia"}
+
+	rows := filesIn(t, dir)
+	hides(t, "the view", rows, secrets)
+	if !strings.Contains(rows, cmd.Email) {
+		t.Fatal("the view's files were not looked at")
+	}
+	hides(t, "the log output", r.log.text.String(), append(secrets, personal...))
+	if !strings.Contains(r.log.text.String(), "serving") {
+		t.Fatal("the log output was not looked at")
+	}
+	for _, m := range recorded(t, shop) {
+		hides(t, "the outside of "+m.Subject(), fmt.Sprint(m.Subject(), m.Headers()), append(secrets, personal...))
+		if !strings.HasPrefix(m.Subject(), "events.realm.") {
+			hides(t, m.Subject(), string(m.Data()), append(secrets[:6:6], secrets[7:]...)) // all but that it is Argon2id
+		}
+	}
+}
+
+func hides(t *testing.T, what, text string, secrets []string) {
+	t.Helper()
+	for _, s := range secrets {
+		if strings.Contains(text, s) {
+			t.Errorf("%s shows %q", what, s)
+		}
+	}
+}
+
+func filesIn(t *testing.T, dir string) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// recorded is every message on the stream.
+func recorded(t *testing.T, shop *shoptest.Shop) (all []jetstream.Msg) {
+	t.Helper()
+	cons, err := shop.JS.OrderedConsumer(t.Context(), "IDENTITY", jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch, err := cons.FetchNoWait(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for m := range batch.Messages() {
+		all = append(all, m)
+	}
+	if err := batch.Error(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

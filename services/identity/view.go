@@ -1,0 +1,81 @@
+package identity
+
+import (
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/eventlog"
+	"lonja/internal/view"
+)
+
+// Accounts are the users, and the public halves of the realm's keys, each row
+// with its ready-made answer. Nothing secret is in it, not even hashed. It reads
+// the whole stream, sessions too, so that it reaches every position of it.
+var accountsDefinition = view.Definition{
+	Name: "accounts",
+	Schema: `
+CREATE TABLE users (
+	number INTEGER PRIMARY KEY, -- oldest first
+	id     TEXT NOT NULL UNIQUE,
+	email  TEXT NOT NULL,
+	body   TEXT NOT NULL -- a query.UserView
+);
+CREATE INDEX users_by_email ON users (email);
+CREATE TABLE keys (
+	number INTEGER PRIMARY KEY,
+	id     TEXT NOT NULL UNIQUE,
+	body   TEXT NOT NULL -- a query.Key
+);`,
+	Reads:   []view.Source{{Stream: "IDENTITY", Subjects: []string{"events.user.>", "events.session.>", "events.realm.>"}}},
+	Project: project,
+}
+
+func project(tx *view.Tx, r eventlog.Recorded) error {
+	switch e := r.Event.(type) {
+	case events.UserRegistered:
+		return putUser(tx, query.UserView{ID: e.UserID, Name: e.Name, Email: e.Email, Roles: e.Roles})
+	case events.UserRolesChanged:
+		var body string
+		found, err := tx.Get(`SELECT body FROM users WHERE id = ?`, []any{string(e.UserID)}, &body)
+		if err != nil || !found {
+			return err
+		}
+		var u query.UserView
+		if err := json.Unmarshal([]byte(body), &u); err != nil {
+			return err
+		}
+		u.Roles = e.Roles
+		return putUser(tx, u)
+	case events.RealmKeyAdded:
+		return putKey(tx, publicKey(e))
+	}
+	return nil
+}
+
+func putUser(tx *view.Tx, u query.UserView) error {
+	body, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`INSERT INTO users (id, email, body) VALUES (?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET email = excluded.email, body = excluded.body`, string(u.ID), u.Email, string(body))
+}
+
+func putKey(tx *view.Tx, k query.Key) error {
+	body, err := json.Marshal(k)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`INSERT INTO keys (id, body) VALUES (?, ?) ON CONFLICT (id) DO NOTHING`, k.KeyID, string(body))
+}
+
+func publicKey(e events.RealmKeyAdded) query.Key {
+	public := ed25519.NewKeyFromSeed(e.Seed).Public().(ed25519.PublicKey)
+	return query.Key{
+		KeyType: "OKP", Curve: "Ed25519", Algorithm: "EdDSA", Use: "sig",
+		KeyID: e.KeyID, X: base64.RawURLEncoding.EncodeToString(public),
+	}
+}

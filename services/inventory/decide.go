@@ -1,0 +1,41 @@
+package inventory
+
+import (
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+func count(l *ledger, c command.CountStock, m decider.Meta) (events.Event, error) {
+	level, err := l.recount(c.SKU, c.OnHand, m.Actor)
+	if err != nil || level == l.level(c.SKU) {
+		return nil, err
+	}
+	return events.StockCounted{Location: events.MainLocation, Level: level}, nil
+}
+
+func adjust(l *ledger, c command.AdjustStock, m decider.Meta) (events.Event, error) {
+	level, err := l.recount(c.SKU, l.level(c.SKU).OnHand+c.Delta, m.Actor)
+	if err != nil {
+		return nil, err
+	}
+	return events.StockAdjusted{Location: events.MainLocation, Level: level, Delta: c.Delta, Reason: c.Reason}, nil
+}
+
+// recount is a SKU's level with so many pieces on hand, if the actor may say
+// so and there can be so many.
+func (l *ledger) recount(sku events.SKU, onHand int64, a envelope.Actor) (events.Level, error) {
+	level := l.level(sku)
+	switch {
+	case !a.Is(events.Staff, events.Admin):
+		return level, refusal.New(refusal.Forbidden, "only staff may do this")
+	case onHand < level.Reserved:
+		return level, refusal.New(refusal.Conflict, "%d of %s are reserved for orders, so %d cannot be on hand", level.Reserved, sku, onHand)
+	case onHand > events.MaxQuantity:
+		return level, refusal.New(refusal.Conflict, "there can be at most %d of %s on hand, not %d", int64(events.MaxQuantity), sku, onHand)
+	}
+	level.OnHand = onHand
+	return level, nil
+}

@@ -1,0 +1,200 @@
+package inventory
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// store is a shop with inventory, and what a story says of it.
+type store struct {
+	*shoptest.Shop
+	t *testing.T
+}
+
+func open(t *testing.T, services ...*service.Service) store {
+	return store{shoptest.Start(t, services...), t}
+}
+
+// has checks the level of a SKU, as customers see it once the view holds all
+// that is on the log.
+func (s store) has(sku events.SKU, onHand, reserved int64) {
+	s.t.Helper()
+	var got query.StockView
+	s.Get(query.Stock{SKU: sku}, customer, service.Position("INVENTORY", s.recorded()), &got)
+	if want := (query.StockView{SKU: sku, OnHand: onHand, Reserved: reserved, Available: onHand - reserved}); got != want {
+		s.t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// recorded is how many facts inventory has recorded.
+func (s store) recorded() uint64 {
+	s.t.Helper()
+	stream, err := s.JS.Stream(s.t.Context(), "INVENTORY")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stream.CachedInfo().State.LastSeq
+}
+
+func about[E events.OfOrder](id events.OrderID) func(E) bool {
+	return func(e E) bool { return e.Order() == id }
+}
+
+func TestStaffSayWhatIsOnHand(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Refused(command.CountStock{SKU: "lamp", OnHand: 7}, customer, refusal.Forbidden)
+
+	var level query.StockView
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, &level)
+	if level != (query.StockView{SKU: "lamp", OnHand: 7, Available: 7}) {
+		t.Errorf("counted %+v", level)
+	}
+	before := shop.recorded()
+	level = query.StockView{}
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, &level)
+	if level.OnHand != 7 || shop.recorded() != before {
+		t.Errorf("counted the same again: %+v, %d facts instead of %d", level, shop.recorded(), before)
+	}
+	shop.Refused(command.AdjustStock{SKU: "lamp", Delta: -8, Reason: "broken"}, staff, refusal.Conflict)
+	shop.Do(command.AdjustStock{SKU: "lamp", Delta: -3, Reason: "broken"}, staff, &level)
+	if level.OnHand != 4 {
+		t.Errorf("adjusted %+v", level)
+	}
+	shop.has("lamp", 4, 0)
+}
+
+// A caller that got no answer sends the same command once more, and hears what
+// became of it the first time.
+func TestAnAdjustmentSentTwiceIsMadeOnce(t *testing.T) {
+	shop := open(t, New(Config{}))
+	adjust := command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}
+	env := envelope.Envelope{ID: envelope.NewID(), Actor: staff}
+	first, err := shop.Send(t.Context(), adjust, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 40}, staff, nil)
+	second, err := shop.Send(t.Context(), adjust, env)
+	if err != nil || !second.Replayed || string(second.Body) != string(first.Body) || second.Position != first.Position {
+		t.Errorf("got %s %+v %v, want %s", second.Body, second, err, first.Body)
+	}
+	shop.has("lamp", 40, 0)
+}
+
+func TestAProductIsKnownBeforeAnyOfItArrives(t *testing.T) {
+	shop := open(t, New(Config{}))
+	_, err := shop.Ask(t.Context(), query.Stock{SKU: "moon"}, envelope.Envelope{})
+	if !refusal.Is(err, refusal.NotFound) {
+		t.Errorf("a SKU that nobody heard of: %v", err)
+	}
+	_, err = shop.Ask(t.Context(), query.Stock{SKU: "no such.sku"}, envelope.Envelope{})
+	if !refusal.Is(err, refusal.Invalid) {
+		t.Errorf("what is no SKU: %v", err)
+	}
+	created := func(sku events.SKU) string {
+		return shop.Record("CATALOG", events.ProductCreated{Product: events.Product{SKU: sku, Name: "A thing", Price: pounds(3)}})
+	}
+	var level query.StockView
+	shop.Get(query.Stock{SKU: "vase"}, customer, created("vase"), &level)
+	if level != (query.StockView{SKU: "vase"}) {
+		t.Errorf("got %+v, want none", level)
+	}
+	// Counted first and created later, it keeps its level.
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, nil)
+	shop.has("lamp", 7, 0)
+	shop.Get(query.Stock{SKU: "lamp"}, customer, created("lamp"), &level)
+	if level.OnHand != 7 {
+		t.Errorf("got %+v, want 7 on hand", level)
+	}
+}
+
+func TestAnOrderIsReservedPaidAndCancelled(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, nil)
+	shop.Record("ORDERS", placed(ana, "lamp", 2, "lamp", 3))
+	reserved := shoptest.Await(shop.Shop, about[events.StockReserved](ana))
+	if left := time.Until(reserved.ExpiresAt); left < 19*time.Minute || left > 20*time.Minute {
+		t.Errorf("it expires in %s, want 20 minutes", left)
+	}
+	shop.has("lamp", 7, 5)
+
+	shop.Record("ORDERS", placed(bo, "lamp", 3))
+	shoptest.Await(shop.Shop, about[events.StockRefused](bo))
+	shop.Refused(command.CountStock{SKU: "lamp", OnHand: 4}, staff, refusal.Conflict)
+
+	shop.Record("ORDERS", paid(ana, "lamp", 5))
+	shoptest.Await(shop.Shop, about[events.StockCommitted](ana))
+	shop.has("lamp", 2, 0)
+
+	shop.Record("ORDERS", events.OrderCancelled{OrderID: ana, Reason: events.CancelledByCustomer, WasPaid: true})
+	shoptest.Await(shop.Shop, about[events.StockReturned](ana))
+	shop.has("lamp", 7, 0)
+}
+
+func TestWhatNobodyPaysForIsGivenBack(t *testing.T) {
+	shop := open(t, New(Config{ReservationTTL: time.Second}))
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, nil)
+	shop.Record("ORDERS", placed(ana, "lamp", 5))
+	released := shoptest.Await(shop.Shop, about[events.StockReleased](ana))
+	if released.Reason != events.ReleasedExpired {
+		t.Errorf("released: %+v", released)
+	}
+	shop.has("lamp", 7, 0)
+
+	shop.Record("ORDERS", paid(ana, "lamp", 5))
+	committed := shoptest.Await(shop.Shop, about[events.StockCommitted](ana))
+	if !committed.FromAvailable {
+		t.Errorf("the money came late, but: %+v", committed)
+	}
+	shop.has("lamp", 2, 0)
+}
+
+func TestOrdersWaitForAReplicaThatIsAway(t *testing.T) {
+	shop := open(t)
+	dir := t.TempDir()
+	stop := shop.Run(New(Config{}), "a", dir)
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, nil)
+	shop.Record("ORDERS", placed(ana, "lamp", 5))
+	shoptest.Await(shop.Shop, about[events.StockReserved](ana))
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	shop.Record("ORDERS", paid(ana, "lamp", 5))
+	shop.Record("ORDERS", placed(bo, "lamp", 2))
+	shop.Run(New(Config{}), "a", dir)
+	shoptest.Await(shop.Shop, about[events.StockCommitted](ana))
+	shoptest.Await(shop.Shop, about[events.StockReserved](bo))
+	shop.has("lamp", 2, 2)
+}
+
+func TestTwoReplicasNeverSellWhatIsNotThere(t *testing.T) {
+	const pieces, orders = 10, 200
+	shop := open(t, New(Config{}))
+	shop.Run(New(Config{}), "b", t.TempDir())
+	shop.Do(command.CountStock{SKU: "lamp", OnHand: pieces}, staff, nil)
+	for i := range orders {
+		shop.Record("ORDERS", placed(events.OrderID(fmt.Sprintf("ord_%d", i)), "lamp", 1))
+	}
+	got, refused := map[events.OrderID]bool{}, map[events.OrderID]bool{}
+	shoptest.Await(shop.Shop, func(e events.StockReserved) bool { got[e.OrderID] = true; return len(got) == pieces })
+	shoptest.Await(shop.Shop, func(e events.StockRefused) bool { refused[e.OrderID] = true; return len(refused) == orders-pieces })
+	if n := shop.recorded(); n != 1+orders {
+		t.Errorf("%d facts of one count and %d orders", n, orders)
+	}
+	for id := range got {
+		if refused[id] {
+			t.Errorf("%s was reserved and refused", id)
+		}
+	}
+	shop.has("lamp", pieces, pieces)
+}

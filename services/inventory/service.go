@@ -1,0 +1,74 @@
+// Package inventory keeps the stock: what is on hand, what is set aside for
+// which order, and what has left.
+package inventory
+
+import (
+	"cmp"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+// Config says how inventory behaves. The zero Config works.
+type Config struct {
+	// ReservationTTL is how long an order's goods are set aside; 0 means 20
+	// minutes. It should be longer than a payment's deadline.
+	ReservationTTL time.Duration
+}
+
+// New is the inventory service: all that it does.
+func New(config Config) *service.Service {
+	stock := decider.New(stockKind)
+	levels := view.New(levelsDefinition)
+	return &service.Service{
+		Name:  "inventory",
+		Views: []*view.View{levels},
+		Commands: []service.Command{
+			service.On(stock, count).RepliesTo(showCounted),
+			service.On(stock, adjust).Replies(show),
+		},
+		Reactions: []service.Reaction{
+			{Consumer: "inventory-on-orders", Reflexes: []service.Reflex{
+				service.When(stock, here[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
+				service.When(stock, here[events.OrderPaid], commit),
+				service.When(stock, here[events.OrderCancelled], giveBack),
+			}},
+			{Consumer: "inventory-reminders", Reflexes: []service.Reflex{
+				service.Remind("inventory-expiry", func(e events.StockReserved) time.Time { return e.ExpiresAt }),
+			}},
+			{Consumer: "inventory-expiry", Reflexes: []service.Reflex{
+				service.When(stock, here[events.StockReserved], expire),
+			}},
+		},
+		Queries: []service.Query{
+			service.Answer(levels, findLevel(levels)),
+		},
+	}
+}
+
+// here is the one location there is, whatever the fact.
+func here[E events.Event](E) string { return string(events.MainLocation) }
+
+// show is the level that a count or an adjustment led to, as the fact says it.
+func show(_ *ledger, fact events.Event) any {
+	switch e := fact.(type) {
+	case events.StockCounted:
+		return query.NewStockView(e.Level)
+	case events.StockAdjusted:
+		return query.NewStockView(e.Level)
+	}
+	return nil
+}
+
+// showCounted is show, and the level as it stands when counting changed nothing.
+func showCounted(l *ledger, c command.CountStock, fact events.Event) any {
+	if fact == nil {
+		return query.NewStockView(l.level(c.SKU))
+	}
+	return show(l, fact)
+}

@@ -1,0 +1,167 @@
+package payments
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/refusal"
+)
+
+const (
+	order = events.OrderID("ord_ana")
+	id    = events.PaymentID("pay_ana")
+)
+
+var (
+	noon   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	amount = events.Money{Amount: 1695, Currency: "GBP"}
+
+	awaiting  = events.OrderAwaitingPayment{OrderID: order, Amount: amount}
+	cancelled = events.OrderCancelled{OrderID: order, Reason: events.CancelledByCustomer}
+	pays      = command.SettlePayment{PaymentID: id, Outcome: command.Pay}
+	declines  = command.SettlePayment{PaymentID: id, Outcome: command.Decline}
+
+	requested = events.PaymentRequested{PaymentID: id, OrderID: order, Amount: amount, Provider: "sandbox",
+		URL: "/sandbox/payments/pay_ana", ExpiresAt: noon.Add(15 * time.Minute)}
+	captured = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount}
+	unwanted = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount, Unwanted: true}
+	declined = events.PaymentDeclined{PaymentID: id, OrderID: order}
+	expired  = events.PaymentExpired{PaymentID: id, OrderID: order}
+	voided   = events.PaymentVoided{PaymentID: id, OrderID: order}
+	returned = events.PaymentRefunded{PaymentID: id, OrderID: order, Amount: amount}
+)
+
+func given(facts ...events.Event) (p payment) {
+	for _, fact := range facts {
+		p = evolve(p, fact, noon)
+	}
+	return p
+}
+
+// decide is what the service decides about a wish or a fact. A
+// PaymentRequested is the reminder of itself.
+func decide(p payment, when any) (events.Event, error) {
+	m := decider.Meta{EntityID: string(id), Now: noon}
+	switch w := when.(type) {
+	case command.SettlePayment:
+		return settle(p, w, m)
+	case events.OrderAwaitingPayment:
+		return request(15*time.Minute)(p, w, m)
+	case events.OrderCancelled:
+		return withdraw(p, w, m)
+	case events.PaymentCaptured:
+		if ifUnwanted(w) == "" {
+			return nil, nil
+		}
+		return refund(p, w, m)
+	case events.PaymentRequested:
+		return expire(p, w, m)
+	}
+	panic("nothing is decided about this")
+}
+
+func TestAPaymentGoesItsWay(t *testing.T) {
+	type facts = []events.Event
+	for _, c := range []struct {
+		name  string
+		given facts
+		when  any
+		then  events.Event
+	}{
+		{"an order awaits its money", nil, awaiting, requested},
+		{"the customer pays", facts{requested}, pays, captured},
+		{"the bank declines", facts{requested}, declines, declined},
+		{"nobody pays in time", facts{requested}, requested, expired},
+		{"the customer pays late", facts{requested, expired}, pays, captured},
+		{"the order is cancelled before", facts{requested}, cancelled, voided},
+		{"and then the money comes", facts{requested, voided}, pays, unwanted},
+		{"and goes back", facts{requested, voided, unwanted}, unwanted, returned},
+		{"the order is cancelled after", facts{requested, captured}, cancelled, returned},
+		{"the order is cancelled before it was heard of", nil, cancelled, voided},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			then, err := decide(given(c.given...), c.when)
+			if err != nil || !reflect.DeepEqual(then, c.then) {
+				t.Errorf("got  %+v %v\nwant %+v", then, err, c.then)
+			}
+			if then.Check() != nil {
+				t.Errorf("it cannot be recorded: %v", then.Check())
+			}
+		})
+	}
+}
+
+// TestEveryStateMeetsEveryWish is the whole of what payments decides. "-" is
+// nothing; in the last columns a word is a refusal's code.
+func TestEveryStateMeetsEveryWish(t *testing.T) {
+	states := map[string][]events.Event{
+		"unknown":  nil,
+		"never":    {voided},
+		"pending":  {requested},
+		"captured": {requested, captured},
+		"late":     {requested, expired, captured},
+		"unwanted": {requested, voided, unwanted},
+		"declined": {requested, declined},
+		"expired":  {requested, expired},
+		"voided":   {requested, voided},
+		"refunded": {requested, captured, returned},
+	}
+	const grid = `
+state    | awaiting  | cancelled | reminder | captured | unwanted | pay       | decline
+unknown  | requested | voided    | -        | -        | -        | not_found | not_found
+never    | -         | -         | -        | -        | -        | not_found | not_found
+pending  | -         | voided    | expired  | -        | -        | captured  | declined
+captured | -         | refunded  | -        | -        | refunded | -         | conflict
+late     | -         | refunded  | -        | -        | refunded | -         | conflict
+unwanted | -         | refunded  | -        | -        | refunded | -         | conflict
+declined | -         | voided    | -        | -        | -        | conflict  | -
+expired  | -         | voided    | -        | -        | -        | captured  | conflict
+voided   | -         | -         | -        | -        | -        | captured  | conflict
+refunded | -         | -         | -        | -        | -        | -         | conflict`
+	wishes := map[string]any{"awaiting": awaiting, "cancelled": cancelled, "reminder": requested,
+		"captured": captured, "unwanted": unwanted, "pay": pays, "decline": declines}
+	rows := strings.Split(strings.TrimSpace(grid), "\n")
+	if len(rows)-1 != len(states) {
+		t.Fatalf("%d rows for %d states", len(rows)-1, len(states))
+	}
+	for _, row := range rows[1:] {
+		for i, want := range cells(row)[1:] {
+			state, wish := cells(row)[0], cells(rows[0])[i+1]
+			if got := word(decide(given(states[state]...), wishes[wish])); got != want {
+				t.Errorf("%s, %s: got %s, want %s", state, wish, got, want)
+			}
+		}
+	}
+}
+
+func cells(row string) []string {
+	cells := strings.Split(row, "|")
+	for i := range cells {
+		cells[i] = strings.TrimSpace(cells[i])
+	}
+	return cells
+}
+
+// word is the short name of a fact or a refusal's code, "-" for neither.
+func word(fact events.Event, err error) string {
+	if r, refused := refusal.As(err); refused {
+		return string(r.Code)
+	}
+	if fact == nil {
+		return "-"
+	}
+	return strings.Split(fact.Fact(), ".")[1]
+}
+
+func TestTheAnswerShowsWhatWasAskedForAndWhatBecameOfIt(t *testing.T) {
+	want := query.PaymentView{ID: id, OrderID: order, Provider: "sandbox", Status: query.PaymentRefunded, Amount: amount, URL: "/sandbox/payments/pay_ana"}
+	if got := show(given(requested, voided, unwanted, returned), nil); got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}

@@ -1,0 +1,139 @@
+package payments
+
+import (
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// till is a shop with payments, and what a story says of it.
+type till struct {
+	*shoptest.Shop
+	t *testing.T
+}
+
+var anyone = envelope.Actor{}
+
+func open(t *testing.T, services ...*service.Service) till {
+	return till{shoptest.Start(t, services...), t}
+}
+
+// settles reports an outcome and checks the status that is answered.
+func (s till) settles(outcome, status string) {
+	s.t.Helper()
+	var p query.PaymentView
+	s.Do(command.SettlePayment{PaymentID: id, Outcome: outcome}, anyone, &p)
+	if p.Status != status || p.Amount != amount {
+		s.t.Errorf("%s: got %+v, want %s", outcome, p, status)
+	}
+}
+
+// is checks the payment's status once the view holds all that is on the log.
+func (s till) is(status string) {
+	s.t.Helper()
+	var got query.PaymentView
+	s.Get(query.Payment{PaymentID: id}, anyone, service.Position("PAYMENTS", s.recorded()), &got)
+	want := query.PaymentView{ID: id, OrderID: order, Provider: "sandbox", Status: status, Amount: amount, URL: "/sandbox/payments/pay_ana"}
+	if got != want {
+		s.t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// recorded is how many facts payments has recorded.
+func (s till) recorded() uint64 {
+	s.t.Helper()
+	stream, err := s.JS.Stream(s.t.Context(), "PAYMENTS")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return stream.CachedInfo().State.LastSeq
+}
+
+func await[E events.Event](s till) E {
+	s.t.Helper()
+	return shoptest.Await(s.Shop, func(e E) bool { return e.EntityID() == string(id) })
+}
+
+func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Record("ORDERS", awaiting)
+	asked := await[events.PaymentRequested](shop)
+	if left := time.Until(asked.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
+		t.Errorf("the deadline is in %s, want 15 minutes", left)
+	}
+	shop.is(query.PaymentPending)
+	shop.settles(command.Pay, query.PaymentCaptured)
+	shop.is(query.PaymentCaptured)
+
+	before := shop.recorded()
+	shop.settles(command.Pay, query.PaymentCaptured)
+	if shop.recorded() != before {
+		t.Error("paid twice")
+	}
+	shop.Refused(declines, anyone, refusal.Conflict)
+
+	shop.Record("ORDERS", cancelled)
+	await[events.PaymentRefunded](shop)
+	shop.is(query.PaymentRefunded)
+}
+
+func TestADeclinedPaymentStaysDeclined(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Record("ORDERS", awaiting)
+	await[events.PaymentRequested](shop)
+	shop.settles(command.Decline, query.PaymentDeclined)
+	shop.Refused(pays, anyone, refusal.Conflict)
+	shop.is(query.PaymentDeclined)
+}
+
+func TestMoneyThatComesAfterTheDeadlineIsStillTaken(t *testing.T) {
+	shop := open(t, New(Config{Deadline: time.Second}))
+	shop.Record("ORDERS", awaiting)
+	await[events.PaymentExpired](shop)
+	shop.is(query.PaymentExpired)
+	shop.settles(command.Pay, query.PaymentCaptured)
+}
+
+func TestMoneyForACancelledOrderGoesBackByItself(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Record("ORDERS", awaiting)
+	await[events.PaymentRequested](shop)
+	shop.Record("ORDERS", cancelled)
+	await[events.PaymentVoided](shop)
+	shop.is(query.PaymentVoided)
+
+	shop.settles(command.Pay, query.PaymentCaptured)
+	if captured := await[events.PaymentCaptured](shop); !captured.Unwanted {
+		t.Errorf("the order is cancelled, but: %+v", captured)
+	}
+	await[events.PaymentRefunded](shop)
+	shop.is(query.PaymentRefunded)
+}
+
+func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Record("ORDERS", cancelled)
+	await[events.PaymentVoided](shop)
+	shop.Refused(pays, anyone, refusal.NotFound)
+	_, err := shop.Ask(t.Context(), query.Payment{PaymentID: id}, envelope.Envelope{After: service.Position("PAYMENTS", shop.recorded())})
+	if !refusal.Is(err, refusal.NotFound) {
+		t.Errorf("a payment that was never asked for: %v", err)
+	}
+}
+
+func TestNobodyHasHeardOfAnUnknownPayment(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Refused(pays, anyone, refusal.NotFound)
+	for asked, code := range map[events.PaymentID]refusal.Code{"pay_nobody": refusal.NotFound, "pay nobody": refusal.Invalid, "": refusal.Invalid} {
+		if _, err := shop.Ask(t.Context(), query.Payment{PaymentID: asked}, envelope.Envelope{}); !refusal.Is(err, code) {
+			t.Errorf("%q: got %v, want %s", asked, err, code)
+		}
+	}
+}

@@ -1,0 +1,67 @@
+// Package payments asks for an order's money, hears from the provider whether
+// it came, and gives it back.
+package payments
+
+import (
+	"cmp"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+// Config says how payments behaves. The zero Config works.
+type Config struct {
+	// Deadline is how long a customer may take to pay; 0 means 15 minutes. It
+	// should be shorter than a reservation of stock lasts.
+	Deadline time.Duration
+}
+
+// New is the payments service: all that it does.
+func New(config Config) *service.Service {
+	payments := decider.New(paymentKind)
+	book := view.New(bookDefinition)
+	return &service.Service{
+		Name:  "payments",
+		Views: []*view.View{book},
+		Commands: []service.Command{
+			service.On(payments, settle).Replies(show),
+		},
+		Reactions: []service.Reaction{
+			{Consumer: "payments-on-orders", Reflexes: []service.Reflex{
+				service.When(payments, ofOrder[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
+				service.When(payments, ofOrder[events.OrderCancelled], withdraw),
+			}},
+			{Consumer: "payments-on-payments", Reflexes: []service.Reflex{
+				service.Remind("payments-deadline", func(e events.PaymentRequested) time.Time { return e.ExpiresAt }),
+				service.When(payments, ifUnwanted, refund),
+			}},
+			{Consumer: "payments-deadline", Reflexes: []service.Reflex{
+				service.When(payments, events.PaymentRequested.EntityID, expire),
+			}},
+		},
+		Queries: []service.Query{
+			service.Answer(book, findPayment(book)),
+		},
+	}
+}
+
+// ofOrder is the payment of the order that a fact is about.
+func ofOrder[E events.OfOrder](e E) string { return string(events.PaymentFor(e.Order())) }
+
+// ifUnwanted is the payment when its money is to go back, else none.
+func ifUnwanted(e events.PaymentCaptured) string {
+	if !e.Unwanted {
+		return ""
+	}
+	return e.EntityID()
+}
+
+// show is a payment as every answer shows it.
+func show(p payment, _ events.Event) any {
+	r := p.request
+	return query.PaymentView{ID: r.PaymentID, OrderID: r.OrderID, Provider: r.Provider, Status: p.status, Amount: r.Amount, URL: r.URL}
+}
