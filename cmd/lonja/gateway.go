@@ -3,6 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"lonja/gateway"
+	"lonja/internal/client"
 )
 
 type gatewayCommand struct {
@@ -18,13 +24,35 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 	return c.serve(ctx, now)
 }
 
-// serve serves until ctx ends. It says that it is ready when started is closed.
+// serve listens and serves until ctx ends, then finishes the requests under
+// way. It prints where everything is, and says that it is ready once started
+// is closed.
 func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
-	select {
-	case <-started:
-		fmt.Println("ready")
-	case <-ctx.Done():
+	began := time.Now()
+	nc, err := c.dial(ctx, "gateway")
+	if err != nil {
+		return err
 	}
-	<-ctx.Done()
-	return nil
+	defer nc.Close()
+	handler, err := gateway.New(gateway.Config{
+		Client: client.New(nc), PublicURL: c.PublicURL, Services: serviceNames, Logger: slog.Default(), Registry: metrics,
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", c.HTTP)
+	if err != nil {
+		return fmt.Errorf("--http: %w", err)
+	}
+	shop := "http://" + listener.Addr().String()
+	fmt.Println("shop     ", shop)
+	fmt.Println("docs     ", shop+"/docs")
+	go func() {
+		select {
+		case <-started:
+			fmt.Printf("ready     after %v\n", time.Since(began).Round(time.Millisecond))
+		case <-ctx.Done():
+		}
+	}()
+	return gateway.Serve(ctx, listener, handler)
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"lonja/events"
 	"lonja/internal/eventlog"
 	"lonja/internal/service"
@@ -22,6 +24,9 @@ import (
 
 // language is what the services speak.
 var language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode}
+
+// metrics are the process's.
+var metrics = prometheus.NewRegistry()
 
 // shopRules are the flags of single services.
 type shopRules struct {
@@ -70,7 +75,7 @@ func (c *serviceCommand) Run(ctx context.Context) error {
 	if !events.IsToken(c.Replica) {
 		return fmt.Errorf("--replica %q must be letters, digits, '_' or '-'", c.Replica)
 	}
-	return c.serve(ctx, func() { fmt.Println("ready: serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
+	return c.serve(ctx, func() { fmt.Println("ready     serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
 }
 
 // serve runs the services until ctx ends, each on its own: one that fails is
@@ -118,6 +123,7 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	}
 	defer nc.Close()
 	return c.services()[name]().Run(ctx, service.Config{
-		Conn: nc, Language: language, Consumers: config, Dir: c.Data, Replica: c.Replica, Logger: slog.Default(),
+		Conn: nc, Language: language, Consumers: config, Dir: c.Data, Replica: c.Replica,
+		Logger: slog.Default(), Metrics: metrics,
 	}, ready)
 }

@@ -27,10 +27,11 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 
 type upCommand struct {
 	shopRules
-	Data string   `help:"Folder for the log and the views." default:"data" type:"path"`
-	HTTP string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
-	NATS string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
-	Sync syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
+	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
+	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
+	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
+	PublicURL string   `name:"public-url" help:"Where customers reach the shop, such as https://shop.example; without it, whatever host they asked for."`
+	Sync      syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
 }
 
 // Run is nothing but the other commands wired together: a server, streams
@@ -64,6 +65,6 @@ func (c *upCommand) Run(ctx context.Context) error {
 	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
 	defer func() { stopServices(); <-stopped }()
 
-	gateway := &gatewayCommand{connection: at, HTTP: c.HTTP}
+	gateway := &gatewayCommand{connection: at, HTTP: c.HTTP, PublicURL: c.PublicURL}
 	return gateway.serve(ctx, started)
 }

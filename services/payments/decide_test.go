@@ -120,7 +120,7 @@ pending  | -         | voided    | expired  | -        | -        | captured  | 
 captured | -         | refunded  | -        | -        | refunded | -         | conflict
 late     | -         | refunded  | -        | -        | refunded | -         | conflict
 unwanted | -         | refunded  | -        | -        | refunded | -         | conflict
-declined | -         | voided    | -        | -        | -        | conflict  | -
+declined | -         | -         | -        | -        | -        | conflict  | -
 expired  | -         | voided    | -        | -        | -        | captured  | conflict
 voided   | -         | -         | -        | -        | -        | captured  | conflict
 refunded | -         | -         | -        | -        | -        | -         | conflict`

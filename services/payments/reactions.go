@@ -27,8 +27,8 @@ func withdraw(p payment, e events.OrderCancelled, _ decider.Meta) (events.Event,
 	switch p.status {
 	case query.PaymentCaptured:
 		return refunded(p), nil
-	case query.PaymentVoided, query.PaymentRefunded:
-		return nil, nil
+	case query.PaymentDeclined, query.PaymentVoided, query.PaymentRefunded:
+		return nil, nil // a provider that declined will not capture
 	}
 	return events.PaymentVoided{PaymentID: events.PaymentFor(e.OrderID), OrderID: e.OrderID}, nil
 }

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"lonja/events"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+// leeway is how far clocks may be apart.
+const leeway = time.Minute
+
+// holder is what an access token says of whoever sends it.
+type holder struct {
+	actor   envelope.Actor
+	expires time.Time
+	keyID   string
+}
+
+// tokens verifies access tokens. A signature costs more to verify than all
+// the rest of a read, so tokens that were found good are remembered, by their
+// hash, for as long as they and their key are.
+type tokens struct {
+	keys   *keyring
+	parser *jwt.Parser
+	good   *lru.Cache[[sha256.Size]byte, holder]
+}
+
+func newTokens(ask func(context.Context) ([]byte, error)) *tokens {
+	good, err := lru.New[[sha256.Size]byte, holder](10_000)
+	if err != nil {
+		panic(err) // only a size below one
+	}
+	return &tokens{keys: &keyring{ask: ask}, good: good, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer("lonja"),
+		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))}
+}
+
+// bearer is the holder of the access token in a request's header. It refuses
+// as Unauthenticated, or as Unavailable while no key is known.
+func (t *tokens) bearer(ctx context.Context, h http.Header) (holder, error) {
+	sent := h["Authorization"]
+	if len(sent) == 0 {
+		return holder{}, refusal.New(refusal.Unauthenticated, "an access token is required: Authorization: Bearer …")
+	}
+	scheme, token, _ := strings.Cut(sent[0], " ")
+	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || len(token) > 8192 {
+		return holder{}, refusal.New(refusal.Unauthenticated, "the header must be one Authorization: Bearer …")
+	}
+	sum := sha256.Sum256([]byte(token))
+	if who, ok := t.good.Get(sum); ok && time.Now().Before(who.expires.Add(leeway)) && t.keys.has(who.keyID) {
+		return who, nil
+	}
+	who, err := t.verify(ctx, token)
+	if err == nil {
+		t.good.Add(sum, who)
+	}
+	return who, err
+}
+
+type claims struct {
+	jwt.RegisteredClaims
+	Roles []string `json:"roles"`
+}
+
+func (t *tokens) verify(ctx context.Context, token string) (who holder, err error) {
+	var said claims
+	_, err = t.parser.ParseWithClaims(token, &said, func(tok *jwt.Token) (any, error) {
+		who.keyID, _ = tok.Header["kid"].(string)
+		return t.keys.find(ctx, who.keyID)
+	})
+	if refusal.Is(err, refusal.Unavailable) {
+		return holder{}, err
+	}
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return holder{}, refusal.New(refusal.Unauthenticated, "the access token has expired; refresh the session")
+	case err != nil, !events.IsToken(said.Subject), events.CheckRoles(said.Roles) != nil:
+		return holder{}, refusal.New(refusal.Unauthenticated, "the access token is not valid")
+	}
+	who.actor = envelope.Actor{ID: said.Subject, Roles: said.Roles}
+	who.expires = said.ExpiresAt.Time
+	return who, nil
+}

@@ -1,0 +1,172 @@
+package gateway_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"lonja/internal/refusal"
+	"lonja/services/catalog"
+)
+
+// What must never reach a service, and what is said of it.
+func TestBadInputIsNamedPrecisely(t *testing.T) {
+	shop := open(t, catalog.New())
+	digits := strings.Repeat("9", 100)
+	product := func(change string) string {
+		return `{"sku":"A","name":"Lamp","price":{"amount":1,"currency":"GBP"}` + change + `}`
+	}
+	price := func(price string) string { return `{"sku":"A","name":"Lamp","price":` + price + `}` }
+	order := func(items string) string { return `{"items":` + items + `}` }
+	tests := []struct {
+		name, method, path, body string
+		status                   int
+		field                    string
+	}{
+		{"no body", "POST", "/api/products", "", 400, ""},
+		{"no JSON", "POST", "/api/products", "name=Lamp", 400, ""},
+		{"cut off", "POST", "/api/products", `{"sku":"A"`, 400, ""},
+		{"two values", "POST", "/api/products", product("") + product(""), 400, ""},
+		{"deep nesting", "POST", "/api/products", strings.Repeat("[", 20_000), 400, ""},
+		{"a list", "POST", "/api/products", `[]`, 422, ""},
+		{"null", "POST", "/api/products", `null`, 422, ""},
+		{"a string", "POST", "/api/products", `"x"`, 422, ""},
+		{"nothing in it", "POST", "/api/products", `{}`, 422, "name"},
+		{"unknown field", "POST", "/api/products", product(`,"colour":"red"`), 422, "colour"},
+		{"wrong type", "POST", "/api/products", `{"sku":5,"name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, 422, "sku"},
+		{"price missing", "POST", "/api/products", `{"sku":"A","name":"Lamp"}`, 422, "price"},
+		{"price null", "POST", "/api/products", price(`null`), 422, "price"},
+		{"amount missing", "POST", "/api/products", price(`{"currency":"GBP"}`), 422, "price.amount"},
+		{"amount a string", "POST", "/api/products", price(`{"amount":"1","currency":"GBP"}`), 422, "price.amount"},
+		{"amount negative", "POST", "/api/products", price(`{"amount":-1,"currency":"GBP"}`), 422, "price.amount"},
+		{"amount too large", "POST", "/api/products", price(`{"amount":9007199254740993,"currency":"GBP"}`), 422, "price.amount"},
+		{"amount overflows", "POST", "/api/products", price(`{"amount":9223372036854775808,"currency":"GBP"}`), 422, "price.amount"},
+		{"amount of 100 digits", "POST", "/api/products", price(`{"amount":` + digits + `,"currency":"GBP"}`), 422, "price.amount"},
+		{"amount beyond floats", "POST", "/api/products", price(`{"amount":1e999,"currency":"GBP"}`), 422, "price.amount"},
+		{"amount with a fraction", "POST", "/api/products", price(`{"amount":1.5,"currency":"GBP"}`), 422, "price.amount"},
+		{"currency unknown", "POST", "/api/products", price(`{"amount":1,"currency":"XXQ"}`), 422, "price.currency"},
+		{"SKU with a dot", "POST", "/api/products", `{"sku":"a.b","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, 422, "sku"},
+		{"SKU with a wildcard", "POST", "/api/products", `{"sku":">","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, 422, "sku"},
+		{"SKU too long", "POST", "/api/products", `{"sku":"` + strings.Repeat("a", 65) + `","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, 422, "sku"},
+		{"name with a control character", "POST", "/api/products", `{"sku":"A","name":"La\u0000mp","price":{"amount":1,"currency":"GBP"}}`, 422, "name"},
+		{"description too long", "POST", "/api/products", product(`,"description":"` + strings.Repeat("d", 10_001) + `"`), 422, "description"},
+		{"a body of 1 MB and a byte", "POST", "/api/products", strings.Repeat(" ", 1<<20+1), 413, ""},
+
+		{"hostile SKU", "GET", "/api/products/a.b", "", 404, ""},
+		{"SKU that climbs", "GET", "/api/products/..%2F..%2Fetc", "", 404, ""},
+		{"SKU with a line end", "GET", "/api/products/a%0D%0Ab", "", 404, ""},
+		{"SKU with a wildcard in the path", "DELETE", "/api/products/%3E", "", 404, ""},
+		{"SKU of 65 characters", "PATCH", "/api/products/" + strings.Repeat("a", 65), "{}", 404, ""},
+		{"hostile SKU's stock", "PUT", "/api/products/*/stock", `{"on_hand":1}`, 404, ""},
+		{"change with an unknown field", "PATCH", "/api/products/A", `{"sku":"B"}`, 422, "sku"},
+		{"change with half a price", "PATCH", "/api/products/A", `{"price":{"currency":"GBP"}}`, 422, "price.amount"},
+
+		{"page 0", "GET", "/api/products?page=0", "", 422, "page"},
+		{"page that overflows", "GET", "/api/products?page=9223372036854775807", "", 422, "page"},
+		{"page of 100 digits", "GET", "/api/products?page=" + digits, "", 422, "page"},
+		{"limit 0", "GET", "/api/products?limit=0", "", 422, "limit"},
+		{"limit 101", "GET", "/api/products?limit=101", "", 422, "limit"},
+		{"limit no number", "GET", "/api/products?limit=many", "", 422, "limit"},
+		{"search with a zero", "GET", "/api/products?q=a%00b", "", 422, "q"},
+		{"search too long", "GET", "/api/products?q=" + strings.Repeat("q", 201), "", 422, "q"},
+
+		{"stock missing", "PUT", "/api/products/A/stock", `{}`, 422, "on_hand"},
+		{"stock negative", "PUT", "/api/products/A/stock", `{"on_hand":-1}`, 422, "on_hand"},
+		{"stock too large", "PUT", "/api/products/A/stock", `{"on_hand":1000000001}`, 422, "on_hand"},
+		{"stock of 100 digits", "PUT", "/api/products/A/stock", `{"on_hand":` + digits + `}`, 422, "on_hand"},
+		{"adjustment of nothing", "POST", "/api/products/A/stock/adjustments", `{"delta":0,"reason":"x"}`, 422, "delta"},
+		{"adjustment without reason", "POST", "/api/products/A/stock/adjustments", `{"delta":1}`, 422, "reason"},
+
+		{"no items", "POST", "/api/orders", order(`[]`), 422, "items"},
+		{"items null", "POST", "/api/orders", order(`null`), 422, "items"},
+		{"items missing", "POST", "/api/orders", `{}`, 422, "items"},
+		{"quantity 0", "POST", "/api/orders", order(`[{"sku":"A","quantity":1},{"sku":"A","quantity":0}]`), 422, "items[1].quantity"},
+		{"quantity negative", "POST", "/api/orders", order(`[{"sku":"A","quantity":-1}]`), 422, "items[0].quantity"},
+		{"quantity overflows", "POST", "/api/orders", order(`[{"sku":"A","quantity":9223372036854775808}]`), 422, "items[0].quantity"},
+		{"quantity of 100 digits", "POST", "/api/orders", order(`[{"sku":"A","quantity":` + digits + `}]`), 422, "items[0].quantity"},
+		{"quantity missing", "POST", "/api/orders", order(`[{"sku":"A"}]`), 422, "items[0].quantity"},
+		{"hostile SKU in an order", "POST", "/api/orders", order(`[{"sku":"A.>","quantity":1}]`), 422, "items[0].sku"},
+		{"unknown field in an order", "POST", "/api/orders", order(`[{"sku":"A","quantity":1,"price":1}]`), 422, "items[0].price"},
+		{"1001 items", "POST", "/api/orders", order(`[{"sku":"A","quantity":1}` + strings.Repeat(`,{"sku":"A","quantity":1}`, 1000) + `]`), 422, "items"},
+		{"hostile order", "GET", "/api/orders/ord_1.>", "", 404, ""},
+		{"hostile order's timeline", "GET", "/api/orders/%2A/timeline", "", 404, ""},
+		{"hostile order's stream", "GET", "/api/orders/%2A/stream", "", 404, ""},
+		{"hostile payment", "GET", "/sandbox/payments/%3E", "", 404, ""},
+		{"status unknown", "GET", "/api/orders?status=lost", "", 422, "status"},
+		{"move to a status that is none", "PATCH", "/api/orders/ord_1", `{"status":"paid"}`, 422, "status"},
+
+		{"no address", "POST", "/api/auth/register", `{"name":"Ana","email":"ana","password":"correct horse"}`, 422, "email"},
+		{"short password", "POST", "/api/auth/register", `{"name":"Ana","email":"ana@example.com","password":"horse"}`, 422, "password"},
+		{"password a number", "POST", "/api/auth/login", `{"email":"ana@example.com","password":12345678}`, 422, "password"},
+		{"no refresh token", "POST", "/api/auth/refresh", `{}`, 422, "refresh_token"},
+		{"roles empty", "PUT", "/api/users/usr_1/roles", `{"roles":[]}`, 422, "roles"},
+		{"role unknown", "PUT", "/api/users/usr_1/roles", `{"roles":["customer","king"]}`, 422, "roles[1]"},
+		{"outcome unknown", "POST", "/sandbox/payments/pay_1", `{"outcome":"steal"}`, 422, "outcome"},
+		{"outcome missing", "POST", "/sandbox/payments/pay_1", `{}`, 422, "outcome"},
+
+		{"nothing there", "GET", "/api/nothing", "", 404, ""},
+		{"trailing slash", "GET", "/api/products/", "", 404, ""},
+	}
+	codes := map[int]refusal.Code{404: refusal.NotFound}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code := refusal.Invalid
+			if c, ok := codes[tt.status]; ok {
+				code = c
+			}
+			r := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff())
+			r.t = t
+			r.refuses(tt.status, code, tt.field)
+		})
+	}
+	shop.do("GET", "/api/products", nil).gives(200, nil) // nothing of this stopped the service
+}
+
+func TestWrongMethodsAndTypesAreProblems(t *testing.T) {
+	shop := open(t)
+	r := shop.do("PUT", "/api/products", "{}")
+	r.refuses(405, refusal.Invalid, "")
+	if allow := r.Header.Get("Allow"); allow != "GET, HEAD, POST" {
+		t.Errorf("Allow: %q", allow)
+	}
+	for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml; x", ";"} {
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, refusal.Invalid, "Content-Type")
+	}
+	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json", "Content-Type", "text/plain").
+		refuses(415, refusal.Invalid, "Content-Type")
+	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json; charset=utf-8").refuses(422, refusal.Invalid, "email")
+}
+
+// A body of exactly 1 MB is still read.
+func TestABodyOfOneMegabyteIsRead(t *testing.T) {
+	shop := open(t)
+	body := fmt.Sprintf(`{"email":"a","password":"b"%s,"c":1}`, strings.Repeat(" ", 1<<20-34))
+	if len(body) != 1<<20 {
+		t.Fatalf("%d bytes", len(body))
+	}
+	shop.do("POST", "/api/auth/login", body).refuses(422, refusal.Invalid, "c")
+}
+
+func TestWhatASecretWasIsNotRepeated(t *testing.T) {
+	shop := open(t)
+	for _, body := range []string{`{"email":5,"password":"hunter2!"}`, `{"email":"a","password":"hunter2!","x":1}`, `{"password":"hunter2!`, `{"password":["hunter2!"]}`} {
+		if r := shop.do("POST", "/api/auth/login", body); strings.Contains(string(r.body), "hunter2") {
+			t.Errorf("%s", r.body)
+		}
+	}
+}
+
+// With every service away, every route says so, and says when to come back.
+func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
+	shop := open(t)
+	for _, path := range []string{"/api/products", "/api/products/A", "/api/products/A/stock", "/api/orders", "/api/orders/ord_1",
+		"/api/orders/ord_1/timeline", "/api/orders/ord_1/stream", "/api/users", "/api/auth/verify", "/sandbox/payments/pay_1"} {
+		r := shop.do("GET", path, nil, "Authorization", shop.staff())
+		p := r.refuses(http.StatusServiceUnavailable, refusal.Unavailable, "")
+		if r.Header.Get("Retry-After") != "1" || !strings.HasPrefix(p.Instance, "urn:trace:") {
+			t.Errorf("%s: %v %s", path, r.Header, r.body)
+		}
+	}
+	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, refusal.Unavailable, "")
+}

@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/events"
+	"lonja/internal/view"
+)
+
+const consistencyHeader = "Consistency-Token"
+
+var consistencyParam = &huma.Param{
+	Name: consistencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
+	Description: "The token of an earlier answer: this one is given when it can show as much",
+}
+
+// seenBy is what the one who asks has seen, nil for nothing. A part of a token
+// that makes no sense is left out: a token is only ever a wish for freshness.
+func seenBy(h http.Header) view.Token {
+	var merged view.Token
+	for _, s := range h[consistencyHeader] {
+		if len(s) > 1024 {
+			continue
+		}
+		merged = seen(merged, s)
+	}
+	return merged
+}
+
+// seen adds what a written token speaks of.
+func seen(t view.Token, written string) view.Token {
+	for stream, seq := range view.ParseToken(written) {
+		if !events.IsToken(stream) || len(t) >= 16 {
+			continue
+		}
+		if t == nil {
+			t = view.Token{}
+		}
+		t = t.And(stream, seq)
+	}
+	return t
+}

@@ -1,0 +1,140 @@
+// Package gateway is the shop's HTTP side: it turns requests into commands and
+// queries, and their answers into responses. It holds no data and knows no
+// rule of the shop; whatever may be refused is refused by a service.
+//
+// A request passes through observe (metrics, panics, routes that do not
+// exist), begin (who asks, with which token, key and trace), its handler, one
+// command or query, and either an answer in the service's own JSON or a
+// problem (RFC 9457).
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lonja/events/query"
+	"lonja/internal/client"
+)
+
+// Config says what the gateway speaks to. Client is required.
+type Config struct {
+	Client *client.Client
+	// PublicURL is the shop's origin as customers see it, such as
+	// "https://shop.example". When it is empty, the request's Host says.
+	PublicURL string
+	// Services are the names of those that readyz waits for.
+	Services []string
+	Logger   *slog.Logger         // nil discards
+	Registry *prometheus.Registry // for metrics; nil means one of its own
+}
+
+type gateway struct {
+	Config
+	mux      *http.ServeMux
+	api      huma.API
+	tokens   *tokens
+	measured *measures
+}
+
+// New is the gateway as a handler; see Serve for running it.
+func New(c Config) (http.Handler, error) {
+	if c.Client == nil {
+		return nil, errors.New("gateway: Client is required")
+	}
+	if err := checkOrigin(c.PublicURL); err != nil {
+		return nil, err
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+	g := &gateway{Config: c, mux: http.NewServeMux()}
+	g.api = humago.New(g.mux, describe(c.PublicURL))
+	g.tokens = newTokens(g.askKeys)
+	var err error
+	if g.measured, err = newMeasures(c.Registry); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	g.routes()
+	if err := g.serveDocs(); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return g.observe(g.mux), nil
+}
+
+// routes is all that the gateway serves, docs apart.
+func (g *gateway) routes() {
+	add(g, "POST /api/auth/register", "Register", register, tag("accounts"), keyed, gives[query.Tokens](201), refuses(409))
+	add(g, "POST /api/auth/login", "Log in", logIn, tag("accounts"), gives[query.Tokens](200), refuses(401))
+	add(g, "POST /api/auth/refresh", "Refresh a session", refresh, tag("accounts"), gives[query.Tokens](200), refuses(401))
+	add(g, "POST /api/auth/logout", "Log out", logOut, tag("accounts"), refuses(401))
+	add(g, "GET /api/auth/verify", "Verify an access token", verify, tag("accounts"), signedIn, gives[verified](200))
+	add(g, "GET /.well-known/jwks.json", "Read the keys of access tokens", keys, tag("accounts"), gives[query.Keyset](200))
+	add(g, "GET /api/users", "List users", listUsers, tag("accounts"), adminOnly, gives[query.List[query.UserView]](200))
+	add(g, "PUT /api/users/{id}/roles", "Set a user's roles", setRoles, tag("accounts"), adminOnly, gives[query.UserView](200), refuses(404, 409))
+
+	add(g, "POST /api/products", "Create a product", createProduct, tag("products"), staffOnly, keyed, gives[query.ProductView](201), refuses(409))
+	add(g, "GET /api/products", "List products", listProducts, tag("products"), gives[query.List[query.ProductView]](200))
+	add(g, "GET /api/products/{sku}", "Read a product", readProduct, tag("products"), gives[query.ProductView](200), refuses(404))
+	add(g, "PATCH /api/products/{sku}", "Change a product", changeProduct, tag("products"), staffOnly, gives[query.ProductView](200), refuses(404, 409))
+	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, tag("products"), staffOnly, refuses(404))
+
+	add(g, "GET /api/products/{sku}/stock", "Read the stock of a product", readStock, tag("stock"), gives[query.StockView](200), refuses(404))
+	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
+	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
+
+	add(g, "POST /api/orders", "Place an order", placeOrder, tag("orders"), signedIn, keyed, waits, gives[query.OrderView](201))
+	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
+	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
+	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
+	add(g, "GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, tag("orders"), signedIn, gives[[]query.TimelineEntry](200), refuses(404))
+	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), signedIn, resumes, shows("text/event-stream"), refuses(404))
+
+	page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
+	page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(404, 409))
+
+	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), gives[liveness](200))
+	page(g, "GET /readyz", "Tell whether the shop is ready", ready, tag("operations"), gives[readiness](200), refuses(503))
+	page(g, "GET /metrics", "Read the metrics", g.metrics(), tag("operations"), shows("text/plain"))
+}
+
+// checkOrigin makes sure that a configured origin is one.
+func checkOrigin(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("gateway: PublicURL must be an origin such as https://shop.example, not %q", s)
+	}
+	return nil
+}
+
+// origin is the shop's address as the one who asks knows it, or "" when their
+// Host makes no sense.
+func (c *call) origin() string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	for _, r := range c.r.Host {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == ':', r == '[', r == ']':
+		default:
+			return ""
+		}
+	}
+	if c.r.TLS != nil {
+		return "https://" + c.r.Host
+	}
+	return "http://" + c.r.Host
+}

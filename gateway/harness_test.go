@@ -1,0 +1,228 @@
+package gateway_test
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/nats-io/nats.go"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/gateway"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// front is a shop with a gateway before it. Identity's keys are played, so
+// that a test may sign what it likes.
+type front struct {
+	*shoptest.Shop
+	t      testing.TB
+	server *httptest.Server
+	key    ed25519.PrivateKey
+	played map[string]*nats.Subscription
+	keys   []string // Idempotency-Keys to send as they are
+}
+
+const keyID = "key-1"
+
+func open(t testing.TB, services ...*service.Service) *front {
+	t.Helper()
+	return openWith(t, gateway.Config{}, services...)
+}
+
+func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *front {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
+	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
+	c.Client = f.Client
+	handler, err := gateway.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server = httptest.NewServer(handler)
+	t.Cleanup(f.server.Close)
+	return f
+}
+
+func keyset(id string, public ed25519.PublicKey) query.Keyset {
+	return query.Keyset{Keys: []query.Key{{KeyType: "OKP", Curve: "Ed25519", Algorithm: "EdDSA", Use: "sig", KeyID: id,
+		X: base64.RawURLEncoding.EncodeToString(public)}}}
+}
+
+// plays answers a subject in a service's place: with JSON, a receipt or a
+// refusal.
+func (f *front) plays(subject string, answer func(*nats.Msg) any) {
+	f.t.Helper()
+	sub, err := f.Conn.Subscribe(subject, func(m *nats.Msg) {
+		reply := nats.NewMsg(m.Reply)
+		body := answer(m)
+		if r, refused := body.(*refusal.Refusal); refused {
+			reply.Header.Set(service.HeaderErrorCode, string(r.Code))
+		}
+		if r, ok := body.(receipt); ok {
+			reply.Header.Set(service.HeaderEntity, r.entity)
+			reply.Header.Set(service.HeaderPosition, r.position)
+			body = r.body
+		}
+		reply.Data, _ = json.Marshal(body)
+		_ = m.RespondMsg(reply)
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.played[subject] = sub
+	f.flush()
+}
+
+// quiet takes the player of a subject away.
+func (f *front) quiet(subject string) {
+	f.t.Helper()
+	if err := f.played[subject].Unsubscribe(); err != nil {
+		f.t.Fatal(err)
+	}
+	f.flush()
+}
+
+// receipt is a played answer to a command.
+type receipt struct {
+	entity, position string
+	body             any
+}
+
+func (f *front) flush() {
+	if err := f.Conn.Flush(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// as is an Authorization header for somebody with roles.
+func (f *front) as(user string, roles ...string) string {
+	return "Bearer " + f.sign(jwt.SigningMethodEdDSA, f.key, keyID, claimsOf(user, roles...))
+}
+
+func claimsOf(user string, roles ...string) jwt.MapClaims {
+	return jwt.MapClaims{"iss": "lonja", "sub": user, "roles": roles,
+		"iat": time.Now().Unix(), "exp": time.Now().Add(10 * time.Minute).Unix()}
+}
+
+func (f *front) sign(method jwt.SigningMethod, key any, kid string, claims jwt.MapClaims) string {
+	f.t.Helper()
+	token := jwt.NewWithClaims(method, claims)
+	token.Header["kid"] = kid
+	signed, err := token.SignedString(key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return signed
+}
+
+func (f *front) staff() string { return f.as("usr_staff", events.Staff) }
+func (f *front) ana() string   { return f.as("usr_ana", events.Customer) }
+
+// response is what came back.
+type response struct {
+	*http.Response
+	t    testing.TB
+	body []byte
+}
+
+// do sends a request. Body is sent as it is when it is a string, else as JSON;
+// headers are pairs, "" is left out.
+func (f *front) do(method, path string, body any, headers ...string) *response {
+	f.t.Helper()
+	var sent []byte
+	switch b := body.(type) {
+	case nil:
+	case string:
+		sent = []byte(b)
+	default:
+		var err error
+		if sent, err = json.Marshal(b); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	req, err := http.NewRequestWithContext(f.t.Context(), method, f.server.URL+path, bytes.NewReader(sent))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i+1] != "" {
+			req.Header.Add(headers[i], headers[i+1])
+		}
+	}
+	req.Header["Idempotency-Key"] = append(req.Header["Idempotency-Key"], f.keys...)
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	resp, err := client.Do(req)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(resp.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return &response{resp, f.t, got}
+}
+
+// gives fails the test unless the status is as said, and decodes the body.
+func (r *response) gives(status int, into any) *response {
+	r.t.Helper()
+	if r.StatusCode != status {
+		r.t.Fatalf("%s %s: want %d, got %d %s", r.Request.Method, r.Request.URL.Path, status, r.StatusCode, r.body)
+	}
+	if into != nil {
+		if err := json.Unmarshal(r.body, into); err != nil {
+			r.t.Fatalf("%v in %s", err, r.body)
+		}
+	}
+	return r
+}
+
+type problem struct {
+	Type, Title, Detail, Field, Instance string
+	Status                               int
+	Code                                 refusal.Code
+	Errors                               []struct{ Field, Detail string }
+}
+
+// refuses fails the test unless the answer is a problem like that. Field "*"
+// stands for any.
+func (r *response) refuses(status int, code refusal.Code, field string) problem {
+	r.t.Helper()
+	var p problem
+	if ct := r.Header.Get("Content-Type"); ct != "application/problem+json" {
+		r.t.Fatalf("%s %s: no problem but %d %q %s", r.Request.Method, r.Request.URL.Path, r.StatusCode, ct, r.body)
+	}
+	if err := json.Unmarshal(r.body, &p); err != nil {
+		r.t.Fatalf("%v in %s", err, r.body)
+	}
+	if r.StatusCode != status || p.Status != status || p.Code != code || field != "*" && p.Field != field {
+		r.t.Errorf("%s %s: want %d %s %q, got %d %s", r.Request.Method, r.Request.URL.Path, status, code, field, r.StatusCode, r.body)
+	}
+	if p.Detail == "" || p.Title == "" || !strings.HasPrefix(p.Type, "urn:lonja:problem:") {
+		r.t.Errorf("a problem that does not say enough: %s", r.body)
+	}
+	return p
+}
+
+func header(m *nats.Msg) envelope.Envelope {
+	env, _ := envelope.Of(m.Header.Get)
+	return env
+}

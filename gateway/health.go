@@ -1,0 +1,81 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"sync"
+	"time"
+
+	"lonja/internal/service"
+)
+
+// readyWithin is how long the services have to say how they do.
+const readyWithin = time.Second
+
+type liveness struct {
+	Status string `json:"status" example:"ok"`
+}
+
+func alive(c *call) error { return c.writeJSON(http.StatusOK, liveness{"ok"}) }
+
+// readiness says whether all services that the shop needs are there.
+type readiness struct {
+	Ready    bool                   `json:"ready"`
+	Services map[string]serviceIsUp `json:"services"`
+}
+
+type serviceIsUp struct {
+	Status string   `json:"status" enum:"ready,missing,behind,failed"`
+	Views  []string `json:"views,omitempty" doc:"Which views are behind or have failed"`
+}
+
+func ready(c *call) error {
+	ctx, cancel := context.WithTimeout(c.r.Context(), readyWithin)
+	defer cancel()
+	found := make([]serviceIsUp, len(c.Services))
+	var asking sync.WaitGroup
+	for i, name := range c.Services {
+		asking.Go(func() { found[i] = judge(c.Client.Health(ctx, name)) })
+	}
+	asking.Wait()
+	all := readiness{Ready: true, Services: map[string]serviceIsUp{}}
+	for i, name := range c.Services {
+		all.Services[name] = found[i]
+		all.Ready = all.Ready && found[i].Status == "ready"
+	}
+	if !all.Ready {
+		return c.writeJSON(http.StatusServiceUnavailable, all)
+	}
+	return c.writeJSON(http.StatusOK, all)
+}
+
+// judge makes one word of what a service's replicas say. One that is ready is
+// enough.
+func judge(replicas []service.Health) serviceIsUp {
+	worst := serviceIsUp{Status: "missing"}
+	for _, h := range replicas {
+		if h.Ready {
+			return serviceIsUp{Status: "ready"}
+		}
+		worst = serviceIsUp{Status: "behind"}
+		for _, v := range h.Views {
+			if v.Failed != "" {
+				worst.Status = "failed"
+			}
+			worst.Views = append(worst.Views, v.Name)
+		}
+	}
+	return worst
+}
+
+func (c *call) writeJSON(status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(body)
+	return nil
+}

@@ -1,0 +1,38 @@
+package gateway
+
+import (
+	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+const keyHeader = "Idempotency-Key"
+
+var keyParam = &huma.Param{
+	Name: keyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(255)},
+	Description: "The same caller, key and body give the same answer and change nothing more; another body is refused",
+}
+
+// commandID is the id of the command that a request makes. The same caller,
+// route and key make the same id, so the command takes effect once; without a
+// key every request is its own.
+func (c *call) commandID() (string, error) {
+	keys := c.r.Header[keyHeader]
+	if len(keys) == 0 || !c.route.keyed {
+		return envelope.NewID(), nil
+	}
+	if len(keys) > 1 || !printable(keys[0]) {
+		return "", refusal.Of(keyHeader, "must be sent once and have 1 to 255 printable characters of ASCII")
+	}
+	return envelope.Derive("http", c.actor.ID, c.route.pattern, keys[0]), nil
+}
+
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 255
+}

@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+type measures struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMeasures(r *prometheus.Registry) (*measures, error) {
+	m := &measures{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_http_requests_total", Help: "Requests answered, by method, route and status.",
+		}, []string{"method", "route", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "lonja_http_request_duration_seconds", Help: "How long requests took, by method and route.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"method", "route"}),
+	}
+	for _, c := range []prometheus.Collector{m.requests, m.duration} {
+		if err := r.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range []prometheus.Collector{collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})} {
+		var there prometheus.AlreadyRegisteredError // by whoever else uses the registry
+		if err := r.Register(c); err != nil && !errors.As(err, &there) {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// request counts a request under its route's template, never under its path,
+// of which there are endlessly many.
+func (m *measures) request(r *http.Request, status int, took time.Duration) {
+	method, path, ok := strings.Cut(r.Pattern, " ")
+	if !ok {
+		method, path = "other", "other"
+	}
+	m.requests.WithLabelValues(method, path, label(status)).Inc()
+	m.duration.WithLabelValues(method, path).Observe(took.Seconds())
+}
+
+// metrics is the page that Prometheus reads.
+func (g *gateway) metrics() func(*call) error {
+	handler := promhttp.HandlerFor(g.Registry, promhttp.HandlerOpts{Registry: g.Registry})
+	return func(c *call) error {
+		handler.ServeHTTP(c.w, c.r)
+		return nil
+	}
+}

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"net/http"
+	"reflect"
+	"strconv"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// option says something about a route, to the gateway or to its readers.
+type option func(*gateway, *route)
+
+func tag(name string) option { return func(_ *gateway, rt *route) { rt.Tags = []string{name} } }
+
+func about(text string) option { return func(_ *gateway, rt *route) { rt.Description = text } }
+
+// signedIn asks for an access token.
+func signedIn(_ *gateway, rt *route) {
+	rt.Security = []map[string][]string{{bearer: {}}}
+	rt.Errors = append(rt.Errors, http.StatusUnauthorized)
+}
+
+// staffOnly and adminOnly ask for an access token. Whether its holder may do
+// this is decided by the service; here it is only described.
+func staffOnly(g *gateway, rt *route) {
+	signedIn(g, rt)
+	rt.Description = "Staff only."
+	rt.Errors = append(rt.Errors, http.StatusForbidden)
+}
+
+func adminOnly(g *gateway, rt *route) {
+	staffOnly(g, rt)
+	rt.Description = "Administrators only."
+}
+
+// keyed takes an Idempotency-Key.
+func keyed(_ *gateway, rt *route) {
+	rt.keyed = true
+	rt.Parameters = append(rt.Parameters, keyParam)
+	rt.headers["Idempotent-Replayed"] = "true when the same request had been answered before"
+}
+
+// waits takes Prefer: wait=N.
+func waits(_ *gateway, rt *route) {
+	rt.Parameters = append(rt.Parameters, preferParam)
+	rt.headers["Preference-Applied"] = "The longest that was waited for"
+	rt.headers["Location"] = "Where the order is"
+}
+
+// resumes takes a Last-Event-ID.
+func resumes(_ *gateway, rt *route) { rt.Parameters = append(rt.Parameters, lastEventParam) }
+
+// accepts takes a JSON body.
+func accepts(t reflect.Type) option {
+	return func(g *gateway, rt *route) {
+		rt.body = g.schema(t)
+		rt.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: rt.body}}}
+		rt.Errors = append(rt.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+	}
+}
+
+// acceptsForm takes the same fields as a form, too.
+func acceptsForm(_ *gateway, rt *route) {
+	rt.RequestBody.Content["application/x-www-form-urlencoded"] = &huma.MediaType{Schema: rt.body}
+}
+
+// gives answers with a T as JSON.
+func gives[T any](status int) option {
+	return func(g *gateway, rt *route) { rt.responds(status, "application/json", g.schema(reflect.TypeFor[T]())) }
+}
+
+// shows answers with a text of another type.
+func shows(contentType string) option {
+	return func(_ *gateway, rt *route) {
+		rt.responds(http.StatusOK, contentType, &huma.Schema{Type: huma.TypeString})
+	}
+}
+
+// refuses may answer with these statuses, besides those that any route may.
+func refuses(statuses ...int) option {
+	return func(_ *gateway, rt *route) { rt.Errors = append(rt.Errors, statuses...) }
+}
+
+func (rt *route) responds(status int, contentType string, schema *huma.Schema) {
+	rt.DefaultStatus = status
+	key := strconv.Itoa(status)
+	if rt.Responses[key] == nil {
+		rt.Responses[key] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{}}
+	}
+	rt.Responses[key].Content[contentType] = &huma.MediaType{Schema: schema}
+}
+
+// announce describes the headers of a good answer.
+func (rt *route) announce() {
+	key := strconv.Itoa(rt.DefaultStatus)
+	if rt.Responses[key] == nil {
+		rt.Responses[key] = &huma.Response{Description: http.StatusText(rt.DefaultStatus)}
+	}
+	described := map[string]*huma.Header{}
+	for name, says := range rt.headers {
+		described[name] = &huma.Header{Description: says, Schema: &huma.Schema{Type: huma.TypeString}}
+	}
+	rt.Responses[key].Headers = described
+}

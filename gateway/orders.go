@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+)
+
+type newOrder struct {
+	Items []orderLine `json:"items" minItems:"1" maxItems:"1000"`
+}
+
+type orderLine struct {
+	SKU      events.SKU `json:"sku"`
+	Quantity int64      `json:"quantity" minimum:"1" maximum:"1000000000"`
+}
+
+func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
+	wanted, err := in.decode(c)
+	if err != nil {
+		return nil, err
+	}
+	items := make([]events.Quantity, len(wanted.Items))
+	for i, line := range wanted.Items {
+		items[i] = events.Quantity(line)
+	}
+	reply, err := c.send(command.PlaceOrder{Items: items}, c.id)
+	if err != nil {
+		return nil, err
+	}
+	a := c.did(reply)
+	a.Status, a.Location = http.StatusCreated, "/api/orders/"+reply.EntityID
+	if wait := preferredWait(c.r.Header); wait > 0 {
+		if body := c.awaitOrder(events.OrderID(reply.EntityID), wait); body != nil {
+			a.Body = body
+		}
+		a.Preference = "wait=" + seconds(wait)
+	}
+	return a, nil
+}
+
+// step is how long one query may wait: shorter than a service's patience.
+const step = 4 * time.Second
+
+// awaitOrder is an order once it is no longer placed, or as it is when the
+// time is over. It is nil when orders cannot tell: the order is placed all the
+// same, and its receipt is answer enough.
+func (c *call) awaitOrder(id events.OrderID, wait time.Duration) (body json.RawMessage) {
+	ctx, cancel := c.untilStopping()
+	defer cancel()
+	for over := time.Now().Add(wait); ; {
+		left := min(max(time.Until(over), 0), step)
+		now, err := c.query(ctx, query.Order{OrderID: id, Origin: c.origin(), Await: left.Milliseconds()}, left)
+		if err != nil {
+			return body
+		}
+		body = now
+		var order struct{ Status string }
+		if json.Unmarshal(body, &order) != nil || order.Status != query.Placed || left < step {
+			return body
+		}
+	}
+}
+
+func listOrders(c *call, in *struct {
+	Status string `query:"status" enum:"placed,awaiting_payment,paid,shipped,delivered,cancelled"`
+	Paging
+}) (*answer, error) {
+	return c.ask(query.Orders{Status: in.Status, Origin: c.origin(), Page: in.page()})
+}
+
+type orderInput struct {
+	ID events.OrderID `path:"id"`
+}
+
+func readOrder(c *call, in *orderInput) (*answer, error) {
+	if err := known(in.ID); err != nil {
+		return nil, err
+	}
+	return c.ask(query.Order{OrderID: in.ID, Origin: c.origin()})
+}
+
+type orderMove struct {
+	Status string `json:"status" enum:"cancelled,shipped,delivered"`
+}
+
+func moveOrder(c *call, in *struct {
+	ID events.OrderID `path:"id"`
+	payload[orderMove]
+}) (*answer, error) {
+	if err := known(in.ID); err != nil {
+		return nil, err
+	}
+	move, err := in.decode(c)
+	if err != nil {
+		return nil, err
+	}
+	moves := map[string]command.Command{
+		query.Cancelled: command.CancelOrder{OrderID: in.ID},
+		query.Shipped:   command.ShipOrder{OrderID: in.ID},
+		query.Delivered: command.DeliverOrder{OrderID: in.ID},
+	}
+	a, err := c.do(moves[move.Status])
+	if err != nil {
+		return nil, err
+	}
+	// The receipt knows nothing of the payment. It is still the truth, should
+	// the view be away.
+	if order, err := c.ask(query.Order{OrderID: in.ID, Origin: c.origin()}); err == nil {
+		a.Body = order.Body
+	}
+	return a, nil
+}
+
+func readTimeline(c *call, in *orderInput) (*answer, error) {
+	if err := known(in.ID); err != nil {
+		return nil, err
+	}
+	return c.ask(query.OrderTimeline{OrderID: in.ID})
+}

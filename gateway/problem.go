@@ -1,0 +1,137 @@
+package gateway
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/internal/refusal"
+)
+
+// statuses is how a refusal's code looks in HTTP.
+var statuses = map[refusal.Code]int{
+	refusal.Invalid:         http.StatusUnprocessableEntity,
+	refusal.NotFound:        http.StatusNotFound,
+	refusal.Conflict:        http.StatusConflict,
+	refusal.Unauthenticated: http.StatusUnauthorized,
+	refusal.Forbidden:       http.StatusForbidden,
+	refusal.Unavailable:     http.StatusServiceUnavailable,
+	refusal.Internal:        http.StatusInternalServerError,
+}
+
+// problem is a refusal as RFC 9457 wants it. Code is lonja's own word; there
+// are seven.
+type problem struct {
+	Type     string       `json:"type" doc:"Names the kind of problem" example:"urn:lonja:problem:conflict"`
+	Title    string       `json:"title" example:"Conflict"`
+	Status   int          `json:"status" example:"409"`
+	Detail   string       `json:"detail" doc:"What is wrong, for people"`
+	Code     refusal.Code `json:"code" enum:"invalid,not_found,conflict,unauthenticated,forbidden,unavailable,internal" doc:"What is wrong, for programs"`
+	Field    string       `json:"field,omitempty" doc:"The first field that is wrong" example:"items[2].quantity"`
+	Instance string       `json:"instance,omitempty" doc:"Finds this very problem in the log" example:"urn:trace:4bf92f3577b34da6a3ce929d0e0e4736"`
+	Errors   []fault      `json:"errors,omitempty" doc:"Every field that is wrong, when there are several"`
+	header   http.Header
+}
+
+type fault struct {
+	Field  string `json:"field"`
+	Detail string `json:"detail"`
+}
+
+func newProblem(status int, code refusal.Code, detail string) *problem {
+	return &problem{Type: "urn:lonja:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
+}
+
+// What huma asks of an error that it is to answer with.
+func (p *problem) Error() string             { return string(p.Code) + ": " + p.Detail }
+func (p *problem) GetStatus() int            { return p.Status }
+func (p *problem) GetHeaders() http.Header   { return p.header }
+func (p *problem) ContentType(string) string { return "application/problem+json" }
+
+// Huma has one function that makes every error of its own; this is the place
+// to change it. Nothing but the gateway uses huma.
+func init() {
+	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+		var p *problem
+		if errors.As(errors.Join(errs...), &p) {
+			return p
+		}
+		if status == http.StatusInternalServerError {
+			status = http.StatusBadRequest // a body that broke off: no fault of ours
+		}
+		if len(errs) > 0 {
+			return faulty(status, errs)
+		}
+		return newProblem(status, refusal.Invalid, message)
+	}
+	huma.DefaultArrayNullable = false
+}
+
+// faulty is the problem with fields that huma found to be wrong.
+func faulty(status int, errs []error) *problem {
+	var faults []fault
+	for _, err := range errs {
+		var d *huma.ErrorDetail
+		if errors.As(err, &d) {
+			faults = append(faults, faultOf(d))
+		}
+	}
+	if len(faults) == 0 {
+		return newProblem(status, refusal.Invalid, "the request cannot be read")
+	}
+	first := faults[0]
+	p := newProblem(status, refusal.Invalid, cmp.Or(first.Field, "the request")+": "+first.Detail)
+	if p.Field = first.Field; len(faults) > 1 {
+		p.Errors = faults[:min(len(faults), 20)]
+	}
+	return p
+}
+
+// problem is an error as the one who asks may see it. What is our fault is
+// logged, here and nowhere else.
+func (c *call) problem(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	r, coded := refusal.As(err)
+	if !coded {
+		r = refusal.New(refusal.Internal, "something went wrong on our side")
+	}
+	status, ok := statuses[r.Code]
+	if !ok {
+		status = http.StatusInternalServerError
+	}
+	p = newProblem(status, r.Code, r.Detail)
+	p.Field = r.Field
+	switch r.Code {
+	case refusal.Unauthenticated:
+		p.header = http.Header{"Www-Authenticate": {`Bearer realm="lonja"`}}
+	case refusal.Unavailable:
+		p.header = http.Header{"Retry-After": {"1"}}
+	}
+	if status >= http.StatusInternalServerError {
+		p.Instance = "urn:trace:" + traceID(c.trace)
+		c.Logger.WarnContext(c.r.Context(), "a request failed", "route", c.route.pattern, "status", status, "trace", traceID(c.trace), "error", err)
+	}
+	return p
+}
+
+// refuse answers with an error outside of huma.
+func (c *call) refuse(err error) { c.problem(err).write(c.w) }
+
+func (p *problem) write(w http.ResponseWriter) {
+	h := w.Header()
+	for name, values := range p.header {
+		h[name] = values
+	}
+	h.Del("Content-Length")
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("Cache-Control", "no-store")
+	body, _ := json.Marshal(p) // a struct of strings
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+)
+
+const (
+	maxBody     = 1 << 20          // of any request
+	readTimeout = 10 * time.Second // for a body to arrive
+)
+
+// route is one line of the table of contents: what is served where, and how
+// it is described.
+type route struct {
+	huma.Operation
+	pattern string            // "POST /api/orders"
+	keyed   bool              // takes an Idempotency-Key
+	body    *huma.Schema      // of a JSON body; nil when there is none
+	headers map[string]string // of a good answer, and what they say
+}
+
+// answer is a response: the JSON of a service as it came, and a few headers.
+// Those that are empty are not sent.
+type answer struct {
+	Status     int
+	Type       string `header:"Content-Type" hidden:"true"`
+	Location   string `header:"Location" hidden:"true"`
+	Seen       string `header:"Consistency-Token" hidden:"true"`
+	Replayed   string `header:"Idempotent-Replayed" hidden:"true"`
+	Preference string `header:"Preference-Applied" hidden:"true"`
+	Caching    string `header:"Cache-Control" hidden:"true"`
+	Body       []byte
+}
+
+// answering is the answer to a query, or what a command's is made from.
+func answering(body []byte) *answer {
+	return &answer{Status: http.StatusOK, Type: "application/json", Body: body}
+}
+
+// noContent is an answer that says nothing but that it is done.
+func (a *answer) noContent() *answer {
+	a.Status, a.Type, a.Body = http.StatusNoContent, "", nil
+	return a
+}
+
+// add serves a route whose answers are JSON. In is an input of huma's: its
+// fields are the path's and the query's parameters, and perhaps a payload.
+func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*answer, error), options ...option) {
+	if p, ok := any(new(In)).(interface{ bodyType() reflect.Type }); ok {
+		options = append(options, accepts(p.bodyType()))
+	}
+	rt := newRoute(g, pattern, summary, options)
+	rt.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
+		r, w := humago.Unwrap(ctx)
+		c, err := g.begin(w, r, rt)
+		if err != nil {
+			c.refuse(err)
+			return
+		}
+		next(huma.WithValue(ctx, callKey{}, c))
+	}}
+	var body huma.MediaType
+	if rt.body != nil {
+		body = *rt.RequestBody.Content["application/json"]
+	}
+	huma.Register(g.api, rt.Operation, func(ctx context.Context, in *In) (*answer, error) {
+		c := ctx.Value(callKey{}).(*call)
+		if rt.body != nil {
+			c.bodyIsRead()
+		}
+		a, err := handle(c, in)
+		if err != nil {
+			return nil, c.problem(err)
+		}
+		return a, nil
+	})
+	// Of bodies huma knows only that they are bytes.
+	if rt.body != nil {
+		*rt.RequestBody.Content["application/json"] = body
+	}
+	if rt.DefaultStatus == http.StatusNoContent {
+		rt.Responses["204"].Content = nil
+	}
+}
+
+// page serves a route that writes its response itself.
+func page(g *gateway, pattern, summary string, handle func(*call) error, options ...option) {
+	rt := newRoute(g, pattern, summary, options)
+	for part := range strings.SplitSeq(rt.Path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			rt.Parameters = append(rt.Parameters, pathParam(strings.TrimSuffix(name, "}")))
+		}
+	}
+	g.document(rt)
+	g.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		c, err := g.begin(w, r, rt)
+		if err == nil {
+			err = handle(c)
+		}
+		if err != nil {
+			c.refuse(err)
+		}
+	})
+}
+
+func newRoute(g *gateway, pattern, summary string, options []option) *route {
+	method, path, _ := strings.Cut(pattern, " ")
+	rt := &route{pattern: pattern, headers: map[string]string{}, Operation: huma.Operation{
+		Method: method, Path: path, Summary: summary,
+		OperationID: strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(summary), "'", ""), " ", "-"),
+		Responses:   map[string]*huma.Response{},
+		Errors:      []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
+		// One byte more: huma refuses a body that is as long as its limit.
+		MaxBodyBytes:     maxBody + 1,
+		BodyReadTimeout:  readTimeout,
+		SkipValidateBody: true, // a payload does it, and names the field better
+	}}
+	if strings.HasPrefix(path, "/api/") {
+		rt.Parameters = []*huma.Param{consistencyParam, traceParam}
+		if method != http.MethodGet {
+			rt.headers["Consistency-Token"] = "Sent back, it makes any replica show this change"
+		}
+	}
+	for _, set := range options {
+		set(g, rt)
+	}
+	if rt.DefaultStatus == 0 {
+		rt.DefaultStatus = http.StatusNoContent
+	}
+	rt.announce()
+	return rt
+}
+
+// bodyIsRead lifts the deadline for reading, which would otherwise end the
+// request when its answer takes longer.
+func (c *call) bodyIsRead() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }

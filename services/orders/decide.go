@@ -1,0 +1,98 @@
+package orders
+
+import (
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+func cancel(o order, c command.CancelOrder, m decider.Meta) (events.Event, error) {
+	if err := maySee(o, c.OrderID, m.Actor); err != nil {
+		return nil, err
+	}
+	switch o.Status {
+	case query.Cancelled:
+		return nil, nil
+	case query.Shipped, query.Delivered:
+		return nil, noWay(o, query.Cancelled)
+	}
+	if o.isOf(m.Actor) {
+		return cancelled(o, events.CancelledByCustomer), nil
+	}
+	return cancelled(o, events.CancelledByStaff), nil
+}
+
+func ship(o order, c command.ShipOrder, m decider.Meta) (events.Event, error) {
+	if err := staffOnly(o, c.OrderID, m.Actor); err != nil {
+		return nil, err
+	}
+	switch o.Status {
+	case query.Shipped:
+		return nil, nil
+	case query.Paid:
+		return events.OrderShipped{OrderID: c.OrderID}, nil
+	}
+	return nil, noWay(o, query.Shipped)
+}
+
+func deliver(o order, c command.DeliverOrder, m decider.Meta) (events.Event, error) {
+	if err := staffOnly(o, c.OrderID, m.Actor); err != nil {
+		return nil, err
+	}
+	switch o.Status {
+	case query.Delivered:
+		return nil, nil
+	case query.Shipped:
+		return events.OrderDelivered{OrderID: c.OrderID}, nil
+	}
+	return nil, noWay(o, query.Delivered)
+}
+
+func cancelled(o order, reason string) events.Event {
+	return events.OrderCancelled{OrderID: o.ID, Reason: reason, WasPaid: o.Status == query.Paid}
+}
+
+func noWay(o order, to string) error {
+	return refusal.New(refusal.Conflict, "the order is %s and cannot become %s", o.Status, to)
+}
+
+func (o order) isOf(a envelope.Actor) bool { return a.ID != "" && string(o.CustomerID) == a.ID }
+
+func isStaff(a envelope.Actor) bool { return a.Is(events.Staff, events.Admin) }
+
+// signedIn is Unauthenticated unless the actor is somebody.
+func signedIn(a envelope.Actor) error {
+	if !events.IsToken(a.ID) {
+		return refusal.New(refusal.Unauthenticated, "sign in first")
+	}
+	return nil
+}
+
+// maySee is nil for an order's owner and for staff. To everybody else the order
+// does not exist.
+func maySee(o order, id events.OrderID, a envelope.Actor) error {
+	if err := signedIn(a); err != nil {
+		return err
+	}
+	if o.Status == unknown || !o.isOf(a) && !isStaff(a) {
+		return noSuchOrder(id)
+	}
+	return nil
+}
+
+func staffOnly(o order, id events.OrderID, a envelope.Actor) error {
+	if err := maySee(o, id, a); err != nil {
+		return err
+	}
+	if !isStaff(a) {
+		return refusal.New(refusal.Forbidden, "only staff may do this")
+	}
+	return nil
+}
+
+func noSuchOrder(id events.OrderID) error {
+	return refusal.New(refusal.NotFound, "there is no order %s", id)
+}

@@ -1,0 +1,206 @@
+package orders
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+var (
+	ana     = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
+	bea     = envelope.Actor{ID: "usr_bea", Roles: []string{events.Customer}}
+	rita    = envelope.Actor{ID: "usr_rita", Roles: []string{events.Staff}}
+	root    = envelope.Actor{ID: "usr_root", Roles: []string{events.Admin}}
+	nobody  = envelope.Actor{}
+	roleful = envelope.Actor{Roles: []string{events.Admin}} // roles, and no id
+
+	noon = time.Date(2025, 12, 24, 12, 0, 0, 0, time.UTC)
+)
+
+const anOrder events.OrderID = "ord_1"
+
+func gbp(amount int64) events.Money { return events.Money{Amount: amount, Currency: "GBP"} }
+
+// anasOrder is two lanterns, a clock and one more lantern.
+func anasOrder(id events.OrderID) events.OrderPlaced {
+	return events.OrderPlaced{OrderID: id, CustomerID: "usr_ana", Total: gbp(1617), TotalItems: 4, Items: []events.OrderItem{
+		{SKU: "lantern", Name: "Lantern", Quantity: 2, UnitPrice: gbp(339), LineTotal: gbp(678)},
+		{SKU: "clock", Name: "Clock", Quantity: 1, UnitPrice: gbp(600), LineTotal: gbp(600)},
+		{SKU: "lantern", Name: "Lantern", Quantity: 1, UnitPrice: gbp(339), LineTotal: gbp(339)},
+	}}
+}
+
+// The facts that bring an order from one status to the next.
+func awaiting(id events.OrderID) events.Event {
+	return events.OrderAwaitingPayment{OrderID: id, Amount: gbp(1617)}
+}
+func paid(id events.OrderID) events.Event {
+	return events.OrderPaid{OrderID: id, PaymentID: events.PaymentFor(id), Amount: gbp(1617),
+		Lines: []events.Quantity{{SKU: "lantern", Quantity: 3}, {SKU: "clock", Quantity: 1}}}
+}
+func shipped(id events.OrderID) events.Event   { return events.OrderShipped{OrderID: id} }
+func delivered(id events.OrderID) events.Event { return events.OrderDelivered{OrderID: id} }
+func ended(id events.OrderID) events.Event {
+	return events.OrderCancelled{OrderID: id, Reason: events.CancelledByStaff}
+}
+
+func given(facts ...events.Event) (o order) {
+	for i, f := range facts {
+		o = evolve(o, f, noon.Add(time.Duration(i)*time.Minute))
+	}
+	return o
+}
+
+// everyStatus holds an order in each, in the order of the columns below.
+var everyStatus = []order{
+	given(),
+	given(anasOrder(anOrder)),
+	given(anasOrder(anOrder), awaiting(anOrder)),
+	given(anasOrder(anOrder), awaiting(anOrder), paid(anOrder)),
+	given(anasOrder(anOrder), awaiting(anOrder), paid(anOrder), shipped(anOrder)),
+	given(anasOrder(anOrder), awaiting(anOrder), paid(anOrder), shipped(anOrder), delivered(anOrder)),
+	given(anasOrder(anOrder), ended(anOrder)),
+}
+
+// outcome writes what was decided in a word: the code of a refusal, "-" for
+// nothing, the reason of a cancellation ("+paid" when it was), or the new status.
+func outcome(fact events.Event, err error) string {
+	if err != nil {
+		r, ok := refusal.As(err)
+		if !ok {
+			return err.Error()
+		}
+		return string(r.Code)
+	}
+	switch e := fact.(type) {
+	case nil:
+		return "-"
+	case events.OrderCancelled:
+		if e.WasPaid {
+			return e.Reason + "+paid"
+		}
+		return e.Reason
+	}
+	return statusAfter(fact)
+}
+
+func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
+	for _, row := range []struct{ who, wish, outcomes string }{
+		//                   unknown   placed    awaiting  paid          shipped   delivered cancelled
+		{"ana", "cancel", "not_found customer  customer  customer+paid conflict  conflict  -"},
+		{"rita", "cancel", "not_found staff     staff     staff+paid    conflict  conflict  -"},
+		{"root", "cancel", "not_found staff     staff     staff+paid    conflict  conflict  -"},
+		{"bea", "cancel", "not_found not_found not_found not_found     not_found not_found not_found"},
+
+		{"rita", "ship", "not_found conflict  conflict  shipped       -         conflict  conflict"},
+		{"root", "ship", "not_found conflict  conflict  shipped       -         conflict  conflict"},
+		{"ana", "ship", "not_found forbidden forbidden forbidden     forbidden forbidden forbidden"},
+		{"bea", "ship", "not_found not_found not_found not_found     not_found not_found not_found"},
+
+		{"rita", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
+		{"root", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
+		{"ana", "deliver", "not_found forbidden forbidden forbidden     forbidden forbidden forbidden"},
+		{"bea", "deliver", "not_found not_found not_found not_found     not_found not_found not_found"},
+	} {
+		for i, want := range strings.Fields(row.outcomes) {
+			m := decider.Meta{EntityID: string(anOrder), Actor: people[row.who], Now: noon}
+			if got := outcome(wishes[row.wish](everyStatus[i], m)); got != want {
+				t.Errorf("%s wants to %s an order that is %q: %s, want %s", row.who, row.wish, everyStatus[i].Status, got, want)
+			}
+		}
+	}
+	for wish, decide := range wishes {
+		for _, o := range everyStatus {
+			for _, a := range []envelope.Actor{nobody, roleful} {
+				if got := outcome(decide(o, decider.Meta{Actor: a})); got != "unauthenticated" {
+					t.Errorf("a stranger may %s an order that is %q: %s", wish, o.Status, got)
+				}
+			}
+		}
+	}
+}
+
+var people = map[string]envelope.Actor{"ana": ana, "bea": bea, "rita": rita, "root": root}
+
+type decision func(order, decider.Meta) (events.Event, error)
+
+var wishes = map[string]decision{
+	"cancel": func(o order, m decider.Meta) (events.Event, error) {
+		return cancel(o, command.CancelOrder{OrderID: anOrder}, m)
+	},
+	"ship": func(o order, m decider.Meta) (events.Event, error) {
+		return ship(o, command.ShipOrder{OrderID: anOrder}, m)
+	},
+	"deliver": func(o order, m decider.Meta) (events.Event, error) {
+		return deliver(o, command.DeliverOrder{OrderID: anOrder}, m)
+	},
+}
+
+func TestAStaffMembersOwnOrderIsCancelledByItsCustomer(t *testing.T) {
+	placed := anasOrder(anOrder)
+	placed.CustomerID = events.UserID(rita.ID)
+	if got := outcome(wishes["cancel"](given(placed), decider.Meta{Actor: rita})); got != events.CancelledByCustomer {
+		t.Fatalf("cancelled for the reason %s", got)
+	}
+}
+
+func TestWhatOtherServicesRecordMovesAnOrder(t *testing.T) {
+	for _, row := range []struct{ fact, outcomes string }{
+		//                   unknown placed             awaiting           paid              shipped delivered cancelled
+		{"reserved", "-       awaiting_payment    -                   -                 -       -         -"},
+		{"refused", "-       out_of_stock        -                   out_of_stock+paid -       -         -"},
+		{"released: expired", "-       reservation_expired reservation_expired -                 -       -         -"},
+		{"released: cancelled", "-       -                   -                   -                 -       -         -"},
+		{"captured", "-       unavailable         paid                -                 -       -         -"},
+		{"captured: unwanted", "-       -                   -                   -                 -       -         -"},
+		{"captured: too little", "-       unavailable         conflict            -                 -       -         -"},
+		{"declined", "-       -                   payment_declined    -                 -       -         -"},
+		{"expired", "-       -                   payment_expired     -                 -       -         -"},
+	} {
+		for i, want := range strings.Fields(row.outcomes) {
+			if got := outcome(reflexes[row.fact](everyStatus[i], decider.Meta{})); got != want {
+				t.Errorf("%s, and the order is %q: %s, want %s", row.fact, everyStatus[i].Status, got, want)
+			}
+		}
+	}
+}
+
+// to makes a decision out of a reaction to one particular fact.
+func to[E events.Event](react func(order, E, decider.Meta) (events.Event, error), fact E) decision {
+	return func(o order, m decider.Meta) (events.Event, error) { return react(o, fact, m) }
+}
+
+var reflexes = map[string]decision{
+	"reserved":             to(reserved, events.StockReserved{OrderID: anOrder}),
+	"refused":              to(refused, events.StockRefused{OrderID: anOrder}),
+	"released: expired":    to(released, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedExpired}),
+	"released: cancelled":  to(released, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedCancelled}),
+	"captured":             to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617)}),
+	"captured: unwanted":   to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617), Unwanted: true}),
+	"captured: too little": to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1616)}),
+	"declined":             to(declined, events.PaymentDeclined{OrderID: anOrder}),
+	"expired":              to(expired, events.PaymentExpired{OrderID: anOrder}),
+}
+
+func TestAPaidOrderSaysWhatToTakeOffTheShelvesOncePerSKU(t *testing.T) {
+	got, err := reflexes["captured"](everyStatus[2], decider.Meta{})
+	if want := fmt.Sprint(paid(anOrder)); err != nil || fmt.Sprint(got) != want {
+		t.Fatalf("got %v %v, want %v", got, err, want)
+	}
+}
+
+func TestAnOrderRemembersItsWay(t *testing.T) {
+	o := given(anasOrder(anOrder), awaiting(anOrder), events.OrderCancelled{OrderID: anOrder, Reason: events.PaymentHasExpired})
+	if o.Status != query.Cancelled || o.CancelReason != events.PaymentHasExpired || o.Total != gbp(1617) || len(o.Items) != 3 ||
+		!o.CreatedAt.Equal(noon) || !o.UpdatedAt.Equal(noon.Add(2*time.Minute)) {
+		t.Fatalf("%+v", o)
+	}
+}

@@ -1,0 +1,365 @@
+package orders
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/client"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+const origin = "https://shop.example"
+
+func placeOne(sku events.SKU) command.PlaceOrder {
+	return command.PlaceOrder{Items: []events.Quantity{{SKU: sku, Quantity: 1}}}
+}
+
+// sells puts a product on offer and returns where that stands.
+func sells(shop *shoptest.Shop, sku events.SKU, price int64) string {
+	return shop.Record("CATALOG", events.ProductCreated{Product: events.Product{SKU: sku, Name: "A " + string(sku), Price: gbp(price)}})
+}
+
+// places orders one piece, under a command id or "" for a fresh one.
+func places(t testing.TB, shop *shoptest.Shop, as envelope.Actor, sku events.SKU, id, after string) (query.OrderView, client.Reply) {
+	t.Helper()
+	reply, err := shop.Send(t.Context(), placeOne(sku), envelope.Envelope{ID: id, Actor: as, After: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var o query.OrderView
+	if err := json.Unmarshal(reply.Body, &o); err != nil {
+		t.Fatal(err)
+	}
+	return o, reply
+}
+
+func reservedFor(id events.OrderID) events.Event {
+	return events.StockReserved{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1), ExpiresAt: time.Now().Add(time.Hour)}
+}
+
+func capturedFor(o query.OrderView) events.Event {
+	return events.PaymentCaptured{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total}
+}
+
+// reaches waits until an order has had a status, and returns it as it is then.
+func reaches(shop *shoptest.Shop, id events.OrderID, as envelope.Actor, status string) (o query.OrderView) {
+	for at, there := uint64(0), false; !there; {
+		var steps []query.StatusChange
+		shop.Get(query.OrderStatuses{OrderID: id, After: at, Await: 5_000}, as, "", &steps)
+		there = len(steps) == 0 // never: the caller sees
+		for _, s := range steps {
+			at, there = s.Sequence, there || s.Status == status
+		}
+		// Another replica may answer next, and is to know as much.
+		shop.Get(query.Order{OrderID: id, Origin: origin}, as, service.Position("ORDERS", at), &o)
+	}
+	return o
+}
+
+func TestAnOrderGoesAllItsWay(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	order, receipt := places(t, shop, ana, "lantern", "", sells(shop, "lantern", 339))
+	if order.Status != query.Placed || order.CustomerID != "usr_ana" || order.Total != gbp(339) || order.Payment != nil || receipt.EntityID != string(order.ID) {
+		t.Fatalf("placed %+v, %+v", order, receipt)
+	}
+
+	// Its goods are set aside, which is said twice.
+	shop.Record("INVENTORY", reservedFor(order.ID))
+	shop.Record("INVENTORY", reservedFor(order.ID))
+	var waiting query.OrderView
+	shop.Get(query.Order{OrderID: order.ID, Await: 10_000}, ana, receipt.Position, &waiting)
+	if waiting.Status != query.AwaitingPayment {
+		t.Fatalf("reserved, and %+v", waiting)
+	}
+	shop.Refused(command.ShipOrder{OrderID: order.ID}, rita, refusal.Conflict)
+
+	// It is told where to pay, and pays; that is said twice, too.
+	after := shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: events.PaymentFor(order.ID), OrderID: order.ID, Amount: order.Total,
+		Provider: "sandbox", URL: "/sandbox/payments/1", ExpiresAt: time.Now().Add(time.Hour)})
+	shop.Get(query.Order{OrderID: order.ID, Origin: origin}, ana, after, &waiting)
+	if waiting.Payment == nil || waiting.Payment.URL != origin+"/sandbox/payments/1" || waiting.Payment.Status != query.PaymentPending {
+		t.Fatalf("to be paid at %+v", waiting.Payment)
+	}
+	shop.Record("PAYMENTS", capturedFor(order))
+	shop.Record("PAYMENTS", capturedFor(order))
+	if paid := reaches(shop, order.ID, ana, query.Paid); paid.Status != query.Paid || paid.Payment.Status != query.PaymentCaptured {
+		t.Fatalf("captured, and %+v", paid)
+	}
+
+	// It leaves and arrives, and cannot be had back.
+	shop.Refused(command.ShipOrder{OrderID: order.ID}, ana, refusal.Forbidden)
+	shop.Do(command.ShipOrder{OrderID: order.ID}, rita, nil)
+	shop.Refused(command.CancelOrder{OrderID: order.ID}, ana, refusal.Conflict)
+	var arrived query.OrderView
+	last := shop.Do(command.DeliverOrder{OrderID: order.ID}, root, &arrived)
+	if arrived.Status != query.Delivered {
+		t.Fatalf("delivered, and %+v", arrived)
+	}
+
+	var steps []query.StatusChange
+	shop.Get(query.OrderStatuses{OrderID: order.ID}, ana, last.Position, &steps)
+	if got, want := fmt.Sprint(statusesOf(steps)), "[placed awaiting_payment paid shipped delivered]"; got != want {
+		t.Fatalf("went %s, want %s", got, want)
+	}
+	var timeline []query.TimelineEntry
+	shop.Get(query.OrderTimeline{OrderID: order.ID}, ana, last.Position, &timeline)
+	if len(timeline) != 5+2+3 || timeline[0].Actor != ana.ID || timeline[0].CausationID == "" || timeline[9].Actor != root.ID {
+		t.Fatalf("the timeline is %+v", timeline)
+	}
+}
+
+func statusesOf(steps []query.StatusChange) (all []string) {
+	for _, s := range steps {
+		all = append(all, s.Status)
+	}
+	return all
+}
+
+func TestACancelledOrderStaysCancelled(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	after := sells(shop, "lantern", 339)
+
+	early, _ := places(t, shop, ana, "lantern", "", after)
+	var gone query.OrderView
+	shop.Do(command.CancelOrder{OrderID: early.ID}, ana, &gone)
+	again := shop.Do(command.CancelOrder{OrderID: early.ID}, rita, nil)
+	shop.Record("INVENTORY", reservedFor(early.ID))
+	shop.Record("PAYMENTS", capturedFor(early))
+
+	late, _ := places(t, shop, ana, "lantern", "", after)
+	shop.Record("INVENTORY", events.StockRefused{Location: events.MainLocation, OrderID: late.ID})
+	if o := reaches(shop, late.ID, ana, query.Cancelled); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
+		t.Fatalf("out of stock, and %+v", o)
+	}
+	shop.Get(query.Order{OrderID: early.ID}, ana, again.Position, &gone)
+	if gone.Status != query.Cancelled || gone.CancelReason != events.CancelledByCustomer {
+		t.Fatalf("cancelled early, and %+v", gone)
+	}
+}
+
+func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	after := sells(shop, "lantern", 339)
+	anas, _ := places(t, shop, ana, "lantern", "", after)
+	beas, receipt := places(t, shop, bea, "lantern", "", after)
+
+	for _, q := range []interface{ Query() string }{
+		query.Order{OrderID: anas.ID}, query.Order{OrderID: anas.ID, Await: 1}, query.OrderTimeline{OrderID: anas.ID},
+		query.OrderStatuses{OrderID: anas.ID}, query.OrderStatuses{OrderID: anas.ID, Await: 1},
+	} {
+		for who, want := range map[*envelope.Actor]refusal.Code{&bea: refusal.NotFound, &nobody: refusal.Unauthenticated, &roleful: refusal.Unauthenticated} {
+			if body, err := shop.Ask(t.Context(), q, envelope.Envelope{Actor: *who, After: receipt.Position}); !refusal.Is(err, want) {
+				t.Errorf("%+v asks %+v: %v %s, want %s", *who, q, err, body, want)
+			}
+		}
+	}
+	shop.Refused(command.CancelOrder{OrderID: anas.ID}, bea, refusal.NotFound)
+
+	for _, c := range []struct {
+		who  envelope.Actor
+		ask  query.Orders
+		want []events.OrderID
+	}{
+		{bea, query.Orders{}, []events.OrderID{beas.ID}},
+		{ana, query.Orders{Status: query.Placed}, []events.OrderID{anas.ID}},
+		{ana, query.Orders{Status: query.Paid}, nil},
+		{rita, query.Orders{}, []events.OrderID{beas.ID, anas.ID}},
+		{rita, query.Orders{Page: query.Page{Page: 2, Limit: 1}}, []events.OrderID{anas.ID}},
+	} {
+		var list query.List[query.OrderView]
+		shop.Get(c.ask, c.who, receipt.Position, &list)
+		var got []events.OrderID
+		for _, o := range list.Data {
+			got = append(got, o.ID)
+		}
+		if !slices.Equal(got, c.want) || list.Data == nil {
+			t.Errorf("%s lists %+v: %v of %d, want %v", c.who.ID, c.ask, got, list.Meta.Total, c.want)
+		}
+	}
+	if _, err := shop.Ask(t.Context(), query.Orders{Status: "lost"}, envelope.Envelope{Actor: ana}); !refusal.Is(err, refusal.Invalid) {
+		t.Errorf("a status that there is not: %v", err)
+	}
+	if _, err := shop.Ask(t.Context(), query.Orders{}, envelope.Envelope{}); !refusal.Is(err, refusal.Unauthenticated) {
+		t.Errorf("a stranger lists orders: %v", err)
+	}
+}
+
+func TestAListThatIsTooLongForAMessageIsRefused(t *testing.T) {
+	shop := shoptest.Start(t, quiet())
+	long := anasOrder(anOrder)
+	for len(long.Items) < 1_000 {
+		long.Items = append(long.Items, long.Items[0])
+	}
+	var after string
+	for i := range 10 {
+		long.OrderID = events.OrderID(fmt.Sprintf("ord_%d", i))
+		after = shop.Record("ORDERS", long)
+	}
+	_, err := shop.Ask(t.Context(), query.Orders{}, envelope.Envelope{Actor: ana, After: after})
+	if r, _ := refusal.As(err); r == nil || r.Field != "limit" {
+		t.Fatalf("ten long orders at once: %v", err)
+	}
+	var few query.List[query.OrderView]
+	shop.Get(query.Orders{Page: query.Page{Limit: 2}}, ana, after, &few)
+	if len(few.Data) != 2 || few.Meta.Total != 10 {
+		t.Fatalf("two at once: %d of %+v", len(few.Data), few.Meta)
+	}
+}
+
+// asking sends a query and returns once it is on its way to the service; what
+// it is answered comes later.
+func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ Query() string }, as envelope.Actor) <-chan T {
+	t.Helper()
+	watching := shop.Connect()
+	seen, err := watching.SubscribeSync("queries." + q.Query())
+	if err == nil {
+		err = watching.Flush()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan T, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		var out T
+		body, err := shop.Ask(ctx, q, envelope.Envelope{Actor: as})
+		if err == nil {
+			err = json.Unmarshal(body, &out)
+		}
+		if err != nil {
+			t.Errorf("%+v: %v", q, err)
+		}
+		answered <- out
+	}()
+	if _, err := seen.NextMsg(10 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	return answered
+}
+
+func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	after := sells(shop, "lantern", 339)
+	id := envelope.NewID()
+	orderID := events.OrderID(envelope.EntityID("ord_", id))
+
+	answer := asking[query.OrderView](t, shop, query.Order{OrderID: orderID, Await: 15_000}, ana)
+	steps := asking[[]query.StatusChange](t, shop, query.OrderStatuses{OrderID: orderID, Await: 15_000}, ana)
+	order, _ := places(t, shop, ana, "lantern", id, after)
+	if got := <-steps; order.ID != orderID || len(got) == 0 || got[0].Status != query.Placed {
+		t.Fatalf("followed %s: %+v", orderID, got)
+	}
+	shop.Record("INVENTORY", reservedFor(orderID))
+	if got := <-answer; got.Status != query.AwaitingPayment {
+		t.Fatalf("waited for %+v", got)
+	}
+	// When nothing happens in time, the answer is what there is.
+	waits, _ := places(t, shop, ana, "lantern", "", after)
+	shop.Get(query.Order{OrderID: waits.ID, Await: 50}, ana, "", &order)
+	if order.ID != waits.ID || order.Status != query.Placed {
+		t.Fatalf("waited in vain for %+v", order)
+	}
+}
+
+func TestAServiceThatStopsKeepsNobodyWaiting(t *testing.T) {
+	shop := shoptest.Start(t)
+	stop := shop.Run(quiet(), "a", t.TempDir())
+	after := shop.Record("ORDERS", anasOrder(anOrder))
+	var order query.OrderView
+	shop.Get(query.Order{OrderID: anOrder}, ana, after, &order)
+
+	answer := asking[query.OrderView](t, shop, query.Order{OrderID: anOrder, Await: 30_000}, ana)
+	began := time.Now()
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-answer; got.Status != query.Placed || time.Since(began) > 5*time.Second {
+		t.Fatalf("after %s: %+v", time.Since(began), got)
+	}
+}
+
+// race sends two commands at once, perhaps under one id.
+func race(t *testing.T, shop *shoptest.Shop, a, b service.Wish, asA, asB envelope.Envelope) (replies [2]client.Reply, errs [2]error) {
+	var racing sync.WaitGroup
+	racing.Go(func() { replies[0], errs[0] = shop.Send(t.Context(), a, asA) })
+	racing.Go(func() { replies[1], errs[1] = shop.Send(t.Context(), b, asB) })
+	racing.Wait()
+	return replies, errs
+}
+
+func TestTwoReplicasAreOneService(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	shop.Run(New(), "b", t.TempDir())
+	after := sells(shop, "lantern", 339)
+
+	for range 12 {
+		// Sent twice at once, it is one order.
+		env := envelope.Envelope{ID: envelope.NewID(), Actor: ana, After: after}
+		replies, errs := race(t, shop, placeOne("lantern"), placeOne("lantern"), env, env)
+		if err := errors.Join(errs[:]...); err != nil || replies[0].Position != replies[1].Position || replies[0].Replayed == replies[1].Replayed {
+			t.Fatalf("sent twice: %+v, %v", replies, err)
+		}
+		id := events.OrderID(replies[0].EntityID)
+
+		// Reserved and captured twice, it is paid once.
+		for range 2 {
+			shop.Record("INVENTORY", reservedFor(id))
+			shop.Record("PAYMENTS", events.PaymentCaptured{PaymentID: events.PaymentFor(id), OrderID: id, Amount: gbp(339)})
+		}
+		if o := reaches(shop, id, ana, query.Paid); o.Status != query.Paid {
+			t.Fatalf("captured, and %+v", o)
+		}
+
+		// Cancelled and shipped at once, it is either.
+		replies, errs = race(t, shop, command.CancelOrder{OrderID: id}, command.ShipOrder{OrderID: id}, envelope.Envelope{Actor: ana}, envelope.Envelope{Actor: rita})
+		won, want := replies[0], "[placed awaiting_payment paid cancelled]"
+		if errs[0] != nil {
+			won, want = replies[1], "[placed awaiting_payment paid shipped]"
+		}
+		if (errs[0] == nil) == (errs[1] == nil) || !refusal.Is(cmp.Or(errs[0], errs[1]), refusal.Conflict) {
+			t.Fatalf("cancelled and shipped at once: %v", errs)
+		}
+		for range 4 { // by either replica
+			var steps []query.StatusChange
+			shop.Get(query.OrderStatuses{OrderID: id}, ana, won.Position, &steps)
+			if got := fmt.Sprint(statusesOf(steps)); got != want {
+				t.Fatalf("went %s, want %s", got, want)
+			}
+		}
+	}
+}
+
+// The question that is asked most. Order by id, over NATS, out of 1,000.
+func BenchmarkOrder(b *testing.B) {
+	shop := shoptest.Start(b, quiet())
+	var after string
+	for i := range 1_000 {
+		after = shop.Record("ORDERS", anasOrder(events.OrderID(fmt.Sprintf("ord_%d", i))))
+	}
+	var o query.OrderView
+	shop.Get(query.Order{OrderID: "ord_999"}, ana, after, &o)
+	b.SetParallelism(16)
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			if _, err := shop.Ask(context.Background(), query.Order{OrderID: events.OrderID(fmt.Sprintf("ord_%d", i%1_000)), Origin: origin},
+				envelope.Envelope{Actor: ana}); err != nil {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "orders/s")
+}

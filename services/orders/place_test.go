@@ -1,0 +1,94 @@
+package orders
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+var onOffer = offers{
+	"lantern": {"Lantern", gbp(339)},
+	"clock":   {"Clock", gbp(600)},
+	"yacht":   {"Yacht", gbp(events.MaxAmount)},
+	"gift":    {"Gift", gbp(0)},
+	"lamp":    {"Lampe", events.Money{Amount: 500, Currency: "EUR"}},
+}
+
+func items(pairs ...any) (q []events.Quantity) {
+	for i := 0; i < len(pairs); i += 2 {
+		q = append(q, events.Quantity{SKU: events.SKU(pairs[i].(string)), Quantity: int64(pairs[i+1].(int))})
+	}
+	return q
+}
+
+func placing(o order, known offers, a envelope.Actor, q []events.Quantity) (events.Event, error) {
+	return place(o, command.PlaceOrder{Items: q}, known, decider.Meta{EntityID: string(anOrder), Actor: a, Now: noon})
+}
+
+func TestAnOrderIsPlacedAtThePricesOnOffer(t *testing.T) {
+	got, err := placing(order{}, onOffer, ana, items("lantern", 2, "clock", 1, "lantern", 1))
+	if want := events.Event(anasOrder(anOrder)); err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("got %+v %v\nwant %+v", got, err, want)
+	}
+	if err := got.Check(); err != nil {
+		t.Fatalf("such a fact cannot be recorded: %v", err)
+	}
+}
+
+func TestAnOrderIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		given order
+		who   envelope.Actor
+		items []events.Quantity
+		code  refusal.Code
+		field string
+	}{
+		{"a stranger", order{}, nobody, items("clock", 1), refusal.Unauthenticated, ""},
+		{"roles without an id", order{}, roleful, items("clock", 1), refusal.Unauthenticated, ""},
+		{"an id that is none", order{}, envelope.Actor{ID: "a.>", Roles: ana.Roles}, items("clock", 1), refusal.Unauthenticated, ""},
+		{"no customer", order{}, envelope.Actor{ID: "service:payments"}, items("clock", 1), refusal.Unauthenticated, ""},
+		{"an account without roles", order{}, envelope.Actor{ID: "usr_eve"}, items("clock", 1), refusal.Forbidden, ""},
+		{"an unknown sku", order{}, ana, items("clock", 1, "nothing", 1), refusal.Invalid, "items[1].sku"},
+		{"two currencies", order{}, ana, items("clock", 1, "clock", 1, "lamp", 1), refusal.Invalid, "items[2].sku"},
+		{"a line beyond money", order{}, ana, items("yacht", 2), refusal.Invalid, "items[0].quantity"},
+		{"a total beyond money", order{}, ana, items("yacht", 1, "clock", 1), refusal.Invalid, "items[1].quantity"},
+		{"too many pieces", order{}, ana, items("gift", events.MaxQuantity, "gift", 1), refusal.Invalid, "items[1].quantity"},
+		{"one that is there", everyStatus[1], ana, items("clock", 1), refusal.Conflict, ""},
+	} {
+		_, err := placing(c.given, onOffer, c.who, c.items)
+		r, ok := refusal.As(err)
+		if !ok || r.Code != c.code || r.Field != c.field {
+			t.Errorf("%s: %v, want %s %s", c.name, err, c.code, c.field)
+		}
+	}
+}
+
+func TestAnOrderMustFitInAMessageWithAllFactsAboutIt(t *testing.T) {
+	wanted := make([]events.Quantity, command.MaxItems)
+	for i := range wanted {
+		wanted[i] = events.Quantity{SKU: "p", Quantity: 1}
+	}
+	for name, want := range map[string]string{strings.Repeat("x", 150): "placed", strings.Repeat("<", 200): "invalid"} {
+		if got := outcome(placing(order{}, offers{"p": {name, gbp(1)}}, ana, wanted)); got != want {
+			t.Errorf("%d lines of %.5s…: %s, want %s", len(wanted), name, got, want)
+		}
+	}
+	for i := range wanted {
+		wanted[i].SKU = events.SKU(strings.Repeat("s", events.MaxToken))
+	}
+	longest := offers{wanted[0].SKU: {strings.Repeat("<", 200), gbp(events.MaxAmount / alwaysFits)}}
+	got, err := placing(order{}, longest, ana, wanted[:alwaysFits])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if data, err := events.Encode(got); err != nil || len(data) > maxPlaced {
+		t.Fatalf("%d lines can take %d bytes, more than %d (%v)", alwaysFits, len(data), maxPlaced, err)
+	}
+}

@@ -1,0 +1,97 @@
+package orders
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/envelope"
+)
+
+// legal are the moves that an order may make.
+var legal = map[string][]string{
+	unknown:               {query.Placed},
+	query.Placed:          {query.AwaitingPayment, query.Cancelled},
+	query.AwaitingPayment: {query.Paid, query.Cancelled},
+	query.Paid:            {query.Shipped, query.Cancelled},
+	query.Shipped:         {query.Delivered},
+}
+
+// Whatever is asked and recorded, in any order and however often, an order makes
+// legal moves only, is paid at most once, and says truly whether it was.
+func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
+	everything := maps.Clone(reflexes)
+	maps.Copy(everything, wishes)
+	everything["place"] = func(o order, m decider.Meta) (events.Event, error) {
+		return place(o, command.PlaceOrder{Items: items("lantern", 2, "clock", 1, "lantern", 1)}, onOffer, m)
+	}
+	names := slices.Sorted(maps.Keys(everything))
+	actors := []envelope.Actor{ana, bea, rita, root, nobody}
+
+	rapid.Check(t, func(t *rapid.T) {
+		var o order
+		payments := 0
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			m := decider.Meta{EntityID: string(anOrder), Actor: rapid.SampledFrom(actors).Draw(t, "actor"), Now: noon}
+			fact, err := everything[rapid.SampledFrom(names).Draw(t, "step")](o, m)
+			if err != nil || fact == nil {
+				continue
+			}
+			next := evolve(o, fact, noon)
+			if !slices.Contains(legal[o.Status], next.Status) {
+				t.Fatalf("an order moved from %q to %q by %+v", o.Status, next.Status, fact)
+			}
+			if err := fact.Check(); err != nil || fact.EntityID() != string(anOrder) {
+				t.Fatalf("%+v cannot be recorded: %v", fact, err)
+			}
+			if next.Status == query.Paid {
+				payments++
+			}
+			if e, ok := fact.(events.OrderCancelled); ok && e.WasPaid != (payments > 0) {
+				t.Fatalf("paid %d times, and %+v", payments, e)
+			}
+			o = next
+		}
+		if payments > 1 {
+			t.Fatalf("paid %d times", payments)
+		}
+	})
+}
+
+func TestAnOrdersSumsAreRight(t *testing.T) {
+	skus := []events.SKU{"lantern", "clock", "gift"}
+	rapid.Check(t, func(t *rapid.T) {
+		wanted := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) events.Quantity {
+			return events.Quantity{SKU: rapid.SampledFrom(skus).Draw(t, "sku"), Quantity: rapid.Int64Range(1, events.MaxQuantity).Draw(t, "quantity")}
+		}), 1, 8).Draw(t, "items")
+		fact, err := placing(order{}, onOffer, ana, wanted)
+		var pieces, pence int64
+		for _, w := range wanted {
+			pieces += w.Quantity
+			pence += w.Quantity * onOffer[w.SKU].price.Amount
+		}
+		if tooMuch := pieces > events.MaxQuantity || pence > events.MaxAmount; tooMuch != (err != nil) {
+			t.Fatalf("%d pieces for %d: %v", pieces, pence, err)
+		}
+		if err != nil {
+			return
+		}
+		placed := fact.(events.OrderPlaced)
+		if placed.TotalItems != pieces || placed.Total != gbp(pence) || len(placed.Items) != len(wanted) {
+			t.Fatalf("%d pieces for %d: %+v", pieces, pence, placed)
+		}
+		var taken int64
+		for _, line := range perSKU(placed.Items) {
+			taken += line.Quantity
+		}
+		if taken != pieces {
+			t.Fatalf("%d pieces ordered, %d taken", pieces, taken)
+		}
+	})
+}

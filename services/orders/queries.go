@@ -1,0 +1,134 @@
+package orders
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+const (
+	// longest bounds how long a query may wait for something to happen.
+	longest  = 30 * time.Second
+	patience = longest + 5*time.Second
+	// maxList bounds a list's bytes, so that it fits in one message.
+	maxList = 900_000
+)
+
+// shown is an order o with its payment p as a query.OrderView, put together
+// out of what is JSON already. Its argument is the origin for payment URLs.
+const shown = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_id":"' || o.customer || '",' || o.goods
+	|| ',"payment":' || ifnull('{"id":"' || p.id || '","provider":' || p.provider || ',"status":"' || p.status || '","amount":' || p.amount
+		|| ',"url":"' || iif(p.is_path, ?, '') || p.url || '"}', 'null')
+	|| iif(o.cancel_reason = '', '', ',"cancel_reason":' || o.cancel_reason)
+	|| ',"created_at":"' || o.created || '","updated_at":"' || o.updated || '"}'`
+
+// reader is the argument that narrows orders down to those that an actor may
+// see: their own, or nil for all.
+func reader(a envelope.Actor) any {
+	if isStaff(a) {
+		return nil
+	}
+	return a.ID
+}
+
+func findOrder(book *view.View) func(context.Context, query.Order, envelope.Actor) (any, error) {
+	const one = `SELECT o.status, ` + shown + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
+	return func(ctx context.Context, q query.Order, a envelope.Actor) (any, error) {
+		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+			return nil, err
+		}
+		var status string
+		var body []byte
+		args := []any{unquoted(q.Origin), string(q.OrderID), reader(a)}
+		err := wait(ctx, book, q.Await, func() (bool, error) {
+			found, err := book.Get(ctx, one, args, &status, &body)
+			return found && status != query.Placed, err
+		})
+		if err == nil && body == nil {
+			err = noSuchOrder(q.OrderID)
+		}
+		return body, err
+	}
+}
+
+var statuses = []string{query.Placed, query.AwaitingPayment, query.Paid, query.Shipped, query.Delivered, query.Cancelled}
+
+func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.Orders, a envelope.Actor) (any, error) {
+		if err := signedIn(a); err != nil {
+			return nil, err
+		}
+		page := q.Page.Normal()
+		where, args := "WHERE true", []any{}
+		if !isStaff(a) {
+			where, args = where+" AND o.customer = ?", append(args, a.ID)
+		}
+		if q.Status != "" {
+			if !slices.Contains(statuses, q.Status) {
+				return nil, refusal.Of("status", "must be one of %s", strings.Join(statuses, ", "))
+			}
+			where, args = where+" AND o.status = ?", append(args, q.Status)
+		}
+		var total int
+		if _, err := book.Get(ctx, "SELECT count(*) FROM orders o "+where, args, &total); err != nil {
+			return nil, err
+		}
+		args = append(append([]any{unquoted(q.Origin)}, args...), page.Limit, page.Offset())
+		orders, err := bodies(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
+			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args)
+		return query.NewList(orders, total, page), err
+	}
+}
+
+// bodies are the rows of a query that has one column of JSON. It is a refusal
+// when they are too long for one answer.
+func bodies(ctx context.Context, book *view.View, sql string, args []any) (all []json.RawMessage, err error) {
+	size := 0
+	err = book.Each(ctx, sql, args, func(scan func(...any) error) error {
+		var body []byte
+		if err := scan(&body); err != nil {
+			return err
+		}
+		if size += len(body); size > maxList {
+			return refusal.Of("limit", "is too much for orders as long as these; ask for fewer at once")
+		}
+		all = append(all, body)
+		return nil
+	})
+	return all, err
+}
+
+// wait tries until it is done or so many milliseconds have passed, whenever the
+// book has moved. It tries once at least, and goes no longer than longest.
+func wait(ctx context.Context, book *view.View, ms int64, try func() (done bool, err error)) error {
+	if ms <= 0 {
+		_, err := try()
+		return err
+	}
+	over := time.After(time.Duration(min(ms, longest.Milliseconds())) * time.Millisecond)
+	for {
+		moved := book.Moved()
+		if done, err := try(); done || err != nil {
+			return err
+		}
+		select {
+		case <-moved:
+		case <-over:
+			return nil
+		case <-service.Stopping(ctx):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

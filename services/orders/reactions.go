@@ -1,0 +1,89 @@
+package orders
+
+import (
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/refusal"
+)
+
+// Facts of other services may come twice, late and in any order. An order that
+// has moved on, or was never placed, leaves them alone.
+
+// itsOrder is the order that a fact is part of.
+func itsOrder[E events.OfOrder](fact E) string { return string(fact.Order()) }
+
+func reserved(o order, e events.StockReserved, _ decider.Meta) (events.Event, error) {
+	if o.Status != query.Placed {
+		return nil, nil
+	}
+	return events.OrderAwaitingPayment{OrderID: e.OrderID, Amount: o.Total}, nil
+}
+
+// refused may come for a paid order, too: when its reservation had expired and
+// the goods are gone.
+func refused(o order, _ events.StockRefused, _ decider.Meta) (events.Event, error) {
+	return cancelledFrom(o, events.OutOfStock, query.Placed, query.Paid)
+}
+
+// released may overtake the fact that the goods were reserved. The order is
+// then still placed, and must not wait for money any more.
+func released(o order, e events.StockReleased, _ decider.Meta) (events.Event, error) {
+	if e.Reason != events.ReleasedExpired {
+		return nil, nil
+	}
+	return cancelledFrom(o, events.ReservationExpired, query.Placed, query.AwaitingPayment)
+}
+
+func captured(o order, e events.PaymentCaptured, _ decider.Meta) (events.Event, error) {
+	if e.Unwanted {
+		return nil, nil
+	}
+	switch o.Status {
+	case query.Placed:
+		// Money is asked for only once the goods are reserved. Should it come
+		// before, it must not be lost: it is tried again later.
+		return nil, refusal.New(refusal.Unavailable, "order %s does not await its payment yet", e.OrderID)
+	case query.AwaitingPayment:
+		if e.Amount != o.Total {
+			return nil, refusal.New(refusal.Conflict, "order %s costs %d %s, not the %d %s that were captured",
+				e.OrderID, o.Total.Amount, o.Total.Currency, e.Amount.Amount, e.Amount.Currency)
+		}
+		return events.OrderPaid{OrderID: e.OrderID, PaymentID: e.PaymentID, Amount: e.Amount, Lines: perSKU(o.Items)}, nil
+	}
+	return nil, nil
+}
+
+func declined(o order, _ events.PaymentDeclined, _ decider.Meta) (events.Event, error) {
+	return cancelledFrom(o, events.PaymentWasDeclined, query.AwaitingPayment)
+}
+
+func expired(o order, _ events.PaymentExpired, _ decider.Meta) (events.Event, error) {
+	return cancelledFrom(o, events.PaymentHasExpired, query.AwaitingPayment)
+}
+
+// cancelledFrom cancels an order that has one of the statuses.
+func cancelledFrom(o order, reason string, statuses ...string) (events.Event, error) {
+	for _, s := range statuses {
+		if o.Status == s {
+			return cancelled(o, reason), nil
+		}
+	}
+	return nil, nil
+}
+
+// perSKU sums the lines of an order that ask for the same thing.
+func perSKU(items []events.OrderItem) []events.Quantity {
+	at := make(map[events.SKU]int, len(items))
+	sums := make([]events.Quantity, 0, len(items))
+	for _, item := range items {
+		i, seen := at[item.SKU]
+		if !seen {
+			i = len(sums)
+			at[item.SKU] = i
+			sums = append(sums, events.Quantity{SKU: item.SKU})
+		}
+		sums[i].Quantity += item.Quantity
+	}
+	return sums
+}

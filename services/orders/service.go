@@ -1,0 +1,49 @@
+// Package orders takes customers' orders and sees each of them to its end. An
+// order's own state is all the memory that this takes: what stock and payments
+// record moves it on, in whatever order it comes and however often.
+package orders
+
+import (
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/decider"
+	"lonja/internal/service"
+	"lonja/internal/view"
+)
+
+// New is the orders service: all that it does.
+func New() *service.Service {
+	orders := decider.New(orderKind)
+	prices, book := view.New(offersDefinition), view.New(bookDefinition)
+	return &service.Service{
+		Name:  "orders",
+		Views: []*view.View{prices, book},
+		Commands: []service.Command{
+			service.OnKnowing(orders, lookUp(prices), place).Reading(prices).Replies(show),
+			service.On(orders, cancel).Replies(show),
+			service.On(orders, ship).Replies(show),
+			service.On(orders, deliver).Replies(show),
+		},
+		Reactions: []service.Reaction{
+			{Consumer: "orders-on-stock", Reflexes: []service.Reflex{
+				service.When(orders, itsOrder, reserved),
+				service.When(orders, itsOrder, refused),
+				service.When(orders, itsOrder, released),
+			}},
+			{Consumer: "orders-on-payments", Reflexes: []service.Reflex{
+				service.When(orders, itsOrder, captured),
+				service.When(orders, itsOrder, declined),
+				service.When(orders, itsOrder, expired),
+			}},
+		},
+		Queries: []service.Query{
+			service.Answer(book, findOrder(book)).Patience(patience),
+			service.Answer(book, listOrders(book)),
+			service.Answer(book, tellTimeline(book)),
+			service.Answer(book, followStatus(book)).Patience(patience),
+		},
+	}
+}
+
+// show is an order as every answer shows it; its payment stands in the book only.
+func show(o order, _ events.Event) any { return query.OrderView(o) }

@@ -1,0 +1,105 @@
+package orders
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/view"
+)
+
+func tellTimeline(book *view.View) func(context.Context, query.OrderTimeline, envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderTimeline, a envelope.Actor) (any, error) {
+		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+			return nil, err
+		}
+		var facts []query.TimelineEntry
+		err := book.Each(ctx, `SELECT f.stream, f.sequence, f.type, f.time, f.actor, f.event_id, f.causation_id, f.data
+			FROM facts f JOIN orders o ON o.id = f.order_id WHERE o.id = ? AND o.customer = ifnull(?, o.customer)
+			ORDER BY f.stream, f.sequence`,
+			[]any{string(q.OrderID), reader(a)}, func(scan func(...any) error) error {
+				var f query.TimelineEntry
+				var at string
+				var data []byte
+				if err := scan(&f.Stream, &f.Sequence, &f.Type, &at, &f.Actor, &f.EventID, &f.CausationID, &data); err != nil {
+					return err
+				}
+				var err error
+				f.Time, err = time.Parse(time.RFC3339Nano, at)
+				f.Data = json.RawMessage(data)
+				facts = append(facts, f)
+				return err
+			})
+		if err == nil && len(facts) == 0 {
+			err = noSuchOrder(q.OrderID)
+		}
+		return inOrder(facts), err
+	}
+}
+
+// inOrder makes one line of facts that come stream by stream. Their times order
+// them across streams, and those are by the clocks of several machines: so
+// within a stream its own order holds, and the order's beginning comes first
+// whatever the clocks say.
+func inOrder(facts []query.TimelineEntry) []query.TimelineEntry {
+	type moment struct {
+		query.TimelineEntry
+		at time.Time // no earlier than what stands before it on its stream
+	}
+	line := make([]moment, len(facts))
+	for i, f := range facts {
+		line[i] = moment{f, f.Time}
+		if i > 0 && facts[i-1].Stream == f.Stream && line[i-1].at.After(f.Time) {
+			line[i].at = line[i-1].at
+		}
+	}
+	began := events.Type(events.OrderPlaced{})
+	slices.SortStableFunc(line, func(a, b moment) int {
+		switch {
+		case a.Type == began && b.Type != began:
+			return -1
+		case b.Type == began && a.Type != began:
+			return 1
+		}
+		return a.at.Compare(b.at)
+	})
+	for i := range line {
+		facts[i] = line[i].TimelineEntry
+	}
+	return facts
+}
+
+func followStatus(book *view.View) func(context.Context, query.OrderStatuses, envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderStatuses, a envelope.Actor) (any, error) {
+		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+			return nil, err
+		}
+		changes, known := []query.StatusChange{}, false
+		err := wait(ctx, book, q.Await, func() (bool, error) {
+			err := book.Each(ctx, `SELECT f.sequence, f.status, f.time FROM facts f JOIN orders o ON o.id = f.order_id
+				WHERE o.id = ? AND o.customer = ifnull(?, o.customer) AND f.stream = 'ORDERS' AND f.status <> '' ORDER BY f.sequence`,
+				[]any{string(q.OrderID), reader(a)}, func(scan func(...any) error) error {
+					var c query.StatusChange
+					var at string
+					if err := scan(&c.Sequence, &c.Status, &at); err != nil {
+						return err
+					}
+					var err error
+					c.Time, err = time.Parse(time.RFC3339Nano, at)
+					if known = true; c.Sequence > q.After {
+						changes = append(changes, c)
+					}
+					return err
+				})
+			return len(changes) > 0, err
+		})
+		if err == nil && !known {
+			err = noSuchOrder(q.OrderID)
+		}
+		return changes, err
+	}
+}

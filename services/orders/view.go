@@ -1,0 +1,151 @@
+package orders
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/eventlog"
+	"lonja/internal/view"
+)
+
+// The book holds every order with its payment, and every fact about it on any
+// stream. What is JSON in its columns stands in answers as it is. No row
+// depends on which stream was read first: each stream writes rows of its own.
+var bookDefinition = view.Definition{
+	Name: "book",
+	Schema: `
+CREATE TABLE orders (
+	id            TEXT PRIMARY KEY,
+	placed        INTEGER NOT NULL, -- the sequence at which it was: the greatest is the newest
+	customer      TEXT NOT NULL,
+	status        TEXT NOT NULL,
+	created       TEXT NOT NULL,
+	updated       TEXT NOT NULL,
+	cancel_reason TEXT NOT NULL DEFAULT '', -- JSON
+	goods         TEXT NOT NULL             -- JSON: some members of a query.OrderView
+);
+CREATE INDEX orders_newest ON orders (placed);
+CREATE INDEX orders_by_customer ON orders (customer, placed);
+CREATE INDEX orders_by_status ON orders (status, placed);
+CREATE TABLE payments (
+	order_id TEXT PRIMARY KEY,
+	id       TEXT NOT NULL,
+	status   TEXT NOT NULL,
+	provider TEXT NOT NULL,    -- JSON
+	amount   TEXT NOT NULL,    -- JSON
+	url      TEXT NOT NULL,    -- JSON, without its quotes
+	is_path  INTEGER NOT NULL  -- whether the url lacks an origin
+);
+CREATE TABLE facts (
+	order_id     TEXT NOT NULL,
+	stream       TEXT NOT NULL,
+	sequence     INTEGER NOT NULL,
+	status       TEXT NOT NULL, -- that the order has since; empty when this does not change it
+	type         TEXT NOT NULL,
+	time         TEXT NOT NULL,
+	actor        TEXT NOT NULL,
+	event_id     TEXT NOT NULL,
+	causation_id TEXT NOT NULL,
+	data         TEXT NOT NULL  -- JSON
+);
+CREATE INDEX facts_of_order ON facts (order_id, stream, sequence);`,
+	Reads: []view.Source{
+		{Stream: "ORDERS", Subjects: []string{"events.order.>"}},
+		{Stream: "PAYMENTS", Subjects: []string{"events.payment.>"}},
+		{Stream: "INVENTORY", Subjects: []string{
+			"events.stock.*.reserved", "events.stock.*.refused", "events.stock.*.committed",
+			"events.stock.*.released", "events.stock.*.returned"}},
+	},
+	Project: projectBook,
+}
+
+func projectBook(tx *view.Tx, r eventlog.Recorded) error {
+	fact, ok := r.Event.(events.OfOrder)
+	if !ok {
+		return nil
+	}
+	if err := tx.Exec(`INSERT INTO facts (order_id, stream, sequence, status, type, time, actor, event_id, causation_id, data)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		string(fact.Order()), r.Stream, r.Sequence, statusAfter(fact), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
+		return err
+	}
+	switch e := r.Event.(type) {
+	case events.OrderPlaced:
+		return enter(tx, e, r)
+	case events.PaymentRequested:
+		return enterPayment(tx, e)
+	case events.OrderCancelled:
+		if err := tx.Exec(`UPDATE orders SET cancel_reason = ? WHERE id = ?`, quoted(e.Reason), string(e.OrderID)); err != nil {
+			return err
+		}
+	}
+	if status := statusAfter(fact); status != unknown {
+		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, stamp(r.Time), string(fact.Order()))
+	}
+	if status := paymentStatusAfter(fact); status != unknown {
+		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, status, string(fact.Order()))
+	}
+	return nil
+}
+
+// enter writes an order into the book. Whoever publishes a second placed fact
+// for it by hand replaces what it was, as evolve does.
+func enter(tx *view.Tx, e events.OrderPlaced, r eventlog.Recorded) error {
+	goods, err := json.Marshal(struct {
+		Currency   string             `json:"currency"`
+		Total      events.Money       `json:"total"`
+		TotalItems int64              `json:"total_items"`
+		Items      []events.OrderItem `json:"items"`
+	}{e.Total.Currency, e.Total, e.TotalItems, e.Items})
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`INSERT OR REPLACE INTO orders (id, placed, customer, status, created, updated, goods) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		string(e.OrderID), r.Sequence, string(e.CustomerID), query.Placed, stamp(r.Time), stamp(r.Time), string(goods[1:len(goods)-1]))
+}
+
+func enterPayment(tx *view.Tx, e events.PaymentRequested) error {
+	amount, err := json.Marshal(e.Amount)
+	if err != nil {
+		return err
+	}
+	return tx.Exec(`INSERT OR REPLACE INTO payments (order_id, id, status, provider, amount, url, is_path) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		string(e.OrderID), string(e.PaymentID), query.PaymentPending, quoted(e.Provider), string(amount),
+		unquoted(e.URL), strings.HasPrefix(e.URL, "/"))
+}
+
+// paymentStatusAfter is the status that a fact brings a payment to, unknown
+// when it is none of a payment's.
+func paymentStatusAfter(fact events.Event) string {
+	switch fact.(type) {
+	case events.PaymentCaptured:
+		return query.PaymentCaptured
+	case events.PaymentDeclined:
+		return query.PaymentDeclined
+	case events.PaymentExpired:
+		return query.PaymentExpired
+	case events.PaymentVoided:
+		return query.PaymentVoided
+	case events.PaymentRefunded:
+		return query.PaymentRefunded
+	}
+	return unknown
+}
+
+// stamp writes a time as JSON does.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
+// quoted is a text as JSON.
+func quoted(s string) string {
+	b, _ := json.Marshal(s) // a string always can be
+	return string(b)
+}
+
+// unquoted is a text as it stands between the quotes of JSON.
+func unquoted(s string) string {
+	q := quoted(s)
+	return q[1 : len(q)-1]
+}

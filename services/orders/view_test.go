@@ -1,0 +1,199 @@
+package orders
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// way draws a legal history of an order.
+func way(t *rapid.T, id events.OrderID) []events.Event {
+	facts, status := []events.Event{anasOrder(id)}, query.Placed
+	for len(legal[status]) > 0 && rapid.IntRange(0, 5).Draw(t, "goes on") > 0 {
+		status = rapid.SampledFrom(legal[status]).Draw(t, "next")
+		facts = append(facts, map[string]events.Event{
+			query.AwaitingPayment: awaiting(id), query.Paid: paid(id), query.Shipped: shipped(id), query.Delivered: delivered(id),
+			query.Cancelled: events.OrderCancelled{OrderID: id, Reason: `said "no"`},
+		}[status])
+	}
+	return facts
+}
+
+// money draws a history of its payment, and the status that it ends in.
+func money(t *rapid.T, id events.OrderID) (facts []events.Event, status string) {
+	pay := events.PaymentFor(id)
+	later := []struct {
+		fact   events.Event
+		status string
+	}{
+		{events.PaymentRequested{PaymentID: pay, OrderID: id, Amount: gbp(1617), Provider: `"sandbox"`, URL: `/pay?a="b"&c=<d>`, ExpiresAt: noon}, query.PaymentPending},
+		{events.PaymentCaptured{PaymentID: pay, OrderID: id, Amount: gbp(1617)}, query.PaymentCaptured},
+		{events.PaymentRefunded{PaymentID: pay, OrderID: id, Amount: gbp(1617)}, query.PaymentRefunded},
+	}
+	other := rapid.SampledFrom([]struct {
+		fact   events.Event
+		status string
+	}{
+		{events.PaymentDeclined{PaymentID: pay, OrderID: id}, query.PaymentDeclined},
+		{events.PaymentExpired{PaymentID: pay, OrderID: id}, query.PaymentExpired},
+		{events.PaymentVoided{PaymentID: pay, OrderID: id}, query.PaymentVoided},
+		later[1],
+	}).Draw(t, "then")
+	later[1] = other
+	if other.status != query.PaymentCaptured {
+		later = later[:2]
+	}
+	for _, l := range later[:rapid.IntRange(0, len(later)).Draw(t, "of its payment")] {
+		facts, status = append(facts, l.fact), l.status
+	}
+	return facts, status
+}
+
+// However the facts of different streams come together, the book says of an
+// order what its decisions are made on, and of its payment what was recorded.
+func TestTheBookAgreesWithTheDecisions(t *testing.T) {
+	shop := shoptest.Start(t, quiet())
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		n++
+		id := events.OrderID(fmt.Sprintf("ord_%d", n))
+		orders := way(rt, id)
+		payments, paymentStatus := money(rt, id)
+		stock := []events.Event{
+			events.StockReserved{Location: events.MainLocation, OrderID: id, Lines: items("clock", 1), ExpiresAt: noon},
+			events.StockReturned{Location: events.MainLocation, OrderID: id, Lines: items("clock", 1)},
+		}
+		all, last := len(orders)+len(payments)+len(stock), map[string]string{}
+		streams := map[string][]events.Event{"ORDERS": orders, "PAYMENTS": payments, "INVENTORY": stock}
+		for left := all; left > 0; {
+			stream := rapid.SampledFrom([]string{"ORDERS", "PAYMENTS", "INVENTORY"}).Draw(rt, "stream")
+			if queue := streams[stream]; len(queue) > 0 {
+				last[stream] = shop.Record(stream, queue[0])
+				streams[stream], left = queue[1:], left-1
+			}
+		}
+		after := strings.Trim(last["ORDERS"]+"."+last["PAYMENTS"]+"."+last["INVENTORY"], ".")
+
+		var timeline []query.TimelineEntry
+		shop.Get(query.OrderTimeline{OrderID: id}, ana, after, &timeline)
+		if len(timeline) != all || timeline[0].Type != events.Type(events.OrderPlaced{}) {
+			rt.Fatalf("%d facts were recorded, and the timeline is %+v", all, timeline)
+		}
+		var want order
+		for _, f := range timeline {
+			if f.Stream == "ORDERS" {
+				fact, err := events.Decode(f.Type, f.Data)
+				if err != nil {
+					rt.Fatal(err)
+				}
+				want = evolve(want, fact, f.Time)
+			}
+		}
+		if paymentStatus != "" {
+			want.Payment = &query.OrderPayment{ID: events.PaymentFor(id), Provider: `"sandbox"`, Status: paymentStatus,
+				Amount: gbp(1617), URL: `https://shop.example/pay?a="b"&c=<d>`}
+		}
+		var got query.OrderView
+		shop.Get(query.Order{OrderID: id, Origin: "https://shop.example"}, ana, after, &got)
+		if !reflect.DeepEqual(got, query.OrderView(want)) {
+			rt.Fatalf("the book says\n%+v, the decisions are made on\n%+v", got, want)
+		}
+	})
+}
+
+// quiet is the service without its reactions, for tests that record what they
+// would.
+func quiet() *service.Service {
+	s := New()
+	s.Reactions = nil
+	return s
+}
+
+func TestAnOrderIsShownAsItsViewIsMarshalled(t *testing.T) {
+	shop := shoptest.Start(t, quiet())
+	shop.Record("ORDERS", anasOrder(anOrder))
+	shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: "pay_1", OrderID: anOrder, Amount: gbp(1617), Provider: "stripe", URL: "https://pay.example/1"})
+	after := shop.Record("ORDERS", ended(anOrder)) + ".PAYMENTS:1"
+	body, err := shop.Ask(t.Context(), query.Order{OrderID: anOrder, Origin: "https://shop.example"}, envelope.Envelope{Actor: ana, After: after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown query.OrderView
+	if err := json.Unmarshal(body, &shown); err != nil {
+		t.Fatal(err)
+	}
+	if shown.Payment == nil || shown.Payment.URL != "https://pay.example/1" {
+		t.Fatalf("an address that is whole was changed: %+v", shown.Payment)
+	}
+	if again, err := json.Marshal(shown); err != nil || string(again) != string(body) {
+		t.Fatalf("put together\n%s\nmarshalled (%v)\n%s", body, err, again)
+	}
+}
+
+func TestTheOffersFollowTheCatalogue(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
+	dearer := lantern
+	dearer.Name, dearer.Price = "Big lantern", gbp(400)
+
+	after := shop.Record("CATALOG", events.ProductCreated{Product: lantern})
+	if got := buys(t, shop, after); got != "Lantern 339" {
+		t.Fatalf("a new product is sold as %s", got)
+	}
+	after = shop.Record("CATALOG", events.ProductChanged{Product: dearer})
+	if got := buys(t, shop, after); got != "Big lantern 400" {
+		t.Fatalf("a changed product is sold as %s", got)
+	}
+	after = shop.Record("CATALOG", events.ProductArchived{SKU: lantern.SKU})
+	if got := buys(t, shop, after); got != "invalid: items[0].sku is not on offer" {
+		t.Fatalf("an archived product is sold as %s", got)
+	}
+}
+
+// buys tells for what a lantern is sold, or why it is not.
+func buys(t *testing.T, shop *shoptest.Shop, after string) string {
+	t.Helper()
+	reply, err := shop.Send(t.Context(), placeOne("lantern"), envelope.Envelope{Actor: ana, After: after})
+	if err != nil {
+		return err.Error()
+	}
+	var placed query.OrderView
+	if err := json.Unmarshal(reply.Body, &placed); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%s %d", placed.Items[0].Name, placed.Total.Amount)
+}
+
+func TestATimelineHoldsTheOrderOfEachStream(t *testing.T) {
+	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
+	entry := func(stream string, seq uint64, second int, fact events.Event) query.TimelineEntry {
+		return query.TimelineEntry{Stream: stream, Sequence: seq, Time: at(second), Type: events.Type(fact)}
+	}
+	got := inOrder([]query.TimelineEntry{ // stream by stream, as they are read
+		entry("INVENTORY", 7, -1, events.StockReserved{}), // a clock that is slow
+		entry("INVENTORY", 9, 6, events.StockCommitted{}),
+		entry("ORDERS", 1, 0, events.OrderPlaced{}),
+		entry("ORDERS", 2, 3, events.OrderAwaitingPayment{}),
+		entry("ORDERS", 5, 2, events.OrderPaid{}), // by another replica's clock
+		entry("PAYMENTS", 4, 1, events.PaymentRequested{}),
+		entry("PAYMENTS", 6, 3, events.PaymentCaptured{}),
+	})
+	var line []string
+	for _, f := range got {
+		line = append(line, fmt.Sprintf("%s:%d", f.Stream, f.Sequence))
+	}
+	if want := "ORDERS:1 INVENTORY:7 PAYMENTS:4 ORDERS:2 ORDERS:5 PAYMENTS:6 INVENTORY:9"; strings.Join(line, " ") != want {
+		t.Fatalf("told as %v, want %s", line, want)
+	}
+}
