@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
@@ -16,10 +17,19 @@ import (
 )
 
 // Client speaks to the services over one connection. It is safe for concurrent use.
-type Client struct{ conn *nats.Conn }
+type Client struct {
+	conn *nats.Conn
+	js   jetstream.JetStream
+}
 
 // New is a client over a connection.
-func New(conn *nats.Conn) *Client { return &Client{conn} }
+func New(conn *nats.Conn) *Client {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		panic(err) // only options that contradict each other
+	}
+	return &Client{conn, js}
+}
 
 // Reply is the answer to a command.
 type Reply struct {
@@ -29,13 +39,19 @@ type Reply struct {
 	Replayed bool   // the same command had been sent before
 }
 
-// ErrAbsent means that nobody serves the subject: the service is down.
-var ErrAbsent = errors.New("nobody answers: the service is down")
+var (
+	// ErrAbsent means that nobody serves the subject: the service is down.
+	ErrAbsent = errors.New("nobody answers: the service is down")
+	// ErrSilent means that no answer came in time: the request may have taken
+	// effect or not.
+	ErrSilent = errors.New("no answer came")
+)
 
 // Send sends a command and waits for its answer, as long as ctx allows. A
 // command without an id gets a fresh one. Errors are refusals; Unavailable
-// wraps ErrAbsent when the service is down, and without it the command may have
-// taken effect: send it again with the same id.
+// wraps ErrAbsent when the service is down. When it wraps ErrSilent, or comes from
+// the service itself, the command may have taken effect: send it again with the
+// same id, or Defer it.
 func (c *Client) Send(ctx context.Context, cmd service.Wish, env envelope.Envelope) (Reply, error) {
 	if err := cmd.Check(); err != nil {
 		return Reply{}, err
@@ -79,7 +95,7 @@ func (c *Client) request(ctx context.Context, subject string, env envelope.Envel
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the service behind %s is down", subject), ErrAbsent)
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no answer from %s", subject), err)
+		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no answer from %s", subject), errors.Join(ErrSilent, err))
 	}
 	if msg.Header.Get(service.HeaderErrorCode) == "" {
 		return msg, nil

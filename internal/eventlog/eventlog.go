@@ -99,17 +99,30 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 }
 
 func appendError(stream string, err error) error {
+	if IsConflict(err) {
+		return ErrConflict
+	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("append to %s: %w (%w)", stream, ErrUnknown, err)
 	}
-	switch api.ErrorCode {
-	// Wrong last sequence; the same on replicated streams; the same message
-	// still in flight on replicated streams.
-	case 10071, 10164, 10158:
-		return ErrConflict
-	}
 	return refusal.New(refusal.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
+}
+
+// IsConflict reports whether JetStream refused a message because the last
+// sequence was not the expected one.
+func IsConflict(err error) bool {
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode {
+	case 10071, // wrong last sequence,
+		10164, // the same on replicated streams,
+		10158: // the same message is still in flight there
+		return true
+	}
+	return false
 }
 
 // Last is the sequence of the last message on filter, 0 when there is none, as

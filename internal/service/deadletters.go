@@ -2,7 +2,7 @@ package service
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -12,58 +12,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lonja/internal/deadletter"
 	"lonja/internal/eventlog"
 	"lonja/internal/wire"
 )
 
-// Headers of a dead letter, besides those of the message that died. Control
-// headers of NATS are left out.
-const (
-	HeaderReason   = "lonja-reason"
-	HeaderConsumer = "lonja-consumer" // that failed; "undecodable" when nobody can read it
-	HeaderStream   = "lonja-stream"   // where the message is,
-	HeaderSequence = "lonja-sequence" // and at which sequence
-	HeaderSubject  = "lonja-subject"
-)
-
-// undecodable stands for all readers: what one cannot decode, none can.
-const undecodable = "undecodable"
-
-// deadLetters keeps what could not be handled on the stream DEADLETTERS:
-//
-//	deadletters.<consumer>.<stream>.<sequence>
-//
-// One message and consumer make one letter, however often it is reported.
+// deadLetters is the service's way to put a message aside. It is also the
+// publisher of Watermill's poison queue.
 type deadLetters struct {
-	js    jetstream.JetStream
+	box   *deadletter.Box
 	count prometheus.Counter
 }
 
-func (d *deadLetters) keep(ctx context.Context, consumer, stream string, seq uint64, subject, reason string, h nats.Header, data []byte) error {
-	header := nats.Header{}
-	for key, values := range h {
-		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
-			header[key] = values
-		}
-	}
-	set := func(key, value string) { header[key] = []string{value} }
-	set(HeaderReason, strings.ToValidUTF8(reason, "?"))
-	set(HeaderConsumer, consumer)
-	set(HeaderStream, stream)
-	set(HeaderSequence, strconv.FormatUint(seq, 10))
-	set(HeaderSubject, subject)
-	set(jetstream.ExpectedStreamHeader, "DEADLETTERS")
-	set(jetstream.ExpectedLastSubjSeqHeader, "0")
-	_, err := d.js.PublishMsg(ctx, &nats.Msg{
-		Subject: "deadletters." + consumer + "." + stream + "." + strconv.FormatUint(seq, 10),
-		Header:  header,
-		Data:    data,
-	})
-	var api *jetstream.APIError
-	if errors.As(err, &api) && (api.ErrorCode == 10071 || api.ErrorCode == 10164 || api.ErrorCode == 10158) {
-		return nil // it is there already
-	}
-	if err == nil {
+func (d *deadLetters) keep(ctx context.Context, l deadletter.Letter) error {
+	kept, err := d.box.Keep(ctx, l)
+	if kept {
 		d.count.Inc()
 	}
 	return err
@@ -71,19 +34,33 @@ func (d *deadLetters) keep(ctx context.Context, consumer, stream string, seq uin
 
 // undecodable keeps a message of the log that is no fact.
 func (d *deadLetters) undecodable(ctx context.Context, r eventlog.Recorded) error {
-	return d.keep(ctx, undecodable, r.Stream, r.Sequence, r.Subject, r.Err.Error(), r.Headers, r.Data)
+	return d.keep(ctx, deadletter.Letter{Consumer: deadletter.Undecodable, Stream: r.Stream, Sequence: r.Sequence,
+		Subject: r.Subject, Reason: r.Err.Error(), Headers: r.Headers, Data: string(r.Data)})
+}
+
+// unreadable keeps a message that is not even one of Watermill's.
+func (d *deadLetters) unreadable(ctx context.Context, m jetstream.Msg, reason error) error {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err
+	}
+	return d.keep(ctx, deadletter.Letter{Consumer: deadletter.Undecodable, Stream: meta.Stream, Sequence: meta.Sequence.Stream,
+		Subject: m.Subject(), Reason: reason.Error(), Headers: m.Headers(), Data: string(m.Data())})
 }
 
 // Publish implements message.Publisher for Watermill's poison queue.
 func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 	for _, m := range msgs {
-		h := nats.Header{}
-		for key, value := range m.Metadata {
-			h[key] = []string{value}
-		}
 		seq, _ := strconv.ParseUint(m.Metadata.Get(wire.MetaSequence), 10, 64)
-		err := d.keep(m.Context(), m.Metadata.Get(middleware.PoisonedHandlerKey), m.Metadata.Get(wire.MetaStream), seq,
-			m.Metadata.Get(wire.MetaSubject), m.Metadata.Get(middleware.ReasonForPoisonedKey), h, m.Payload)
+		consumer, retried := m.Context().Value(retriedKey{}).(string)
+		if !retried {
+			consumer = m.Metadata.Get(middleware.PoisonedHandlerKey)
+		}
+		err := d.keep(m.Context(), deadletter.Letter{
+			Consumer: consumer, Reason: m.Metadata.Get(middleware.ReasonForPoisonedKey),
+			Stream: m.Metadata.Get(wire.MetaStream), Sequence: seq, Subject: m.Metadata.Get(wire.MetaSubject),
+			Headers: header(m), Data: string(m.Payload),
+		})
 		if err != nil {
 			return err
 		}
@@ -93,3 +70,39 @@ func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 
 // Close implements message.Publisher; the connection is not its own.
 func (d *deadLetters) Close() error { return nil }
+
+// header is a message's metadata as NATS headers, without what was added on
+// its way.
+func header(m *message.Message) nats.Header {
+	h := make(nats.Header, len(m.Metadata))
+	for key, value := range m.Metadata {
+		if !strings.HasPrefix(key, wire.MetaPrefix) && !strings.HasSuffix(key, "_poisoned") {
+			h[key] = []string{value}
+		}
+	}
+	return h
+}
+
+// retriedKey is the context's key of the consumer that a letter is retried for.
+type retriedKey struct{}
+
+// addRetries takes letters that are given back, each to the reaction that had
+// failed, as if it came for the first time.
+func (s *Service) addRetries(router *message.Router, d *deps) error {
+	if len(s.Reactions) == 0 {
+		return nil
+	}
+	return d.consume(router, s.Name+"-retries", func(ctx context.Context, m *message.Message) error {
+		consumer := m.Metadata.Get(deadletter.HeaderConsumer)
+		m.SetContext(context.WithValue(m.Context(), retriedKey{}, consumer))
+		m.Metadata.Set(wire.MetaStream, m.Metadata.Get(deadletter.HeaderStream))
+		m.Metadata.Set(wire.MetaSequence, m.Metadata.Get(deadletter.HeaderSequence))
+		m.Metadata.Set(wire.MetaSubject, m.Metadata.Get(deadletter.HeaderSubject))
+		for _, r := range s.Reactions {
+			if r.Consumer == consumer {
+				return d.react(ctx, r, m)
+			}
+		}
+		return givenUp(m, fmt.Errorf("service %s has no reaction %q", s.Name, consumer))
+	})
+}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/decider"
@@ -22,35 +21,33 @@ import (
 
 // tries is how often a fact is tried before it goes to the dead letters. What
 // is only unavailable is tried for as long as it takes.
-const tries = 8
+const tries = 6
 
 // errGivenUp marks a message that is not to be tried again.
 var errGivenUp = errors.New("given up")
 
 func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error {
-	reflexes := make(map[string]Reflex, len(r.Reflexes))
-	for _, reflex := range r.Reflexes {
-		reflexes[reflex.fact()] = reflex
-	}
+	return d.consume(router, r.Consumer, func(ctx context.Context, m *message.Message) error {
+		return d.react(ctx, r, m)
+	})
+}
+
+// consume adds a handler of what a shared durable consumer brings. A message
+// whose handler gives up goes to the dead letters.
+func (d *deps) consume(router *message.Router, consumer string, handle func(context.Context, *message.Message) error) error {
 	subscriber := &wire.Facts{
 		JetStream: d.js,
 		Consumer: func(ctx context.Context) (jetstream.Consumer, error) {
-			return d.Consumers.Ensure(ctx, d.js, r.Consumer)
+			return d.Consumers.Ensure(ctx, d.js, consumer)
 		},
-		Group:  d.Consumers.Group(r.Consumer),
-		Logger: d.Logger,
-		Unreadable: func(ctx context.Context, m jetstream.Msg, reason error) error {
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			return d.letters.keep(ctx, undecodable, meta.Stream, meta.Sequence.Stream, m.Subject(), reason.Error(), m.Headers(), m.Data())
-		},
+		Group:      d.Consumers.Group(consumer),
+		Logger:     d.Logger,
+		Unreadable: d.letters.unreadable,
 	}
-	handler := router.AddConsumerHandler(r.Consumer, r.Consumer, subscriber, func(m *message.Message) error {
+	handler := router.AddConsumerHandler(consumer, consumer, subscriber, func(m *message.Message) error {
 		ctx, cancel := context.WithTimeout(m.Context(), 2*patience)
 		defer cancel()
-		return d.react(ctx, r.Consumer, reflexes, m)
+		return handle(ctx, m)
 	})
 	poison, err := middleware.PoisonQueueWithFilter(d.letters, "deadletters", func(err error) bool { return errors.Is(err, errGivenUp) })
 	if err != nil {
@@ -60,20 +57,25 @@ func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error
 	return nil
 }
 
-// react does what follows from one message. Every error that is not
-// unavailability is given up after its last try.
-func (d *deps) react(ctx context.Context, consumer string, reflexes map[string]Reflex, m *message.Message) error {
+// react does what follows from one message.
+func (d *deps) react(ctx context.Context, r Reaction, m *message.Message) error {
 	fact := d.read(m)
 	if fact.Event == nil {
 		return d.letters.undecodable(ctx, fact)
 	}
-	reflex, ok := reflexes[fact.Event.Fact()]
-	if !ok {
-		return nil // a newer fact than this service knows what to do about
+	for _, reflex := range r.Reflexes {
+		if reflex.fact() == fact.Event.Fact() {
+			began := time.Now()
+			err := d.reflex(ctx, reflex, r.Consumer, fact)
+			observe(d.metrics.reactions, r.Consumer, began, false, err)
+			return givenUp(m, err)
+		}
 	}
-	began := time.Now()
-	err := d.reflex(ctx, reflex, consumer, fact)
-	observe(d.metrics.reactions, consumer, began, false, err)
+	return nil // a newer fact than this service knows what to do about
+}
+
+// givenUp marks an error that is not unavailability as given up on its last try.
+func givenUp(m *message.Message, err error) error {
 	if err == nil || refusal.Is(err, refusal.Unavailable) {
 		return err
 	}
@@ -95,12 +97,9 @@ func (d *deps) reflex(ctx context.Context, reflex Reflex, consumer string, fact 
 
 // read decodes the fact that a message carries, which may be a reminder of one.
 func (d *deps) read(m *message.Message) eventlog.Recorded {
-	header := make(nats.Header, len(m.Metadata))
-	for key, value := range m.Metadata {
-		header[key] = []string{value}
-	}
+	h := header(m)
 	seq, _ := strconv.ParseUint(m.Metadata.Get(wire.MetaSequence), 10, 64)
-	return d.log.Read(m.Metadata.Get(wire.MetaStream), seq, reminded(header, m.Metadata.Get(wire.MetaSubject)), header, m.Payload)
+	return d.log.Read(m.Metadata.Get(wire.MetaStream), seq, reminded(h, m.Metadata.Get(wire.MetaSubject)), h, m.Payload)
 }
 
 // recovered turns a panic into an error.

@@ -114,7 +114,7 @@ func (s *Service) router(d *deps) (*message.Router, error) {
 			return nil, err
 		}
 	}
-	return router, nil
+	return router, errors.Join(s.addRetries(router, d), s.addDeferred(router, d))
 }
 
 // CommandNames and QueryNames list what a service takes, such as "orders.place".

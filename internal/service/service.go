@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lonja/internal/deadletter"
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
 	"lonja/internal/view"
@@ -82,6 +83,8 @@ type Consumers interface {
 	Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error)
 	// Group is the priority group of a consumer, or "".
 	Group(durable string) string
+	// Has reports whether there is a consumer of this name in streams.yaml.
+	Has(durable string) bool
 }
 
 // Config says where a service runs. Conn, Language, Consumers and Dir are required.
@@ -126,7 +129,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
 	d.metrics = newMetrics(s, d)
-	d.letters = &deadLetters{js: js, count: d.metrics.deadLetters}
+	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
 	s.bind(d)
 
 	if err := s.openViews(ctx, d); err != nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"sigs.k8s.io/yaml"
@@ -84,6 +86,40 @@ func (c *Config) Group(durable string) string {
 		return config.PriorityGroups[0]
 	}
 	return ""
+}
+
+// Has implements service.Consumers.
+func (c *Config) Has(durable string) bool {
+	_, _, err := c.consumer(durable)
+	return err == nil
+}
+
+// Readers are the durable names of the shared consumers that get what is
+// recorded on a stream's subject.
+func (c *Config) Readers(stream, subject string) []string {
+	var names []string
+	for _, s := range c.Streams {
+		for _, cons := range s.Consumers {
+			if s.Name == stream && slices.ContainsFunc(cons.FilterSubjects, func(f string) bool { return Matches(f, subject) }) {
+				names = append(names, cons.Durable)
+			}
+		}
+	}
+	return names
+}
+
+// Matches reports whether a filter, which may hold wildcards, takes all of a subject.
+func Matches(filter, subject string) bool {
+	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, token := range f {
+		if token == ">" {
+			return len(s) > i
+		}
+		if i >= len(s) || token != "*" && token != s[i] {
+			return false
+		}
+	}
+	return len(f) == len(s)
 }
 
 func (c *Config) consumer(durable string) (stream string, config jetstream.ConsumerConfig, err error) {

@@ -18,11 +18,12 @@ import (
 
 // Metadata that the subscribers add to what the sender wrote.
 const (
-	MetaReply     = "lonja-reply"     // where an answer is awaited, "" when nowhere
-	MetaSubject   = "lonja-subject"   // the message's
-	MetaStream    = "lonja-stream"    // of a message of JetStream: its stream,
-	MetaSequence  = "lonja-sequence"  // its sequence
-	MetaDelivered = "lonja-delivered" // and how often it was delivered, from 1
+	MetaPrefix    = "lonja-wire-"
+	MetaReply     = MetaPrefix + "reply"     // where an answer is awaited, "" when nowhere
+	MetaSubject   = MetaPrefix + "subject"   // the message's
+	MetaStream    = MetaPrefix + "stream"    // of a message of JetStream: its stream,
+	MetaSequence  = MetaPrefix + "sequence"  // its sequence
+	MetaDelivered = MetaPrefix + "delivered" // and how often it was delivered, from 1
 )
 
 var marshaler = &wmnats.NATSMarshaler{}

@@ -1,0 +1,59 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/envelope"
+	"lonja/internal/eventlog"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+)
+
+// Defer leaves a command for its service to take up when it is back, and
+// returns when that is durable. The envelope must have an id, a token that can
+// stand in a subject; the same one twice is one command, even if it had reached
+// the service before.
+func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envelope) error {
+	data, err := json.Marshal(cmd)
+	if err != nil {
+		return err
+	}
+	header := env.Header()
+	header[jetstream.ExpectedStreamHeader] = []string{"DEFERRED"}
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
+	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: service.DeferredSubject(cmd.Command(), env.ID), Header: header, Data: data})
+	if err == nil || eventlog.IsConflict(err) {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the command could not be left for later"), err)
+}
+
+// Outcome tells what became of a command that was left for later, and who sent
+// it. It is a NotFound refusal when there is none with this id.
+func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, owner string, err error) {
+	stream, err := c.js.Stream(ctx, "DEFERRED")
+	if err != nil {
+		return o, "", fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)
+	}
+	told, err := stream.GetLastMsgForSubject(ctx, service.OutcomeSubject(id))
+	if err == nil {
+		return o, told.Header.Get(envelope.HeaderActor), json.Unmarshal(told.Data, &o)
+	}
+	if !errors.Is(err, jetstream.ErrMsgNotFound) {
+		return o, "", err
+	}
+	left, err := stream.GetLastMsgForSubject(ctx, service.DeferredSubject("*.*", id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return o, "", refusal.New(refusal.NotFound, "there is no command %s that was left for later", id)
+	}
+	if err != nil {
+		return o, "", err
+	}
+	return service.Outcome{ID: id, Status: service.Pending}, left.Header.Get(envelope.HeaderActor), nil
+}

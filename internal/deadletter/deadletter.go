@@ -1,0 +1,185 @@
+// Package deadletter keeps messages that could not be handled on the stream
+// DEADLETTERS, and gives them back to whoever failed:
+//
+//	deadletters.<consumer>.<stream>.<sequence>
+//
+// One message and one consumer make one letter, however often it is reported.
+package deadletter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/eventlog"
+	"lonja/internal/refusal"
+)
+
+// The streams.
+const (
+	Stream  = "DEADLETTERS"
+	Retries = "RETRIES"
+)
+
+// Undecodable stands for all readers: what one cannot decode, none can.
+const Undecodable = "undecodable"
+
+// Headers of a letter, besides those of the message that died.
+const (
+	headerPrefix   = "lonja-dead-"
+	HeaderReason   = headerPrefix + "reason"
+	HeaderConsumer = headerPrefix + "consumer" // that failed, or Undecodable
+	HeaderStream   = headerPrefix + "stream"   // where the message is,
+	HeaderSequence = headerPrefix + "sequence" // and at which sequence
+	HeaderSubject  = headerPrefix + "subject"
+)
+
+// Letter is a message that could not be handled. Headers and Data are the
+// message's own.
+type Letter struct {
+	ID       uint64      `json:"id"` // its sequence on DEADLETTERS
+	Time     time.Time   `json:"time"`
+	Consumer string      `json:"consumer"`
+	Stream   string      `json:"stream"`
+	Sequence uint64      `json:"sequence"`
+	Subject  string      `json:"subject"`
+	Reason   string      `json:"reason"`
+	Headers  nats.Header `json:"headers"`
+	Data     string      `json:"data"`
+}
+
+// Box is where the letters are.
+type Box struct{ js jetstream.JetStream }
+
+// New is the box on a server.
+func New(js jetstream.JetStream) *Box { return &Box{js} }
+
+// Keep keeps a letter durably; its ID and Time are not looked at. Kept is false
+// when it is there already. Control headers of NATS are left out.
+func (b *Box) Keep(ctx context.Context, l Letter) (kept bool, err error) {
+	header := nats.Header{}
+	for key, values := range l.Headers {
+		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
+			header[key] = values
+		}
+	}
+	for key, value := range map[string]string{
+		HeaderReason: strings.ToValidUTF8(l.Reason, "?"), HeaderConsumer: l.Consumer, HeaderStream: l.Stream,
+		HeaderSequence: strconv.FormatUint(l.Sequence, 10), HeaderSubject: l.Subject,
+		jetstream.ExpectedStreamHeader: Stream, jetstream.ExpectedLastSubjSeqHeader: "0",
+	} {
+		header[key] = []string{value}
+	}
+	_, err = b.js.PublishMsg(ctx, &nats.Msg{
+		Subject: fmt.Sprintf("deadletters.%s.%s.%d", l.Consumer, l.Stream, l.Sequence), Header: header, Data: []byte(l.Data),
+	})
+	if eventlog.IsConflict(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// List returns up to limit letters from an id on, oldest first, and how many
+// there are in all.
+func (b *Box) List(ctx context.Context, from uint64, limit int) (letters []Letter, total int, err error) {
+	stream, err := b.js.Stream(ctx, Stream)
+	if err != nil {
+		return nil, 0, err
+	}
+	state := stream.CachedInfo().State
+	for seq := max(from, state.FirstSeq); seq <= state.LastSeq && len(letters) < limit; seq++ {
+		raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject("deadletters.>"))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		letters = append(letters, read(raw))
+		seq = raw.Sequence
+	}
+	return letters, int(state.Msgs), nil
+}
+
+// Get is one letter; a NotFound refusal when there is none with this id.
+func (b *Box) Get(ctx context.Context, id uint64) (Letter, error) {
+	stream, err := b.js.Stream(ctx, Stream)
+	if err != nil {
+		return Letter{}, err
+	}
+	raw, err := stream.GetMsg(ctx, id)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return Letter{}, refusal.New(refusal.NotFound, "there is no dead letter %d", id)
+	}
+	if err != nil {
+		return Letter{}, err
+	}
+	return read(raw), nil
+}
+
+func read(raw *jetstream.RawStreamMsg) Letter {
+	l := Letter{
+		ID: raw.Sequence, Time: raw.Time, Consumer: raw.Header.Get(HeaderConsumer), Stream: raw.Header.Get(HeaderStream),
+		Subject: raw.Header.Get(HeaderSubject), Reason: raw.Header.Get(HeaderReason), Headers: nats.Header{}, Data: string(raw.Data),
+	}
+	l.Sequence, _ = strconv.ParseUint(raw.Header.Get(HeaderSequence), 10, 64)
+	for key, values := range raw.Header {
+		if !strings.HasPrefix(key, headerPrefix) && !strings.HasPrefix(key, "Nats-") {
+			l.Headers[key] = values
+		}
+	}
+	return l
+}
+
+// Retry gives a letter back to exactly the consumer that failed and takes it
+// out of the box. When that fails again there will be a new letter. One that
+// nobody could decode goes to each of the consumers named in readers.
+//
+// It may be handed over twice when the process ends in the middle, which
+// changes nothing.
+func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject string) []string) (to []string, err error) {
+	l, err := b.Get(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	to = []string{l.Consumer}
+	if l.Consumer == Undecodable {
+		to = readers(l.Stream, l.Subject)
+	}
+	for _, consumer := range to {
+		service, _, _ := strings.Cut(consumer, "-")
+		header := nats.Header{}
+		for key, values := range l.Headers {
+			header[key] = values
+		}
+		header[HeaderConsumer] = []string{consumer}
+		header[HeaderStream] = []string{l.Stream}
+		header[HeaderSequence] = []string{strconv.FormatUint(l.Sequence, 10)}
+		header[HeaderSubject] = []string{l.Subject}
+		header[jetstream.ExpectedStreamHeader] = []string{Retries}
+		subject := fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, l.Stream, l.Sequence)
+		if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(l.Data)}); err != nil {
+			return nil, fmt.Errorf("hand letter %d to %s: %w", id, consumer, err)
+		}
+	}
+	return to, b.Drop(ctx, id)
+}
+
+// Drop throws a letter away for good; it is a NotFound refusal when there is
+// none with this id. The message that died stays where it is.
+func (b *Box) Drop(ctx context.Context, id uint64) error {
+	if _, err := b.Get(ctx, id); err != nil {
+		return err
+	}
+	stream, err := b.js.Stream(ctx, Stream)
+	if err != nil {
+		return err
+	}
+	return stream.DeleteMsg(ctx, id)
+}
