@@ -28,7 +28,6 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 // way. It prints where everything is, and says that it is ready once started
 // is closed.
 func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
-	began := time.Now()
 	nc, err := c.dial(ctx, "gateway")
 	if err != nil {
 		return err
@@ -50,7 +49,7 @@ func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) err
 	go func() {
 		select {
 		case <-started:
-			fmt.Printf("ready     after %v\n", time.Since(began).Round(time.Millisecond))
+			fmt.Printf("ready     after %v\n", time.Since(launched).Round(time.Millisecond))
 		case <-ctx.Done():
 		}
 	}()

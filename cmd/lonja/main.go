@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -21,8 +22,13 @@ type commands struct {
 	Service serviceCommand `cmd:"" help:"Run some of the services against a NATS server."`
 	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
 
+	Deadletters deadlettersCommand `cmd:"" help:"Look after the messages that could not be handled."`
+
 	LogLevel slog.Level `help:"What is logged to standard error: debug, info, warn or error." default:"info"`
 }
+
+// launched is when the process began.
+var launched = time.Now()
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -30,8 +30,14 @@ type Page struct {
 
 // Normal is the page with its defaults filled in and its bounds kept.
 func (p Page) Normal() Page {
-	return Page{max(p.Page, 1), min(max(p.Limit, 0)+20*b2i(p.Limit <= 0), 100)}
+	if p.Limit <= 0 {
+		p.Limit = 20
+	}
+	return Page{min(max(p.Page, 1), maxPage), min(p.Limit, 100)}
 }
+
+// maxPage keeps offsets far from overflow.
+const maxPage = 1_000_000_000
 
 // Offset is how many rows come before the page.
 func (p Page) Offset() int { return (p.Page - 1) * p.Limit }
@@ -55,13 +61,6 @@ func NewList[T any](data []T, total int, p Page) List[T] {
 		data = []T{}
 	}
 	return List[T]{data, Meta{total, p.Page, max(1, (total+p.Limit-1)/p.Limit)}}
-}
-
-func b2i(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // Product asks catalog for one Product, archived or not.

@@ -84,7 +84,7 @@ func (e Envelope) Header() nats.Header {
 }
 
 // Of reads an envelope. Get answers for one header, or "" when it is missing.
-// A time that does not parse is an error; missing attributes are empty.
+// A time that does not parse, or is beyond all sense, is an error; missing attributes are empty.
 func Of(get func(string) string) (Envelope, error) {
 	e := Envelope{
 		ID: get(HeaderID), Type: get(HeaderType), Source: get(HeaderSource),
@@ -96,9 +96,13 @@ func Of(get func(string) string) (Envelope, error) {
 		e.Actor.Roles = strings.Split(roles, ",")
 	}
 	if t := get(HeaderTime); t != "" {
-		var err error
-		if e.Time, err = time.Parse(time.RFC3339Nano, t); err != nil {
+		parsed, err := time.Parse(time.RFC3339Nano, t)
+		if err != nil {
 			return e, fmt.Errorf("header %s: %w", HeaderTime, err)
+		}
+		// What parses cannot always be written again: not a year of five digits.
+		if e.Time = parsed.UTC(); e.Time.Year() < 1 || e.Time.Year() > 9999 {
+			return e, fmt.Errorf("header %s: the year must be 1 to 9999", HeaderTime)
 		}
 	}
 	return e, nil

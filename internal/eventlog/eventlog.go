@@ -102,6 +102,9 @@ func appendError(stream string, err error) error {
 	if IsConflict(err) {
 		return ErrConflict
 	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return refusal.New(refusal.Invalid, "the request leads to more than one message can hold; ask for less")
+	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("append to %s: %w (%w)", stream, ErrUnknown, err)

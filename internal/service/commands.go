@@ -99,8 +99,11 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 	if to == "" {
 		return
 	}
-	if err := d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)}); err != nil &&
-		!errors.Is(err, nats.ErrConnectionClosed) {
+	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		d.respond(to, nil, nil, refusal.New(refusal.Invalid, "the answer is too large to be sent; ask for less"))
+	case err != nil && !errors.Is(err, nats.ErrConnectionClosed):
 		d.Logger.Warn("an answer could not be sent", "error", err)
 	}
 }

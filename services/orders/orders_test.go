@@ -208,7 +208,9 @@ func TestAListThatIsTooLongForAMessageIsRefused(t *testing.T) {
 		long.OrderID = events.OrderID(fmt.Sprintf("ord_%d", i))
 		after = shop.Record("ORDERS", long)
 	}
-	_, err := shop.Ask(t.Context(), query.Orders{}, envelope.Envelope{Actor: ana, After: after})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := shop.Ask(ctx, query.Orders{}, envelope.Envelope{Actor: ana, After: after})
 	if r, _ := refusal.As(err); r == nil || r.Field != "limit" {
 		t.Fatalf("ten long orders at once: %v", err)
 	}
