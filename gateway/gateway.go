@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -93,12 +94,14 @@ func (g *gateway) routes() {
 	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
 	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
-	add(g, "POST /api/orders", "Place an order", placeOrder, tag("orders"), signedIn, keyed, waits, gives[query.OrderView](201))
+	add(g, "POST /api/orders", "Place an order", placeOrder, tag("orders"), about("Prices are the catalogue's. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
+		signedIn, keyed, waits, gives[query.OrderView](201))
 	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
 	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
 	add(g, "GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, tag("orders"), signedIn, gives[[]query.TimelineEntry](200), refuses(404))
-	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), signedIn, resumes, shows("text/event-stream"), refuses(404))
+	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled."),
+		signedIn, resumes, shows("text/event-stream"), refuses(404))
 
 	page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
 	page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(404, 409))
@@ -120,18 +123,18 @@ func checkOrigin(s string) error {
 	return nil
 }
 
+func isHost(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == ""
+}
+
 // origin is the shop's address as the one who asks knows it, or "" when their
 // Host makes no sense.
 func (c *call) origin() string {
 	if c.PublicURL != "" {
 		return c.PublicURL
 	}
-	for _, r := range c.r.Host {
-		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == ':', r == '[', r == ']':
-		default:
-			return ""
-		}
+	if !isHost(c.r.Host) {
+		return ""
 	}
 	if c.r.TLS != nil {
 		return "https://" + c.r.Host

@@ -25,8 +25,9 @@ import (
 	"lonja/internal/shoptest"
 )
 
-// front is a shop with a gateway before it. Identity's keys are played, so
-// that a test may sign what it likes.
+// front is a gateway before a shop without services: each test plays those
+// that it needs over real NATS, and so sees just what they would be sent.
+// Identity's keys are played always, so that a test may sign what it likes.
 type front struct {
 	*shoptest.Shop
 	t      testing.TB
@@ -38,18 +39,18 @@ type front struct {
 
 const keyID = "key-1"
 
-func open(t testing.TB, services ...*service.Service) *front {
+func open(t testing.TB) *front {
 	t.Helper()
-	return openWith(t, gateway.Config{}, services...)
+	return openWith(t, gateway.Config{})
 }
 
-func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *front {
+func openWith(t testing.TB, c gateway.Config) *front {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
+	f := &front{Shop: shoptest.Start(t), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
 	c.Client = f.Client
 	handler, err := gateway.New(c)
@@ -79,6 +80,9 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 		if r, ok := body.(receipt); ok {
 			reply.Header.Set(service.HeaderEntity, r.entity)
 			reply.Header.Set(service.HeaderPosition, r.position)
+			if r.replayed {
+				reply.Header.Set(service.HeaderReplayed, "true")
+			}
 			body = r.body
 		}
 		reply.Data, _ = json.Marshal(body)
@@ -94,16 +98,19 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 // quiet takes the player of a subject away.
 func (f *front) quiet(subject string) {
 	f.t.Helper()
-	if err := f.played[subject].Unsubscribe(); err != nil {
+	gone := make(chan struct{})
+	f.played[subject].SetClosedHandler(func(string) { close(gone) })
+	if err := f.played[subject].Drain(); err != nil { // what was asked already is answered
 		f.t.Fatal(err)
 	}
-	f.flush()
+	<-gone
 }
 
 // receipt is a played answer to a command.
 type receipt struct {
 	entity, position string
 	body             any
+	replayed         bool
 }
 
 func (f *front) flush() {

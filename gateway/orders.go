@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"encoding/json"
 	"net/http"
 	"time"
 
@@ -43,27 +42,17 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	return a, nil
 }
 
-// step is how long one query may wait: shorter than a service's patience.
-const step = 4 * time.Second
-
 // awaitOrder is an order once it is no longer placed, or as it is when the
 // time is over. It is nil when orders cannot tell: the order is placed all the
 // same, and its receipt is answer enough.
-func (c *call) awaitOrder(id events.OrderID, wait time.Duration) (body json.RawMessage) {
+func (c *call) awaitOrder(id events.OrderID, wait time.Duration) []byte {
 	ctx, cancel := c.untilStopping()
 	defer cancel()
-	for over := time.Now().Add(wait); ; {
-		left := min(max(time.Until(over), 0), step)
-		now, err := c.query(ctx, query.Order{OrderID: id, Origin: c.origin(), Await: left.Milliseconds()}, left)
-		if err != nil {
-			return body
-		}
-		body = now
-		var order struct{ Status string }
-		if json.Unmarshal(body, &order) != nil || order.Status != query.Placed || left < step {
-			return body
-		}
+	body, err := c.query(ctx, query.Order{OrderID: id, Origin: c.origin(), Await: wait.Milliseconds()}, wait)
+	if err != nil {
+		return nil
 	}
+	return body
 }
 
 func listOrders(c *call, in *struct {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
@@ -110,6 +111,8 @@ func (c *call) checkContentType() error {
 
 // body reads the body of a page.
 func (c *call) body() ([]byte, error) {
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(readTimeout))
+	defer c.bodyIsRead()
 	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -98,13 +98,10 @@ func (c *call) problem(err error) *problem {
 		return p
 	}
 	r, coded := refusal.As(err)
-	if !coded {
+	if !coded || statuses[r.Code] == 0 {
 		r = refusal.New(refusal.Internal, "something went wrong on our side")
 	}
-	status, ok := statuses[r.Code]
-	if !ok {
-		status = http.StatusInternalServerError
-	}
+	status := statuses[r.Code]
 	p = newProblem(status, r.Code, r.Detail)
 	p.Field = r.Field
 	switch r.Code {

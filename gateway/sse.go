@@ -44,7 +44,7 @@ func followOrder(c *call) error {
 	c.w.Header().Set("X-Accel-Buffering", "no") // proxies are to pass it on at once
 	c.w.WriteHeader(http.StatusOK)
 	for pause := minPause; s.send(changes) && ctx.Err() == nil; {
-		switch changes, err = s.next(ctx, id, step); {
+		switch changes, err = s.next(ctx, id, heartbeat); {
 		case err == nil:
 			pause = minPause
 		case !refusal.Is(err, refusal.Unavailable):
@@ -62,8 +62,9 @@ func followOrder(c *call) error {
 }
 
 const (
-	minPause = 100 * time.Millisecond
-	maxPause = 2 * time.Second
+	heartbeat = 10 * time.Second // of a stream on which nothing happens
+	minPause  = 100 * time.Millisecond
+	maxPause  = 2 * time.Second
 )
 
 // stream is one client that follows an order.

@@ -1,7 +1,8 @@
 package gateway
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"strings"
@@ -20,7 +21,11 @@ func traceOf(h http.Header) string {
 	if sent := h["Traceparent"]; len(sent) == 1 && isTrace(sent[0]) {
 		return sent[0]
 	}
-	return fmt.Sprintf("00-%016x%016x-%016x-01", rand.Uint64()|1, rand.Uint64(), rand.Uint64()|1)
+	var ids [24]byte
+	binary.BigEndian.PutUint64(ids[:], rand.Uint64()|1) // never zero
+	binary.BigEndian.PutUint64(ids[8:], rand.Uint64())
+	binary.BigEndian.PutUint64(ids[16:], rand.Uint64()|1)
+	return "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-01"
 }
 
 // traceID is what all that belongs together has in common.

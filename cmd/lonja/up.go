@@ -27,6 +27,7 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 
 type upCommand struct {
 	shopRules
+	profiling
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
 	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
@@ -40,6 +41,9 @@ type upCommand struct {
 func (c *upCommand) Run(ctx context.Context) error {
 	always, every, err := c.Sync.parse()
 	if err != nil {
+		return err
+	}
+	if err := c.profiling.start(); err != nil {
 		return err
 	}
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Addr: c.NATS, SyncAlways: always, SyncInterval: every})

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+)
+
+// profiling serves Go's profiles on an address of its own, when it is given one.
+type profiling struct {
+	Pprof string `help:"Where to serve profiles of this process, such as 127.0.0.1:6060; without it there are none. Not for strangers."`
+}
+
+func (p profiling) start() error {
+	if p.Pprof == "" {
+		return nil
+	}
+	listener, err := net.Listen("tcp", p.Pprof)
+	if err != nil {
+		return fmt.Errorf("--pprof: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	fmt.Println("pprof    ", "http://"+listener.Addr().String()+"/debug/pprof")
+	go func() { slog.Debug("profiles are no longer served", "reason", http.Serve(listener, mux)) }()
+	return nil
+}

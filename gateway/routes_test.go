@@ -1,0 +1,144 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+)
+
+// What each route sends where, and what it makes of the answer.
+func TestRoutesSendTheirCommand(t *testing.T) {
+	shop := open(t)
+	const lamp = `{"sku":"A","name":"Lamp","price":{"amount":295,"currency":"GBP"}}`
+	tests := []struct {
+		method, path, body string
+		subject, sent      string
+		status             int
+		location           string
+	}{
+		{"POST", "/api/products", lamp, "commands.catalog.create", lamp, 201, "/api/products/A"},
+		{"PATCH", "/api/products/A", `{"category":"light"}`, "commands.catalog.change", `{"sku":"A","category":"light"}`, 200, ""},
+		{"PATCH", "/api/products/A", `{"price":{"amount":0,"currency":"GBP"}}`, "commands.catalog.change", `{"sku":"A","price":{"amount":0,"currency":"GBP"}}`, 200, ""},
+		{"DELETE", "/api/products/A", "", "commands.catalog.archive", `{"sku":"A"}`, 204, ""},
+		{"PUT", "/api/products/A/stock", `{"on_hand":0}`, "commands.inventory.count", `{"sku":"A","on_hand":0}`, 200, ""},
+		{"POST", "/api/products/A/stock/adjustments", `{"delta":-2,"reason":"broken"}`, "commands.inventory.adjust", `{"sku":"A","delta":-2,"reason":"broken"}`, 200, ""},
+		{"POST", "/api/orders", `{"items":[{"sku":"A","quantity":2}]}`, "commands.orders.place", `{"items":[{"sku":"A","quantity":2}]}`, 201, "/api/orders/entity"},
+		{"POST", "/api/auth/login", `{"email":"a@example.com","password":"p"}`, "commands.identity.login", `{"email":"a@example.com","password":"p"}`, 200, ""},
+		{"POST", "/api/auth/refresh", `{"refresh_token":"r"}`, "commands.identity.refresh", `{"refresh_token":"r"}`, 200, ""},
+		{"POST", "/api/auth/logout", `{"refresh_token":"r"}`, "commands.identity.logout", `{"refresh_token":"r"}`, 204, ""},
+		{"PUT", "/api/users/usr_1/roles", `{"roles":["staff"]}`, "commands.identity.set_roles", `{"user_id":"usr_1","roles":["staff"]}`, 200, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
+			heard := make(chan *nats.Msg, 1)
+			shop.plays(tt.subject, func(m *nats.Msg) any {
+				heard <- m
+				return receipt{entity: "entity", position: "S:7", body: json.RawMessage(`{"as": "it came"}`)}
+			})
+			defer shop.quiet(tt.subject)
+			r := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).gives(tt.status, nil)
+			if sent := <-heard; string(sent.Data) != tt.sent || header(sent).ID == "" {
+				t.Errorf("sent %s %v", sent.Data, sent.Header)
+			}
+			want := `{"as":"it came"}`
+			if tt.status == 204 {
+				want = ""
+			}
+			if string(r.body) != want || r.Header.Get("Consistency-Token") != "S:7" || r.Header.Get("Location") != tt.location || r.Header.Get("Idempotent-Replayed") != "" {
+				t.Errorf("answered %s %v", r.body, r.Header)
+			}
+		})
+	}
+}
+
+func TestRoutesAskTheirQuery(t *testing.T) {
+	shop := open(t)
+	origin := `"origin":"` + shop.server.URL + `"`
+	tests := []struct{ path, subject, sent string }{
+		{"/api/products", "catalog.products", `{"page":1,"limit":20}`},
+		{"/api/products?q=a+b&category=c%26d&page=3&limit=100", "catalog.products", `{"q":"a b","category":"c\u0026d","page":3,"limit":100}`},
+		{"/api/products/A", "catalog.product", `{"sku":"A"}`},
+		{"/api/products/A/stock", "inventory.stock", `{"sku":"A"}`},
+		{"/api/orders?status=paid", "orders.orders", `{"status":"paid",` + origin + `,"page":1,"limit":20}`},
+		{"/api/orders/ord_1", "orders.order", `{"order_id":"ord_1",` + origin + `}`},
+		{"/api/orders/ord_1/timeline", "orders.timeline", `{"order_id":"ord_1"}`},
+		{"/api/users?email=a%40example.com", "identity.users", `{"email":"a@example.com","page":1,"limit":20}`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.path, func(t *testing.T) {
+			heard := make(chan string, 1)
+			shop.plays("queries."+tt.subject, func(m *nats.Msg) any { heard <- string(m.Data); return []int{7} })
+			defer shop.quiet("queries." + tt.subject)
+			r := shop.do("GET", tt.path, nil, "Authorization", shop.staff()).gives(200, nil)
+			if sent := <-heard; sent != tt.sent || string(r.body) != "[7]" || r.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("sent %s, answered %s %v", sent, r.body, r.Header)
+			}
+		})
+	}
+}
+
+// One table maps a service's refusals to HTTP.
+func TestRefusalsAsProblems(t *testing.T) {
+	shop := open(t)
+	for code, status := range map[refusal.Code]int{refusal.Invalid: 422, refusal.NotFound: 404, refusal.Conflict: 409,
+		refusal.Unauthenticated: 401, refusal.Forbidden: 403, refusal.Unavailable: 503, refusal.Internal: 500} {
+		shop.plays("commands.orders.place", func(*nats.Msg) any { return &refusal.Refusal{Code: code, Detail: "no", Field: "items[1].sku"} })
+		p := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(status, code, "items[1].sku")
+		if p.Detail != "no" || p.Type != "urn:lonja:problem:"+string(code) || (p.Instance != "") != (status >= 500) {
+			t.Errorf("%+v", p)
+		}
+		shop.quiet("commands.orders.place")
+	}
+	shop.plays("commands.orders.place", func(*nats.Msg) any { return &refusal.Refusal{Code: "odd", Detail: "no"} })
+	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(500, refusal.Internal, "")
+}
+
+// Registering is two commands, and the same request is the same two again.
+func TestRegisteringLogsIn(t *testing.T) {
+	shop := open(t)
+	registered, loggedIn := make(chan envelope.Envelope, 9), make(chan envelope.Envelope, 9)
+	shop.plays("commands.identity.register", func(m *nats.Msg) any {
+		registered <- header(m)
+		return receipt{entity: "usr_1", position: "IDENTITY:4", body: query.UserView{ID: "usr_1"}, replayed: len(registered) > 1}
+	})
+	shop.plays("commands.identity.login", func(m *nats.Msg) any {
+		var c command.LogIn
+		_ = json.Unmarshal(m.Data, &c)
+		loggedIn <- header(m)
+		return receipt{entity: "ses_1", position: "IDENTITY:5", body: query.Tokens{AccessToken: c.Email + " " + c.Password}}
+	})
+	const ana = `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`
+	var tokens query.Tokens
+	r := shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").gives(201, &tokens)
+	if tokens.AccessToken != "ana@example.com correct horse" || r.Header.Get("Consistency-Token") != "IDENTITY:5" || r.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%s %v", r.body, r.Header)
+	}
+	r = shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").gives(201, nil)
+	if r.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("%v", r.Header)
+	}
+	first, second := <-registered, <-registered
+	firstLogin, secondLogin := <-loggedIn, <-loggedIn
+	if first.ID != second.ID || firstLogin.ID != secondLogin.ID || firstLogin.ID == first.ID {
+		t.Errorf("ids %s %s, %s %s", first.ID, second.ID, firstLogin.ID, secondLogin.ID)
+	}
+	if firstLogin.After != "IDENTITY:4" || firstLogin.Correlation != first.Correlation {
+		t.Errorf("logged in with %+v", firstLogin)
+	}
+}
+
+func TestKeysMustBePrintable(t *testing.T) {
+	shop := open(t)
+	for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"kä"}, {"a\tb"}, {"a", "b"}, {"a", "a"}} {
+		shop.keys = keys
+		shop.do("POST", "/api/products", events.Product{SKU: "A"}, "Authorization", shop.staff()).refuses(422, refusal.Invalid, "Idempotency-Key")
+	}
+}

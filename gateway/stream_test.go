@@ -1,0 +1,189 @@
+package gateway_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/events/query"
+	"lonja/gateway"
+	"lonja/internal/refusal"
+)
+
+// changes are played statuses of one order, by sequence.
+var changes = []query.StatusChange{
+	{Sequence: 3, Status: query.Placed}, {Sequence: 5, Status: query.AwaitingPayment},
+	{Sequence: 9, Status: query.Paid}, {Sequence: 12, Status: query.Cancelled},
+}
+
+// playsStatuses answers as orders does: what comes after a sequence, no more
+// than the first few at once.
+func (f *front) playsStatuses(atOnce int) {
+	f.plays("queries.orders.statuses", func(m *nats.Msg) any {
+		var q query.OrderStatuses
+		if json.Unmarshal(m.Data, &q) != nil || q.OrderID != "ord_1" {
+			return refusal.New(refusal.NotFound, "there is no such order")
+		}
+		after := []query.StatusChange{}
+		for _, c := range changes {
+			if c.Sequence > q.After && len(after) < atOnce {
+				after = append(after, c)
+			}
+		}
+		return after
+	})
+}
+
+func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
+	shop := open(t)
+	shop.playsStatuses(1)
+	r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana()).gives(200, nil)
+	if ct := r.Header.Get("Content-Type"); ct != "text/event-stream" {
+		t.Errorf("Content-Type %q", ct)
+	}
+	if got := strings.Join(statusesOf(string(r.body)), " "); got != "placed awaiting_payment paid cancelled" {
+		t.Errorf("followed %s", got)
+	}
+	if !strings.Contains(string(r.body), "id: 5\nevent: status\ndata: {\"status\":\"awaiting_payment\",\"time\":\"") {
+		t.Errorf("an event looks otherwise: %s", r.body)
+	}
+	for last, want := range map[string]string{"5": "paid cancelled", "9": "cancelled", "4": "awaiting_payment paid cancelled",
+		"nonsense": "placed awaiting_payment paid cancelled", "-1": "placed awaiting_payment paid cancelled"} {
+		r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).gives(200, nil)
+		if got := strings.Join(statusesOf(string(r.body)), " "); got != want {
+			t.Errorf("after %s: %s", last, got)
+		}
+	}
+	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).refuses(404, refusal.NotFound, "")
+	shop.do("GET", "/api/orders/ord_1/stream", nil).refuses(401, refusal.Unauthenticated, "")
+}
+
+// follow reads an event stream line by line.
+func follow(ctx context.Context, t *testing.T, url, authorization string) *bufio.Scanner {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", authorization)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { resp.Body.Close() })
+	if resp.StatusCode != 200 {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	return bufio.NewScanner(resp.Body)
+}
+
+func until(t *testing.T, lines *bufio.Scanner, want string) {
+	t.Helper()
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), want) {
+			return
+		}
+	}
+	t.Fatalf("the stream ended before %q: %v", want, lines.Err())
+}
+
+func TestAStreamOutlivesItsService(t *testing.T) {
+	shop := open(t)
+	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
+	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
+	until(t, lines, `"placed"`)
+	shop.quiet("queries.orders.statuses")
+	until(t, lines, ": waiting")
+	until(t, lines, ": waiting")
+	shop.playsStatuses(10)
+	until(t, lines, `"awaiting_payment"`)
+	until(t, lines, `"cancelled"`)
+}
+
+// The gateway stops within seconds: streams and long waits end at once, what
+// else is under way is finished, an order that was placed is not lost.
+func TestTheGatewayDrains(t *testing.T) {
+	shop := open(t)
+	placed := query.OrderView{ID: "ord_1", Status: query.Placed}
+	awaiting, reading, answer := make(chan struct{}, 10), make(chan struct{}), make(chan struct{})
+	shop.plays("commands.orders.place", func(*nats.Msg) any { return receipt{entity: "ord_1", position: "ORDERS:3", body: placed} })
+	shop.playsStatuses(1)
+	shop.silent("queries.orders.order", func() { awaiting <- struct{}{} })
+	shop.plays("queries.catalog.product", func(*nats.Msg) any {
+		close(reading)
+		<-answer
+		return query.ProductView{}
+	})
+	handler, err := gateway.New(gateway.Config{Client: shop.Client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- gateway.Serve(ctx, l, handler) }()
+	shop.server.URL = "http://" + l.Addr().String()
+	changes := changes // the last one ends the stream: leave it out
+	shop.quiet("queries.orders.statuses")
+	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
+
+	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
+	until(t, lines, `"placed"`)
+	answers := make(chan *response, 2)
+	go func() {
+		answers <- shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana(), "Prefer", "wait=30")
+	}()
+	<-awaiting
+	go func() { answers <- shop.do("GET", "/api/products/A", nil) }()
+	<-reading
+
+	began := time.Now()
+	stop()
+	order := (<-answers).gives(201, nil) // though it was to wait for 30 seconds
+	if !strings.Contains(string(order.body), "ord_1") {
+		t.Errorf("order %s", order.body)
+	}
+	for lines.Scan() { // to the end of the stream
+	}
+	close(answer)
+	(<-answers).gives(200, nil)
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// silent plays a service that hears and does not answer.
+func (f *front) silent(subject string, heard func()) {
+	sub, err := f.Conn.Subscribe(subject, func(*nats.Msg) { heard() })
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.played[subject] = sub
+	f.flush()
+}
+
+// statusesOf are the statuses of an event stream, in order.
+func statusesOf(body string) (statuses []string) {
+	for line := range strings.Lines(body) {
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			var change query.StatusChange
+			if json.Unmarshal([]byte(data), &change) == nil {
+				statuses = append(statuses, change.Status)
+			}
+		}
+	}
+	return statuses
+}
