@@ -25,6 +25,7 @@ var importPolicy = []struct {
 	{"internal", []string{"internal"}, "the kit knows nothing of any shop"},
 	{"cmd/lonja", []string{"", "events", "services", "gateway", "internal"}, "main names all the parts and wires them"},
 	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
+	{"chaos", []string{"", "chaos", "events", "internal"}, "the fault tests drive real processes and read raw streams, never a service's code"},
 	{"bench", []string{"", "bench", "events", "internal"}, "the benchmark drives the shop from outside and measures its parts beside it"},
 	{"", nil, "the top of the tree holds only what is embedded"},
 }

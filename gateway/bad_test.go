@@ -171,6 +171,9 @@ func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
 			t.Errorf("%s: %v %s", path, r.Header, r.body)
 		}
 	}
+	if err := shop.JS.DeleteStream(t.Context(), "DEFERRED"); err != nil { // nor can a command be left for later
+		t.Fatal(err)
+	}
 	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, refusal.Unavailable, "")
 }
 

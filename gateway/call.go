@@ -67,15 +67,17 @@ func (c *call) envelope(id string) envelope.Envelope {
 }
 
 // send sends a command. Every command goes this way; from here on the call has
-// seen what it did.
+// seen what it did. The error is a *left when the command will be done later.
 func (c *call) send(cmd command.Command, id string) (client.Reply, error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), patience)
 	defer cancel()
-	reply, err := c.Client.Send(ctx, cmd, c.envelope(id))
-	if err == nil {
-		c.seen = seen(c.seen, reply.Position)
+	env := c.envelope(id)
+	reply, err := c.Client.Send(ctx, cmd, env)
+	if err != nil {
+		return reply, c.leave(cmd, env, err)
 	}
-	return reply, err
+	c.seen = seen(c.seen, reply.Position)
+	return reply, nil
 }
 
 // do sends the call's one command and answers with what came of it.

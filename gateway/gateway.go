@@ -23,9 +23,11 @@ import (
 
 	"lonja/events/query"
 	"lonja/internal/client"
+	"lonja/internal/deadletter"
 )
 
-// Config says what the gateway speaks to. Client is required.
+// Config says what the gateway speaks to. Client,
+// Letters and Readers are required.
 type Config struct {
 	Client *client.Client
 	// PublicURL is the shop's origin as customers see it, such as
@@ -33,6 +35,10 @@ type Config struct {
 	PublicURL string
 	// Services are the names of those that readyz waits for.
 	Services []string
+	// Letters are the messages that could not be handled; Readers are the
+	// consumers of a stream's subject.
+	Letters  *deadletter.Box
+	Readers  func(stream, subject string) []string
 	Logger   *slog.Logger         // nil discards
 	Registry *prometheus.Registry // for metrics; nil means one of its own
 }
@@ -47,8 +53,8 @@ type gateway struct {
 
 // New is the gateway as a handler; see Serve for running it.
 func New(c Config) (http.Handler, error) {
-	if c.Client == nil {
-		return nil, errors.New("gateway: Client is required")
+	if c.Client == nil || c.Letters == nil || c.Readers == nil {
+		return nil, errors.New("gateway: Client, Letters and Readers are required")
 	}
 	if err := checkOrigin(c.PublicURL); err != nil {
 		return nil, err
@@ -84,27 +90,33 @@ func (g *gateway) routes() {
 	add(g, "GET /api/users", "List users", listUsers, tag("accounts"), adminOnly, gives[query.List[query.UserView]](200))
 	add(g, "PUT /api/users/{id}/roles", "Set a user's roles", setRoles, tag("accounts"), adminOnly, gives[query.UserView](200), refuses(404, 409))
 
-	add(g, "POST /api/products", "Create a product", createProduct, tag("products"), staffOnly, keyed, gives[query.ProductView](201), refuses(409))
+	add(g, "POST /api/products", "Create a product", createProduct, mayWait, tag("products"), staffOnly, keyed, gives[query.ProductView](201), refuses(409))
 	add(g, "GET /api/products", "List products", listProducts, tag("products"), gives[query.List[query.ProductView]](200))
 	add(g, "GET /api/products/{sku}", "Read a product", readProduct, tag("products"), gives[query.ProductView](200), refuses(404))
-	add(g, "PATCH /api/products/{sku}", "Change a product", changeProduct, tag("products"), staffOnly, gives[query.ProductView](200), refuses(404, 409))
-	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, tag("products"), staffOnly, refuses(404))
+	add(g, "PATCH /api/products/{sku}", "Change a product", changeProduct, mayWait, tag("products"), staffOnly, gives[query.ProductView](200), refuses(404, 409))
+	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, mayWait, tag("products"), staffOnly, refuses(404))
 
 	add(g, "GET /api/products/{sku}/stock", "Read the stock of a product", readStock, tag("stock"), gives[query.StockView](200), refuses(404))
-	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
-	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
+	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
+	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, mayWait, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
-	add(g, "POST /api/orders", "Place an order", placeOrder, tag("orders"), about("Prices are the catalogue's. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
+	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
 		signedIn, keyed, waits, gives[query.OrderView](201))
 	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
-	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
+	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, mayWait, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
 	add(g, "GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, tag("orders"), signedIn, gives[[]query.TimelineEntry](200), refuses(404))
 	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled."),
 		signedIn, resumes, shows("text/event-stream"), refuses(404))
 
 	page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
-	page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(404, 409))
+	page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, mayWait, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(404, 409))
+
+	add(g, "GET /api/commands/{id}", "Read what became of a command that was left for later", readCommand, tag("operations"), signedIn, gives[outcome](200), refuses(404))
+	add(g, "GET /api/deadletters", "List the messages that could not be handled", listLetters, tag("operations"), staffOnly, gives[query.List[deadletter.Letter]](200))
+	add(g, "GET /api/deadletters/{id}", "Read a dead letter", readLetter, tag("operations"), staffOnly, gives[deadletter.Letter](200), refuses(404))
+	add(g, "POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", retryLetter, tag("operations"), staffOnly, gives[retried](200), refuses(404))
+	add(g, "DELETE /api/deadletters/{id}", "Drop a dead letter", dropLetter, tag("operations"), staffOnly, refuses(404))
 
 	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), gives[liveness](200))
 	page(g, "GET /readyz", "Tell whether the shop is ready", ready, tag("operations"), gives[readiness](200), refuses(503))

@@ -19,6 +19,7 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/service"
@@ -52,7 +53,7 @@ func openWith(t testing.TB, c gateway.Config) *front {
 	}
 	f := &front{Shop: shoptest.Start(t), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
-	c.Client = f.Client
+	c.Client, c.Letters, c.Readers = f.Client, deadletter.New(f.JS), f.Streams.Readers
 	handler, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,16 @@ func gives[T any](status int) option {
 	return func(g *gateway, rt *route) { rt.responds(status, "application/json", g.schema(reflect.TypeFor[T]())) }
 }
 
+// mayWait answers with 202 when the service is away: what was asked for will be
+// done later.
+func mayWait(g *gateway, rt *route) {
+	rt.Responses["202"] = &huma.Response{
+		Description: "The service is away and will do it when it is back",
+		Headers:     map[string]*huma.Header{"Location": {Description: "Where the outcome will be told", Schema: &huma.Schema{Type: huma.TypeString}}},
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: g.schema(reflect.TypeFor[outcome]())}},
+	}
+}
+
 // shows answers with a text of another type.
 func shows(contentType string) option {
 	return func(_ *gateway, rt *route) {

@@ -90,6 +90,16 @@ func faulty(status int, errs []error) *problem {
 	return p
 }
 
+// asProblem is a refusal's problem, nil when there is none.
+func asProblem(r *refusal.Refusal) *problem {
+	if r == nil {
+		return nil
+	}
+	p := newProblem(statuses[r.Code], r.Code, r.Detail)
+	p.Field = r.Field
+	return p
+}
+
 // problem is an error as the one who asks may see it. What is our fault is
 // logged, here and nowhere else.
 func (c *call) problem(err error) *problem {
@@ -102,8 +112,7 @@ func (c *call) problem(err error) *problem {
 		r = refusal.New(refusal.Internal, "something went wrong on our side")
 	}
 	status := statuses[r.Code]
-	p = newProblem(status, r.Code, r.Detail)
-	p.Field = r.Field
+	p = asProblem(r)
 	switch r.Code {
 	case refusal.Unauthenticated:
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="lonja"`}}
@@ -117,8 +126,20 @@ func (c *call) problem(err error) *problem {
 	return p
 }
 
-// refuse answers with an error outside of huma.
-func (c *call) refuse(err error) { c.problem(err).write(c.w) }
+// refuse answers with an error outside of huma. A command that was left for
+// later is one, too.
+func (c *call) refuse(err error) {
+	var later *left
+	if !errors.As(err, &later) {
+		c.problem(err).write(c.w)
+		return
+	}
+	a := later.answer()
+	c.w.Header().Set("Content-Type", a.Type)
+	c.w.Header().Set("Location", a.Location)
+	c.w.WriteHeader(a.Status)
+	_, _ = c.w.Write(a.Body)
+}
 
 func (p *problem) write(w http.ResponseWriter) {
 	h := w.Header()

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"reflect"
 	"strings"
@@ -44,6 +46,12 @@ func answering(body []byte) *answer {
 	return &answer{Status: http.StatusOK, Type: "application/json", Body: body}
 }
 
+// answeringJSON is the answer of a route that no service answers.
+func answeringJSON(v any) (*answer, error) {
+	body, err := json.Marshal(v)
+	return answering(body), err
+}
+
 // noContent is an answer that says nothing but that it is done.
 func (a *answer) noContent() *answer {
 	a.Status, a.Type, a.Body = http.StatusNoContent, "", nil
@@ -76,7 +84,11 @@ func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*
 			c.bodyIsRead()
 		}
 		a, err := handle(c, in)
-		if err != nil {
+		var later *left
+		switch {
+		case errors.As(err, &later):
+			return later.answer(), nil
+		case err != nil:
 			return nil, c.problem(err)
 		}
 		return a, nil

@@ -14,6 +14,7 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/internal/deadletter"
 	"lonja/internal/refusal"
 )
 
@@ -121,7 +122,7 @@ func TestTheGatewayDrains(t *testing.T) {
 		<-answer
 		return query.ProductView{}
 	})
-	handler, err := gateway.New(gateway.Config{Client: shop.Client})
+	handler, err := gateway.New(gateway.Config{Client: shop.Client, Letters: deadletter.New(shop.JS), Readers: shop.Streams.Readers})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,11 @@ import (
 	"net"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"lonja/gateway"
 	"lonja/internal/client"
+	"lonja/internal/deadletter"
 )
 
 type gatewayCommand struct {
@@ -33,8 +36,17 @@ func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) err
 		return err
 	}
 	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	config, err := streamsConfig()
+	if err != nil {
+		return err
+	}
 	handler, err := gateway.New(gateway.Config{
-		Client: client.New(nc), PublicURL: c.PublicURL, Services: serviceNames, Logger: slog.Default(), Registry: metrics,
+		Client: client.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
+		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics,
 	})
 	if err != nil {
 		return err

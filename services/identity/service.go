@@ -64,7 +64,7 @@ func (i *identity) service() *service.Service {
 		Prepare:  i.prepare,
 		Views:    []*view.View{i.accounts},
 		Commands: []service.Command{
-			service.OnKnowing(i.users, i.hashed, register).To(i.applicant).Replies(show),
+			service.OnKnowing(i.users, i.hashed, register).To(i.applicant).Once(i.accounts).Replies(show),
 			service.On(i.users, setRoles).Replies(show),
 			service.OnKnowing(i.sessions, i.authenticated, logIn), // what is known replies
 			service.OnKnowing(i.sessions, i.renewed, refresh).To(i.refreshed),

@@ -31,6 +31,7 @@ CREATE TABLE keys (
 );`,
 	Reads:   []view.Source{{Stream: "IDENTITY", Subjects: []string{"events.user.>", "events.session.>", "events.realm.>"}}},
 	Project: project,
+	Wishes:  true, // the address decides whom a registration is about
 }
 
 func project(tx *view.Tx, r eventlog.Recorded) error {

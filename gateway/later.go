@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/internal/client"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+)
+
+// left says that a command was left for its service to take up later. It is
+// an error to the handlers, whose answer it replaces, and 202 to whoever asked.
+type left struct{ id string }
+
+func (l *left) Error() string { return "command " + l.id + " was left for later" }
+
+func (l *left) answer() *answer {
+	a := answering([]byte(`{"id":"` + l.id + `","status":"` + service.Pending + `"}`))
+	a.Status, a.Location = http.StatusAccepted, "/api/commands/"+l.id
+	return a
+}
+
+// leave leaves a command whose service did not answer for later, and returns a
+// *left once that is durable. What the service itself refused is not left, nor
+// is what identity is to do: those commands hold passwords and tokens.
+func (c *call) leave(cmd command.Command, env envelope.Envelope, unanswered error) error {
+	silent := errors.Is(unanswered, client.ErrAbsent) || errors.Is(unanswered, client.ErrSilent)
+	if !silent || strings.HasPrefix(cmd.Command(), "identity.") {
+		return unanswered
+	}
+	// However long has been waited already, and even if nobody waits any more:
+	// what was asked for is not to be lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), 3*time.Second)
+	defer cancel()
+	if err := c.Client.Defer(ctx, cmd, env); err != nil {
+		return errors.Join(unanswered, err)
+	}
+	return &left{env.ID}
+}
+
+// outcome is what became of a command that was left for later.
+type outcome struct {
+	ID      string   `json:"id"`
+	Status  string   `json:"status" enum:"pending,done,refused"`
+	Result  any      `json:"result,omitempty" doc:"The answer that the request would have had, once it is done"`
+	Problem *problem `json:"problem,omitempty" doc:"Why it was refused"`
+}
+
+// readCommand tells its sender and staff what became of a command.
+func readCommand(c *call, in *struct {
+	ID string `path:"id"`
+}) (*answer, error) {
+	if err := known(in.ID); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), patience)
+	defer cancel()
+	told, owner, err := c.Client.Outcome(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if owner != c.actor.ID && !c.actor.Is(events.Staff, events.Admin) {
+		return nil, refusal.New(refusal.NotFound, "there is no command %s that was left for later", in.ID)
+	}
+	o := outcome{ID: told.ID, Status: told.Status, Problem: asProblem(told.Problem)}
+	if told.Result != nil {
+		o.Result = told.Result
+	}
+	a, err := answeringJSON(o)
+	if err != nil {
+		return nil, err
+	}
+	if told.Position != "" {
+		a.Seen = seen(c.seen, told.Position).String()
+	}
+	return a, nil
+}
