@@ -23,11 +23,16 @@ var importPolicy = []struct {
 	{"gateway", []string{"events", "internal", "gateway"}, "the gateway asks over NATS, so that services can live anywhere"},
 	{"internal/shoptest", []string{"", "events", "internal"}, "the tests' harness is where kit and shop meet"},
 	{"internal", []string{"internal"}, "the kit knows nothing of any shop"},
-	{"cmd/lonja", []string{"", "events", "services", "gateway", "internal"}, "main names all the parts and wires them"},
+	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "gateway", "internal"}, "main names all the parts and wires them"},
 	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
 	{"chaos", []string{"", "chaos", "events", "internal"}, "the fault tests drive real processes and read raw streams, never a service's code"},
 	{"bench", []string{"", "bench", "events", "internal"}, "the benchmark drives the shop from outside and measures its parts beside it"},
 	{"", nil, "the top of the tree holds only what is embedded"},
+}
+
+// What the tests of a folder may import besides: end-to-end tests name all the parts.
+var testsMay = map[string][]string{
+	"gateway": {"services"},
 }
 
 // The only things from outside that the published language may need.
@@ -73,22 +78,16 @@ func checkImports(t *testing.T, path string) {
 			own, isOwn := strings.CutPrefix(name+"/", "lonja/")
 			own = strings.TrimSuffix(own, "/")
 			switch {
-			case isOwn && !mayImport(folder, own, rule.may) && !(isTest && own == ownTestHelp(own)):
+			case isOwn && !mayImport(folder, own, rule.may) && !(isTest && mayImport(folder, own, testsMay[folder])):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
+			case (own == "internal/shoptest" || own == "internal/toy") && !isTest && !strings.HasPrefix(folder, "internal/"):
+				t.Errorf("%s imports %s, which is for tests", path, name)
 			case !isOwn && rule.folder == "events" && strings.Contains(strings.SplitN(name, "/", 2)[0], ".") && !slices.Contains(languageMayUse, name):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
 			}
 		}
 		return
 	}
-}
-
-// ownTestHelp is a package's name if tests may use it anywhere.
-func ownTestHelp(name string) string {
-	if name == "internal/shoptest" || name == "internal/toy" {
-		return name
-	}
-	return "-"
 }
 
 func mayImport(folder, own string, may []string) bool {
@@ -98,7 +97,7 @@ func mayImport(folder, own string, may []string) bool {
 			m = strings.Join(parts[:2], "/")
 		}
 		if m == "" && own == "" || m != "" && inFolder(own, m) {
-			return own != "internal/shoptest" && own != "internal/toy" || inFolder(folder, "internal")
+			return true
 		}
 	}
 	return false

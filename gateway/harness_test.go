@@ -45,13 +45,13 @@ func open(t testing.TB) *front {
 	return openWith(t, gateway.Config{})
 }
 
-func openWith(t testing.TB, c gateway.Config) *front {
+func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *front {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{Shop: shoptest.Start(t), t: t, key: private, played: map[string]*nats.Subscription{}}
+	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
 	c.Client, c.Letters, c.Readers = f.Client, deadletter.New(f.JS), f.Streams.Readers
 	handler, err := gateway.New(c)

@@ -1,0 +1,271 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/gateway"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+	"lonja/services/catalog"
+	"lonja/services/identity"
+	"lonja/services/inventory"
+	"lonja/services/orders"
+	"lonja/services/payments"
+)
+
+// wholeShop has all services, identity's own keys, and somebody signed in.
+type wholeShop struct {
+	*front
+	admin string // an Authorization header
+}
+
+func openWhole(t testing.TB) *wholeShop {
+	t.Helper()
+	names := []string{"catalog", "identity", "inventory", "orders", "payments"}
+	f := openWith(t, gateway.Config{Services: names}, catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{}))
+	f.quiet("queries.identity.keys")
+	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())
+	s := &wholeShop{front: f}
+	var tokens query.Tokens
+	f.do("POST", "/api/auth/login", `{"email":"admin@example.com","password":"a long password"}`).gives(200, &tokens)
+	s.admin = "Bearer " + tokens.AccessToken
+	return s
+}
+
+// registers opens an account and returns its Authorization header.
+func (s *wholeShop) registers(name string) (authorization string, tokens query.Tokens) {
+	s.t.Helper()
+	s.do("POST", "/api/auth/register", map[string]string{"name": name, "email": name + "@example.com", "password": "correct horse"},
+		"Idempotency-Key", "register-"+name).gives(201, &tokens)
+	return "Bearer " + tokens.AccessToken, tokens
+}
+
+// stocks sells a product, with pieces on hand.
+func (s *wholeShop) stocks(sku string, price int64, pieces int) (seen string) {
+	s.t.Helper()
+	r := s.do("POST", "/api/products", events.Product{SKU: events.SKU(sku), Name: "Lantern " + sku, Price: events.Money{Amount: price, Currency: "GBP"}},
+		"Authorization", s.admin).gives(201, nil)
+	r = s.do("PUT", "/api/products/"+sku+"/stock", map[string]int{"on_hand": pieces}, "Authorization", s.admin,
+		"Consistency-Token", r.Header.Get("Consistency-Token")).gives(200, nil)
+	return r.Header.Get("Consistency-Token")
+}
+
+func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
+	shop := openWhole(t)
+	seen := shop.stocks("71053", 339, 10)
+	ana, tokens := shop.registers("ana")
+	bob, _ := shop.registers("bob")
+
+	// Ana orders, and is told where to pay.
+	var order query.OrderView
+	r := shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":2}]}`, "Authorization", ana,
+		"Consistency-Token", seen, "Idempotency-Key", "o1", "Prefer", "wait=10").gives(201, &order)
+	if order.Status != query.AwaitingPayment || order.Total.Amount != 678 || order.CustomerID != tokens.User.ID ||
+		r.Header.Get("Preference-Applied") != "wait=10" || r.Header.Get("Location") != "/api/orders/"+string(order.ID) {
+		t.Fatalf("ordered %s %v", r.body, r.Header)
+	}
+	// The same request again changes nothing; another with its key is refused.
+	again := shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":2}]}`, "Authorization", ana, "Idempotency-Key", "o1").gives(201, nil)
+	if again.Header.Get("Idempotent-Replayed") != "true" || again.Header.Get("Location") != r.Header.Get("Location") {
+		t.Errorf("replayed %v", again.Header)
+	}
+	shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":3}]}`, "Authorization", ana, "Idempotency-Key", "o1").
+		refuses(422, refusal.Invalid, "Idempotency-Key")
+	path := r.Header.Get("Location")
+	shop.do("GET", path, nil, "Authorization", bob).refuses(404, refusal.NotFound, "*")
+	shop.do("GET", path+"/stream", nil, "Authorization", bob).refuses(404, refusal.NotFound, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).refuses(403, refusal.Forbidden, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).refuses(409, refusal.Conflict, "*")
+
+	// She pays on the sandbox's page.
+	var awaiting query.OrderView
+	shop.awaitPayment(path, ana, &awaiting)
+	payPage := strings.TrimPrefix(awaiting.Payment.URL, shop.server.URL)
+	if !strings.HasPrefix(payPage, "/sandbox/payments/") {
+		t.Fatalf("pay at %q", awaiting.Payment.URL)
+	}
+	if page := string(shop.do("GET", payPage, nil).gives(200, nil).body); !strings.Contains(page, "6.78") || !strings.Contains(page, `value="pay"`) {
+		t.Fatalf("page %s", page)
+	}
+	paid := shop.do("POST", payPage, "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").gives(http.StatusSeeOther, nil)
+	back := paid.Header.Get("Location")
+	if page := string(shop.do("GET", back, nil).gives(200, nil).body); !strings.Contains(page, "Paid") || strings.Contains(page, "<button") {
+		t.Fatalf("page afterwards %s", page)
+	}
+	shop.do("POST", payPage, "outcome=decline", "Content-Type", "application/x-www-form-urlencoded").gives(409, nil)
+
+	// It is shipped and delivered, and Ana has followed it all along.
+	shoptest.Await(shop.Shop, func(e events.OrderPaid) bool { return e.OrderID == order.ID })
+	for _, status := range []string{query.Shipped, query.Delivered} {
+		var moved query.OrderView
+		shop.do("PATCH", path, map[string]string{"status": status}, "Authorization", shop.admin).gives(200, &moved)
+		if moved.Status != status || moved.Payment == nil || moved.Payment.Status != query.PaymentCaptured {
+			t.Fatalf("%s: %+v", status, moved)
+		}
+	}
+	followed := shop.do("GET", path+"/stream", nil, "Authorization", ana).gives(200, nil)
+	got := statusesIn(string(followed.body))
+	if want := "placed awaiting_payment paid shipped delivered"; strings.Join(got, " ") != want {
+		t.Errorf("followed %v\n%s", got, followed.body)
+	}
+	shoptest.Await(shop.Shop, func(e events.StockCommitted) bool { return e.OrderID == order.ID })
+	settled := shop.latest("INVENTORY")
+	var timeline []query.TimelineEntry
+	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", settled).gives(200, &timeline)
+	if len(timeline) < 8 || timeline[0].Type != "lonja.order.placed.v1" {
+		t.Errorf("timeline %+v", timeline)
+	}
+	var level query.StockView
+	shop.do("GET", "/api/products/71053/stock", nil, "Consistency-Token", settled).gives(200, &level)
+	if level.OnHand != 8 || level.Reserved != 0 {
+		t.Errorf("stock %+v", level)
+	}
+	var mine query.List[query.OrderView]
+	shop.do("GET", "/api/orders?status=delivered", nil, "Authorization", ana).gives(200, &mine)
+	if mine.Meta.Total != 1 || mine.Data[0].ID != order.ID {
+		t.Errorf("orders %+v", mine)
+	}
+}
+
+// awaitPayment reads an order until it says where to pay: payments answers a
+// moment after orders.
+func (s *wholeShop) awaitPayment(path, who string, order *query.OrderView) {
+	s.t.Helper()
+	shoptest.Await(s.Shop, func(e events.PaymentRequested) bool { return strings.HasSuffix(path, string(e.OrderID)) })
+	s.do("GET", path, nil, "Authorization", who, "Consistency-Token", s.latest("PAYMENTS")).gives(200, order)
+	if order.Payment == nil {
+		s.t.Fatalf("no payment in %+v", order)
+	}
+}
+
+// latest is the token of all that a stream holds now.
+func (s *wholeShop) latest(stream string) string {
+	s.t.Helper()
+	info, err := s.JS.Stream(s.t.Context(), stream)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return service.Position(stream, info.CachedInfo().State.LastSeq)
+}
+
+// statusesIn are the statuses of an event stream, in order.
+func statusesIn(body string) (statuses []string) {
+	for line := range strings.Lines(body) {
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			var change query.StatusChange
+			if json.Unmarshal([]byte(data), &change) == nil {
+				statuses = append(statuses, change.Status)
+			}
+		}
+	}
+	return statuses
+}
+
+func TestAnAccountFromRegistrationToLogout(t *testing.T) {
+	shop := openWhole(t)
+	body := `{"name":"Ana","email":"Ana@example.com","password":"correct horse"}`
+	var first, again, newer query.Tokens
+	shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").gives(201, &first)
+	r := shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").gives(201, &again)
+	if again.RefreshToken != first.RefreshToken || again.User.ID != first.User.ID || r.Header.Get("Idempotent-Replayed") != "true" {
+		t.Errorf("replayed %s", r.body)
+	}
+	if r.Header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(r.Header.Get("Consistency-Token"), "IDENTITY:") {
+		t.Errorf("headers %v", r.Header)
+	}
+	shop.do("POST", "/api/auth/register", body).refuses(409, refusal.Conflict, "*")
+	shop.do("POST", "/api/auth/register", strings.Replace(body, "horse", "house", 1), "Idempotency-Key", "k").refuses(422, refusal.Invalid, "Idempotency-Key")
+	for _, wrong := range []string{`{"email":"ana@example.com","password":"wrong horse"}`, `{"email":"eve@example.com","password":"correct horse"}`} {
+		shop.do("POST", "/api/auth/login", wrong).refuses(401, refusal.Unauthenticated, "*")
+	}
+	var who struct{ User query.UserView }
+	shop.do("GET", "/api/auth/verify", nil, "Authorization", "Bearer "+first.AccessToken, "Consistency-Token", r.Header.Get("Consistency-Token")).gives(200, &who)
+	if who.User.Email != "ana@example.com" {
+		t.Errorf("verified %+v", who)
+	}
+
+	refresh := func(token string) *response {
+		return shop.do("POST", "/api/auth/refresh", map[string]string{"refresh_token": token})
+	}
+	refresh(first.RefreshToken).gives(200, &newer)
+	refresh(first.RefreshToken).refuses(401, refusal.Unauthenticated, "*") // used: the family is dead
+	refresh(newer.RefreshToken).refuses(401, refusal.Unauthenticated, "*")
+	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).gives(200, &newer)
+	if out := shop.do("POST", "/api/auth/logout", map[string]string{"refresh_token": newer.RefreshToken}).gives(204, nil); len(out.body) != 0 {
+		t.Errorf("logout said %s", out.body)
+	}
+	refresh(newer.RefreshToken).refuses(401, refusal.Unauthenticated, "*")
+
+	// The administrator makes her staff.
+	var users query.List[query.UserView]
+	shop.do("GET", "/api/users?email="+url.QueryEscape("ana@example.com"), nil, "Authorization", shop.admin).gives(200, &users)
+	if users.Meta.Total != 1 {
+		t.Fatalf("users %+v", users)
+	}
+	roles := "/api/users/" + string(users.Data[0].ID) + "/roles"
+	shop.do("PUT", roles, `{"roles":["staff"]}`, "Authorization", "Bearer "+first.AccessToken).refuses(403, refusal.Forbidden, "*")
+	var staff query.UserView
+	shop.do("PUT", roles, `{"roles":["customer","staff"]}`, "Authorization", shop.admin).gives(200, &staff)
+	if len(staff.Roles) != 2 {
+		t.Errorf("made staff %+v", staff)
+	}
+	shop.do("GET", "/api/users", nil, "Authorization", "Bearer "+first.AccessToken).refuses(403, refusal.Forbidden, "*")
+}
+
+func TestAKeyIsForOneRequest(t *testing.T) {
+	shop := openWhole(t)
+	create := func(sku string) *response {
+		return shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin, "Idempotency-Key", "p")
+	}
+	first := create("A").gives(201, nil)
+	again := create("A").gives(201, nil)
+	if string(first.body) != string(again.body) || again.Header.Get("Idempotent-Replayed") != "true" || first.Header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("%s\n%s %v", first.body, again.body, again.Header)
+	}
+	create("B").refuses(422, refusal.Invalid, "Idempotency-Key")
+
+	adjust := func(sku string) *response {
+		return shop.do("POST", "/api/products/"+sku+"/stock/adjustments", `{"delta":5,"reason":"found"}`, "Authorization", shop.admin,
+			"Idempotency-Key", "p", "Consistency-Token", first.Header.Get("Consistency-Token"))
+	}
+	adjust("A").gives(200, nil)
+	var level query.StockView
+	adjust("A").gives(200, &level)
+	if level.OnHand != 5 {
+		t.Errorf("adjusted twice: %+v", level)
+	}
+	adjust("C").refuses(422, refusal.Invalid, "Idempotency-Key")
+
+	for _, bad := range []string{"", strings.Repeat("k", 256), "kä", "a\tb"} {
+		shop.doKeys(bad).refuses(422, refusal.Invalid, "Idempotency-Key")
+	}
+	shop.doKeys("a", "b").refuses(422, refusal.Invalid, "Idempotency-Key")
+}
+
+// doKeys creates a product with keys as they are, empty ones, too.
+func (s *wholeShop) doKeys(keys ...string) *response {
+	s.t.Helper()
+	s.keys = keys
+	defer func() { s.keys = nil }()
+	return s.do("POST", "/api/products", `{"sku":"K","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", s.admin)
+}
+
+// Whatever is searched for, it is words: never a query of the search's own
+// language.
+func TestSearchesAreWords(t *testing.T) {
+	shop := openWith(t, gateway.Config{}, catalog.New())
+	for _, q := range []string{`"`, `""`, `*`, `a"b`, `AND`, `a OR`, `NEAR(`, `name:x`, `-`, `^`, `'`, `;--`, `(((`, "💡", "%", "\t", "a\u2028b"} {
+		r := shop.do("GET", "/api/products?q="+url.QueryEscape(q), nil)
+		if r.StatusCode != 200 {
+			t.Errorf("%q: %d %s", q, r.StatusCode, r.body)
+		}
+	}
+	shop.do("GET", "/api/products?q=%ff%fe", nil).refuses(422, refusal.Invalid, "q")
+}
