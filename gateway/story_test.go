@@ -1,7 +1,6 @@
 package gateway_test
 
 import (
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -111,7 +110,7 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 		}
 	}
 	followed := shop.do("GET", path+"/stream", nil, "Authorization", ana).gives(200, nil)
-	got := statusesIn(string(followed.body))
+	got := statusesOf(string(followed.body))
 	if want := "placed awaiting_payment paid shipped delivered"; strings.Join(got, " ") != want {
 		t.Errorf("followed %v\n%s", got, followed.body)
 	}
@@ -153,19 +152,6 @@ func (s *wholeShop) latest(stream string) string {
 		s.t.Fatal(err)
 	}
 	return service.Position(stream, info.CachedInfo().State.LastSeq)
-}
-
-// statusesIn are the statuses of an event stream, in order.
-func statusesIn(body string) (statuses []string) {
-	for line := range strings.Lines(body) {
-		if data, ok := strings.CutPrefix(line, "data: "); ok {
-			var change query.StatusChange
-			if json.Unmarshal([]byte(data), &change) == nil {
-				statuses = append(statuses, change.Status)
-			}
-		}
-	}
-	return statuses
 }
 
 func TestAnAccountFromRegistrationToLogout(t *testing.T) {

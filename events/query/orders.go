@@ -74,6 +74,26 @@ const (
 	PaymentRefunded = "refunded"
 )
 
+// PaymentStatusAfter is the status that a fact brings its payment to, "" when
+// the fact is none of a payment's.
+func PaymentStatusAfter(fact events.Event) string {
+	switch fact.(type) {
+	case events.PaymentRequested:
+		return PaymentPending
+	case events.PaymentCaptured:
+		return PaymentCaptured
+	case events.PaymentDeclined:
+		return PaymentDeclined
+	case events.PaymentExpired:
+		return PaymentExpired
+	case events.PaymentVoided:
+		return PaymentVoided
+	case events.PaymentRefunded:
+		return PaymentRefunded
+	}
+	return ""
+}
+
 // OrderPayment is an order's payment.
 type OrderPayment struct {
 	ID       events.PaymentID `json:"id"`

@@ -85,7 +85,7 @@ func projectBook(tx *view.Tx, r eventlog.Recorded) error {
 	if status := statusAfter(fact); status != unknown {
 		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, stamp(r.Time), string(fact.Order()))
 	}
-	if status := paymentStatusAfter(fact); status != unknown {
+	if status := query.PaymentStatusAfter(fact); status != unknown {
 		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, status, string(fact.Order()))
 	}
 	return nil
@@ -115,24 +115,6 @@ func enterPayment(tx *view.Tx, e events.PaymentRequested) error {
 	return tx.Exec(`INSERT OR REPLACE INTO payments (order_id, id, status, provider, amount, url, is_path) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 		string(e.OrderID), string(e.PaymentID), query.PaymentPending, quoted(e.Provider), string(amount),
 		unquoted(e.URL), strings.HasPrefix(e.URL, "/"))
-}
-
-// paymentStatusAfter is the status that a fact brings a payment to, unknown
-// when it is none of a payment's.
-func paymentStatusAfter(fact events.Event) string {
-	switch fact.(type) {
-	case events.PaymentCaptured:
-		return query.PaymentCaptured
-	case events.PaymentDeclined:
-		return query.PaymentDeclined
-	case events.PaymentExpired:
-		return query.PaymentExpired
-	case events.PaymentVoided:
-		return query.PaymentVoided
-	case events.PaymentRefunded:
-		return query.PaymentRefunded
-	}
-	return unknown
 }
 
 // stamp writes a time as JSON does.

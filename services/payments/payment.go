@@ -22,27 +22,8 @@ func evolve(p payment, fact events.Event, _ time.Time) payment {
 	if e, ok := fact.(events.PaymentRequested); ok {
 		p.request = e
 	}
-	p.status = statusAfter(fact)
+	p.status = query.PaymentStatusAfter(fact)
 	return p
-}
-
-// statusAfter is the status that a payment's fact leads to, whatever it was.
-func statusAfter(fact events.Event) string {
-	switch fact.(type) {
-	case events.PaymentRequested:
-		return query.PaymentPending
-	case events.PaymentCaptured:
-		return query.PaymentCaptured
-	case events.PaymentDeclined:
-		return query.PaymentDeclined
-	case events.PaymentExpired:
-		return query.PaymentExpired
-	case events.PaymentVoided:
-		return query.PaymentVoided
-	case events.PaymentRefunded:
-		return query.PaymentRefunded
-	}
-	return ""
 }
 
 // asked reports whether the money was ever asked for.

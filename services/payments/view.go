@@ -2,6 +2,7 @@ package payments
 
 import (
 	"lonja/events"
+	"lonja/events/query"
 	"lonja/internal/eventlog"
 	"lonja/internal/view"
 )
@@ -26,8 +27,8 @@ CREATE TABLE payments (
 func project(tx *view.Tx, r eventlog.Recorded) error {
 	if e, ok := r.Event.(events.PaymentRequested); ok {
 		return tx.Exec(`INSERT OR REPLACE INTO payments (id, order_id, provider, status, amount, currency, url) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-			string(e.PaymentID), string(e.OrderID), e.Provider, statusAfter(e), e.Amount.Amount, e.Amount.Currency, e.URL)
+			string(e.PaymentID), string(e.OrderID), e.Provider, query.PaymentStatusAfter(e), e.Amount.Amount, e.Amount.Currency, e.URL)
 	}
 	// One that was voided before anything was asked for has no row, and needs none.
-	return tx.Exec(`UPDATE payments SET status = ? WHERE id = ?`, statusAfter(r.Event), r.Event.EntityID())
+	return tx.Exec(`UPDATE payments SET status = ? WHERE id = ?`, query.PaymentStatusAfter(r.Event), r.Event.EntityID())
 }
