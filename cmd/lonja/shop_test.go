@@ -106,9 +106,6 @@ func (p *person) wants(status int, method, path string, body, out any, headers .
 	return a
 }
 
-// somebody is a person who has not logged in.
-func (s *shop) somebody() *person { return &person{shop: s, name: "somebody"} }
-
 // logIn is a person who has an account.
 func (s *shop) logIn(email, password string) *person {
 	s.t.Helper()

@@ -204,3 +204,23 @@ func TestTheSameWishForAnotherEntityIsRefusedAtOnce(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestARepeatedWishOfAKindWhoseFactsAnswerFoldsNothingAnew(t *testing.T) {
+	log := toy.New(t)
+	folded := 0
+	kind := counterKind
+	kind.FactsAnswer = true
+	kind.Evolve = func(n int, e eventlog.Event, at time.Time) int { folded++; return counterKind.Evolve(n, e, at) }
+	d := decider.New(kind)
+	d.Bind(log.Log, decider.Config{})
+	by := func(_ int, e eventlog.Event) any { return e.(toy.Added).By }
+	for i := range 3 {
+		if _, err := d.Decide(t.Context(), wish(fmt.Sprintf("w%d", i), "c"), add(i+1), by); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := d.Decide(t.Context(), wish("w0", "c"), add(1), by)
+	if err != nil || !r.Replayed || r.Reply != 1 || folded != 3 {
+		t.Errorf("%+v, %v, %d facts folded", r, err, folded)
+	}
+}

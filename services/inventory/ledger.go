@@ -28,7 +28,7 @@ const (
 	done             // refused, cancelled or returned: nothing follows
 )
 
-var stockKind = decider.Kind[*ledger]{Name: "stock", Stream: "INVENTORY", New: newLedger, Evolve: evolve}
+var stockKind = decider.Kind[*ledger]{Name: "stock", Stream: "INVENTORY", FactsAnswer: true, New: newLedger, Evolve: evolve}
 
 func newLedger() *ledger {
 	return &ledger{

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// limits measures what the parts below the shop can do on this machine, at
+// this moment, with messages of the shop's own size.
+type limits struct {
+	self         string // this program
+	dir          string
+	broker, echo *process
+	conn         *nats.Conn
+	js           jetstream.JetStream
+	fact         *nats.Msg // an order's first fact, as the shop recorded it
+	appended     atomic.Int64
+}
+
+func newLimits(ctx context.Context, dir string) (l *limits, err error) {
+	l = &limits{dir: dir}
+	if l.self, err = os.Executable(); err != nil {
+		return nil, err
+	}
+	if l.broker, err = start(ctx, l.self, "broker", filepath.Join(dir, "limit-broker"), "always"); err != nil {
+		return nil, err
+	}
+	if l.echo, err = start(ctx, l.self, "echo", filepath.Join(dir, "limit-echo")); err != nil {
+		return nil, err
+	}
+	if l.conn, err = nats.Connect(l.broker.said["nats"]); err != nil {
+		return nil, err
+	}
+	if l.js, err = jetstream.New(l.conn); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"A", "B"} {
+		if _, err := l.js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: name, Subjects: []string{"events." + name + ".>"}, Storage: jetstream.FileStorage,
+			Discard: jetstream.DiscardNew, DenyDelete: true, DenyPurge: true, AllowDirect: true, MaxMsgSize: 1 << 20,
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// takeSample reads an order's first fact from the shop's log.
+func (l *limits) takeSample(ctx context.Context, s *shop) error {
+	orders, err := s.log.Stream(ctx, "ORDERS")
+	if err != nil {
+		return err
+	}
+	raw, err := orders.GetLastMsgForSubject(ctx, "events.order.*.placed")
+	if err != nil {
+		return err
+	}
+	l.fact = &nats.Msg{Header: raw.Header, Data: raw.Data}
+	return nil
+}
+
+// appends is so many facts appended to JetStream, one after another on two
+// streams in turn, each synced before it is acknowledged and each with the
+// sequence that it expects: what an order cannot do without.
+func appends(n int) func(*limits, int) (string, func(int) (operation, func(), error)) {
+	return func(l *limits, _ int) (string, func(int) (operation, func(), error)) {
+		name := strconv.Itoa(n) + " synced append"
+		if n > 1 {
+			name += "s"
+		}
+		return name, func(int) (operation, func(), error) {
+			return func(ctx context.Context, _ int) error {
+				for i := range n {
+					if err := l.append(ctx, "AB"[i%2:i%2+1]); err != nil {
+						return err
+					}
+				}
+				return nil
+			}, func() {}, nil
+		}
+	}
+}
+
+func (l *limits) append(ctx context.Context, stream string) error {
+	id := fmt.Sprintf("ord_%032d", l.appended.Add(1))
+	entity := "events." + stream + "." + id
+	msg := &nats.Msg{Subject: entity + ".placed", Header: make(nats.Header, len(l.fact.Header)), Data: l.fact.Data}
+	for name, value := range l.fact.Header {
+		msg.Header[name] = value
+	}
+	msg.Header[jetstream.MsgIDHeader] = []string{id}
+	msg.Header[jetstream.ExpectedStreamHeader] = []string{stream}
+	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
+	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{entity + ".>"}
+	_, err := l.js.PublishMsg(ctx, msg)
+	return err
+}
+
+// roundTrips is HTTP to a NATS request to a reply of the same size that is
+// always the same: what a question cannot do without.
+func roundTrips(l *limits, size int) (string, func(int) (operation, func(), error)) {
+	return "HTTP + NATS request", func(workers int) (operation, func(), error) {
+		host := l.echo.said["http"]
+		all := make([]*connection, workers)
+		closeAll := func() {
+			for _, c := range all {
+				if c != nil {
+					c.close()
+				}
+			}
+		}
+		for i := range all {
+			var err error
+			if all[i], err = connect(host); err != nil {
+				closeAll()
+				return nil, nil, err
+			}
+		}
+		path := "/" + strconv.Itoa(size)
+		return func(_ context.Context, worker int) error {
+			c := all[worker]
+			got, err := c.roundTrip(c.request("GET", path, host, nil))
+			if err == nil && len(got.body) != size {
+				err = fmt.Errorf("%d bytes, not %d", len(got.body), size)
+			}
+			return err
+		}, closeAll, nil
+	}
+}
+
+func (l *limits) stop() {
+	if l.conn != nil {
+		l.conn.Close()
+	}
+	for _, p := range []*process{l.broker, l.echo} {
+		if p != nil {
+			p.stop()
+		}
+	}
+}

@@ -1,0 +1,236 @@
+// Command bench measures a whole shop on this machine, and beside each figure
+// the limit that the parts below set, in the same run: machines differ, and
+// the same one differs from minute to minute, but a share of a limit stays
+// comparable.
+//
+// The shop runs as its own process, with every fact synced before it is
+// acknowledged, and is driven over HTTP by connections that each send one
+// request after another. The limits are synced appends straight to JetStream,
+// HTTP to a NATS request to a constant reply, and rows into SQLite, each in a
+// process of its own.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	quick    bool
+	duration time.Duration
+	only     string
+	profile  string
+}
+
+func main() {
+	if len(os.Args) > 1 && helpers[os.Args[1]] != nil {
+		exit(helpers[os.Args[1]](os.Args[2:]))
+	}
+	// Who pipes the output into head ends it early; what was started must end, too.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
+	var o options
+	flag.BoolVar(&o.quick, "quick", false, "a second for each figure, and a smaller rebuild: shows that it works, not how fast it is")
+	flag.DurationVar(&o.duration, "duration", 5*time.Second, "how long each figure is measured")
+	flag.StringVar(&o.only, "only", "", "measure only workloads whose name contains this")
+	flag.StringVar(&o.profile, "profile", "", "write CPU and allocation profiles of the shop at 64 connections into this folder")
+	flag.Parse()
+	if o.quick {
+		o.duration = time.Second
+	}
+	err := run(ctx, o)
+	stop()
+	exit(err)
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(ctx context.Context, o options) (err error) {
+	dir, err := os.MkdirTemp("", "lonja-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("%s, %d cores, shared with the load; data in %s\n", runtime.Version(), runtime.NumCPU(), dir)
+	program, err := build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	s, err := openAndMeasure(ctx, program, filepath.Join(dir, "shop"), o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	l, err := newLimits(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer l.stop()
+	if err := l.takeSample(ctx, s); err != nil {
+		return err
+	}
+	fmt.Printf("a fact is %d bytes and %d of headers\n", len(l.fact.Data), headerSize(l.fact.Header))
+	if err := drive(ctx, s, l, o); err != nil {
+		return err
+	}
+	now, peak, err := s.memory()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\nmemory after the load %d MB, at its highest %d MB\n", now>>20, peak>>20)
+	if o.only != "" && !strings.Contains("rebuild", o.only) {
+		return nil
+	}
+	facts := 100_000
+	if o.quick {
+		facts = 10_000
+	}
+	r, err := rebuild(ctx, l, program, facts, o.duration)
+	if err != nil {
+		return err
+	}
+	r.print()
+	return nil
+}
+
+// openAndMeasure starts the shop twice: with nothing, and with what it then has.
+func openAndMeasure(ctx context.Context, program, data string, o options) (*shop, error) {
+	var more []string
+	if o.profile != "" {
+		if err := os.MkdirAll(o.profile, 0o755); err != nil {
+			return nil, err
+		}
+		more = []string{"--pprof", "127.0.0.1:0"}
+	}
+	first, err := open(ctx, program, data, more...)
+	if err != nil {
+		return nil, err
+	}
+	memory, _, err := first.memory()
+	if err == nil {
+		err = first.stop()
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, program, data, more...)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Printf("ready in %d ms the first time, %d ms the second, %d MB\n", first.toReady.Milliseconds(), s.toReady.Milliseconds(), memory>>20)
+	if err := s.stockUp(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("seeding: %w", err), s.stop())
+	}
+	return s, nil
+}
+
+// drive measures every workload at every number of connections, and its limit
+// right after it.
+func drive(ctx context.Context, s *shop, l *limits, o options) error {
+	table := newTable()
+	for _, w := range workloads {
+		if !strings.Contains(w.name, o.only) {
+			continue
+		}
+		for _, connections := range []int{1, 16, 64} {
+			row, err := measure(ctx, s, l, w, connections, o)
+			if err != nil {
+				return fmt.Errorf("%s at %d connections: %w", w.name, connections, err)
+			}
+			table.print(row)
+		}
+	}
+	return nil
+}
+
+func measure(ctx context.Context, s *shop, l *limits, w workload, connections int, o options) (row, error) {
+	r := row{name: w.name, connections: connections}
+	if err := s.keepLoggedIn(ctx); err != nil {
+		return r, err
+	}
+	op, size, closeAll, err := w.drive(s, connections)
+	if err != nil {
+		return r, err
+	}
+	defer closeAll()
+	if _, err := load(ctx, connections, o.duration/5, op); err != nil { // warm up
+		return r, err
+	}
+	profiled := func() error { return nil }
+	if o.profile != "" && connections == 64 {
+		profiled = profile(ctx, s, o.profile, w.name, o.duration)
+	}
+	if err := r.run(ctx, s, op, connections, o.duration); err != nil {
+		return r, err
+	}
+	if err := profiled(); err != nil {
+		return r, err
+	}
+	if w.fills {
+		if r.behind, err = s.settle(ctx); err != nil {
+			return r, err
+		}
+	}
+	return r, r.runLimit(ctx, w, l, int(size.Load()), o.duration)
+}
+
+// run puts the load on and notes what it came to on both sides.
+func (r *row) run(ctx context.Context, s *shop, op operation, connections int, d time.Duration) error {
+	appended, err := s.appended(ctx)
+	if err != nil {
+		return err
+	}
+	server, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	client := ownCPU()
+	if r.shop, err = load(ctx, connections, d, op); err != nil {
+		return err
+	}
+	now, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	r.server, r.client = now-server, ownCPU()-client
+	all, err := s.appended(ctx)
+	r.appends = all - appended
+	return err
+}
+
+func (r *row) runLimit(ctx context.Context, w workload, l *limits, size int, d time.Duration) error {
+	name, begin := w.limit(l, size)
+	r.limitName = name
+	op, end, err := begin(r.connections)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if _, err := load(ctx, r.connections, d/5, op); err != nil {
+		return err
+	}
+	r.limit, err = load(ctx, r.connections, d, op)
+	return err
+}
+
+func headerSize(h map[string][]string) (n int) {
+	for name, values := range h {
+		n += len(name) + len(slices.Concat(values)[0]) + 4
+	}
+	return n
+}

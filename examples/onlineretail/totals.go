@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// totals is what came out, by the file or by the shop. Two totals agree when
+// they are equal.
+type totals struct {
+	Paid, Cancelled, Other sum   // orders
+	OnHand, Reserved       int64 // pieces of the file's SKUs
+}
+
+type sum struct{ Orders, Pence int64 }
+
+func (s *sum) add(pence int64) { s.Orders, s.Pence = s.Orders+1, s.Pence+pence }
+
+// wanted is the status that the file gives an order in the end.
+func (o *order) wanted() string {
+	if o.cancellation != nil {
+		return "cancelled"
+	}
+	return "paid"
+}
+
+// expected is what the file makes, at the shop's prices.
+func (p *plan) expected() totals {
+	var t totals
+	price := map[string]int64{}
+	for _, item := range p.products {
+		price[item.sku] = item.price
+		t.OnHand += item.began.OnHand - item.ordered + item.returned
+		t.Reserved += item.began.Reserved
+	}
+	for _, c := range p.customers {
+		for _, o := range c.orders {
+			for _, lines := range o.parts() {
+				var pence int64
+				for _, l := range lines {
+					pence += l.quantity * price[l.sku]
+				}
+				t.of(o.wanted()).add(pence)
+			}
+		}
+	}
+	return t
+}
+
+func (t *totals) of(status string) *sum {
+	switch status {
+	case "paid":
+		return &t.Paid
+	case "cancelled":
+		return &t.Cancelled
+	}
+	return &t.Other
+}
+
+// atFilePrices is what the file itself says that the orders come to.
+func (p *plan) atFilePrices() (pence int64) {
+	for _, c := range p.customers {
+		for _, o := range c.orders {
+			for _, l := range o.lines {
+				pence += l.quantity * l.price
+			}
+		}
+	}
+	return pence
+}
+
+// readBack asks the shop until its totals are those that are wanted, for at
+// most patience: the goods of a paid order leave the stock a moment after the
+// payment.
+func (t *trade) readBack(ctx context.Context, wanted totals, patience time.Duration) (found totals, others int, err error) {
+	for giveUp := time.Now().Add(patience); ; {
+		found, others, err = t.readOnce(ctx)
+		if err != nil || found == wanted || time.Now().After(giveUp) {
+			return found, others, err
+		}
+		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+			return found, others, err
+		}
+	}
+}
+
+// readOnce reads this file's orders and stock. others is how many more orders
+// the shop has.
+func (t *trade) readOnce(ctx context.Context) (found totals, others int, err error) {
+	all, err := t.allOrders(ctx)
+	if err != nil {
+		return found, 0, err
+	}
+	for _, p := range t.placed {
+		o, ok := all[p.id]
+		if !ok {
+			t.progress.say("invoice %s: the shop does not list order %s", p.invoice, p.id)
+			continue
+		}
+		found.of(o.Status).add(o.Total.Amount)
+	}
+	var mu sync.Mutex
+	err = inParallel(ctx, t.parallel, t.plan.products, func(ctx context.Context, p *product) error {
+		level, err := t.level(ctx, p)
+		if err != nil {
+			return fmt.Errorf("stock of %s: %w", p.sku, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		found.OnHand += level.OnHand
+		found.Reserved += level.Reserved
+		return nil
+	})
+	return found, len(all) - len(t.placed), err
+}
