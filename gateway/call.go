@@ -105,14 +105,21 @@ func (c *call) ask(q query.Query) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answering(body), nil
+	a := answering(body)
+	a.Seen = c.seen.String()
+	return a, nil
 }
 
-// query sends a query that is meant to take a while, or none.
+// query sends a query that is meant to take a while, or none; from here on the
+// call has seen what the answer shows.
 func (c *call) query(ctx context.Context, q query.Query, while time.Duration) (json.RawMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience+while)
 	defer cancel()
-	return c.Client.Ask(ctx, q, c.envelope(""))
+	body, position, err := c.Client.AskAt(ctx, q, c.envelope(""))
+	if err == nil {
+		c.seen = seen(c.seen, position)
+	}
+	return body, err
 }
 
 // known refuses an id in a path that cannot be anything's.

@@ -35,7 +35,7 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	a.Status, a.Location = http.StatusCreated, "/api/orders/"+reply.EntityID
 	if wait := preferredWait(c.r.Header); wait > 0 {
 		if body := c.awaitOrder(events.OrderID(reply.EntityID), wait); body != nil {
-			a.Body = body
+			a.Body, a.Seen = body, c.seen.String()
 		}
 		a.Preference = "wait=" + seconds(wait)
 	}
@@ -100,7 +100,7 @@ func moveOrder(c *call, in *struct {
 	// The receipt knows nothing of the payment. It is still the truth, should
 	// the view be away.
 	if order, err := c.ask(query.Order{OrderID: in.ID, Origin: c.origin()}); err == nil {
-		a.Body = order.Body
+		a.Body, a.Seen = order.Body, order.Seen
 	}
 	return a, nil
 }

@@ -21,8 +21,11 @@ type commands struct {
 	Streams streamsCommand `cmd:"" help:"Look after the streams on a NATS server."`
 	Service serviceCommand `cmd:"" help:"Run some of the services against a NATS server."`
 	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
+	Rebuild rebuildCommand `cmd:"" help:"Make the rows of a service's views anew out of the whole log, while it runs."`
 
 	Deadletters deadlettersCommand `cmd:"" help:"Look after the messages that could not be handled."`
+	Audit       auditCommand       `cmd:"" help:"Check that log and views keep every promise."`
+	Timeline    timelineCommand    `cmd:"" help:"Tell the story of an order, a payment, a product or a user."`
 
 	LogLevel slog.Level `help:"What is logged to standard error: debug, info, warn or error." default:"info"`
 }

@@ -78,15 +78,22 @@ func (c *Client) Send(ctx context.Context, cmd service.Wish, env envelope.Envelo
 // Ask sends a query and waits for its answer, as long as ctx allows. Errors are
 // as Send's.
 func (c *Client) Ask(ctx context.Context, q interface{ Query() string }, env envelope.Envelope) (json.RawMessage, error) {
+	body, _, err := c.AskAt(ctx, q, env)
+	return body, err
+}
+
+// AskAt is Ask, and tells how far the view stands that answered, as a
+// consistency token: with it, another replica shows no less.
+func (c *Client) AskAt(ctx context.Context, q interface{ Query() string }, env envelope.Envelope) (body json.RawMessage, position string, err error) {
 	data, err := json.Marshal(q)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	msg, err := c.request(ctx, "queries."+q.Query(), env, data)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return msg.Data, nil
+	return msg.Data, msg.Header.Get(service.HeaderPosition), nil
 }
 
 func (c *Client) request(ctx context.Context, subject string, env envelope.Envelope, data []byte) (*nats.Msg, error) {

@@ -135,20 +135,17 @@ func keyOf(id string) (k wishKey) {
 // answer in time: then the wish may have been recorded or not, and asking again
 // with the same id tells.
 func (d *Decider[S]) Decide(ctx context.Context, w Wish, decide Decide[S], reply func(S, eventlog.Event) any) (Receipt, error) {
-	id, fresh := w.EntityID, false
+	id := w.EntityID
 	if id == "" {
-		id, fresh = envelope.EntityID(d.kind.Prefix, w.ID), true
+		id = envelope.EntityID(d.kind.Prefix, w.ID)
 	}
 	e, done, err := d.take(ctx, id)
 	if err != nil {
 		return Receipt{}, err
 	}
 	defer done()
-	if e.sequence == 0 && !fresh {
-		if _, err := d.catchUp(ctx, e); err != nil {
-			return Receipt{}, unavailable(err)
-		}
-	}
+	// An entity that this process has not seen is taken for a new one. If it is
+	// not, the append or, before a refusal, a look at the log will tell.
 	a := attempt[S]{d: d, e: e, w: w, decide: decide, reply: reply,
 		meta: Meta{EntityID: id, ID: w.ID, Actor: w.Actor, Now: d.config.Clock().UTC().Truncate(time.Microsecond)}}
 	return a.run(ctx)

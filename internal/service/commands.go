@@ -17,12 +17,12 @@ import (
 	"lonja/internal/wire"
 )
 
-// Headers of a command's answer. A refused one has those of NATS services
+// Headers of an answer. A refused one has those of NATS services
 // instead, so that `nats request` shows it as what it is; its body is a
 // refusal.Refusal.
 const (
 	HeaderEntity   = "lonja-entity"   // the id of the entity that was decided about
-	HeaderPosition = "lonja-position" // STREAM:sequence of the fact, or of the entity
+	HeaderPosition = "lonja-position" // STREAM:sequence of the fact, or of the entity; of a query's answer, how far its view stands
 	HeaderReplayed = "lonja-replayed" // "true" when the fact had been recorded before
 
 	HeaderErrorCode = "Nats-Service-Error-Code" // a refusal.Code

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -94,15 +95,14 @@ func (s *Service) addRetries(router *message.Router, d *deps) error {
 	}
 	return d.consume(router, s.Name+"-retries", func(ctx context.Context, m *message.Message) error {
 		consumer := m.Metadata.Get(deadletter.HeaderConsumer)
+		i := slices.IndexFunc(s.Reactions, func(r Reaction) bool { return r.Consumer == consumer })
+		if i < 0 {
+			return givenUp(m, fmt.Errorf("service %s has no reaction %q", s.Name, consumer))
+		}
 		m.SetContext(context.WithValue(m.Context(), retriedKey{}, consumer))
 		m.Metadata.Set(wire.MetaStream, m.Metadata.Get(deadletter.HeaderStream))
 		m.Metadata.Set(wire.MetaSequence, m.Metadata.Get(deadletter.HeaderSequence))
 		m.Metadata.Set(wire.MetaSubject, m.Metadata.Get(deadletter.HeaderSubject))
-		for _, r := range s.Reactions {
-			if r.Consumer == consumer {
-				return d.react(ctx, r, m)
-			}
-		}
-		return givenUp(m, fmt.Errorf("service %s has no reaction %q", s.Name, consumer))
+		return d.react(ctx, s.Reactions[i], m)
 	})
 }

@@ -218,6 +218,13 @@ func (a *Answering[Q]) Patience(d time.Duration) *Answering[Q] {
 
 func (a *Answering[Q]) name() string { var q Q; return q.Query() }
 
+func (a *Answering[Q]) position() string {
+	if a.view == nil {
+		return ""
+	}
+	return a.view.Position().String()
+}
+
 func (a *Answering[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any, error) {
 	q, err := decodeStrictly[Q](payload)
 	if err != nil {

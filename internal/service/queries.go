@@ -22,65 +22,103 @@ type Health struct {
 	Views   []ViewHealth `json:"views"`
 }
 
-// ViewHealth is how a view does. Lag is how many facts it is behind each stream.
+// ViewHealth is how a view does. Lag is how many facts it is behind each stream;
+// of one that is being rebuilt because its rows are of an older kind, or gone, how
+// many are left to build it of.
 type ViewHealth struct {
-	Name   string            `json:"name"`
-	Lag    map[string]uint64 `json:"lag"`
-	Failed string            `json:"failed,omitempty"`
+	Name       string            `json:"name"`
+	Lag        map[string]uint64 `json:"lag"`
+	Rebuilding bool              `json:"rebuilding,omitempty"`
+	Failed     string            `json:"failed,omitempty"`
 }
 
 // farBehind is the lag from which on a view is not ready.
 const farBehind = 10_000
 
 type answering struct {
-	service micro.Service
-	health  *nats.Subscription
-	busy    sync.WaitGroup
-	hurry   context.CancelFunc // tells queries that wait that the service stops
+	operators []*nats.Subscription // health and rebuild
+	service   micro.Service        // queries; nil until the views have something to answer from
+	busy      sync.WaitGroup
+	stopping  context.Context
+	hurry     context.CancelFunc // tells those who wait that the service stops
+}
+
+// answerOperators serves what is asked of every replica, from its start on.
+func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, error) {
+	a := &answering{}
+	a.stopping, a.hurry = context.WithCancel(context.Background())
+	health, err := d.Conn.Subscribe("health."+s.Name, func(m *nats.Msg) {
+		a.busy.Go(func() {
+			body, _ := json.Marshal(s.health(ctx, d))
+			_ = m.Respond(body)
+		})
+	})
+	if err != nil {
+		return a, err
+	}
+	rebuild, err := d.Conn.Subscribe("rebuild."+s.Name, func(m *nats.Msg) {
+		a.busy.Go(func() { s.rebuild(a.stopping, d, m) })
+	})
+	if err != nil {
+		return a, errors.Join(err, health.Unsubscribe())
+	}
+	a.operators = []*nats.Subscription{health, rebuild}
+	return a, nil
 }
 
 // answerQueries serves the queries as a NATS service, so that `nats micro ls`
-// shows it, and the health question to every replica.
-func (s *Service) answerQueries(ctx context.Context, d *deps) (*answering, error) {
-	stopping, hurry := context.WithCancel(context.Background())
-	a := &answering{hurry: hurry}
-	ctx = context.WithValue(ctx, stoppingKey{}, stopping.Done())
-	var err error
+// shows it. A replica takes no part in that before each of its views has
+// something to answer from, or has stopped: another one may have.
+func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answering) (err error) {
+	for _, v := range s.Views {
+		_ = v.Await(ctx, nil)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	working = context.WithValue(working, stoppingKey{}, a.stopping.Done())
 	a.service, err = micro.AddService(d.Conn, micro.Config{
 		Name: s.Name, Version: "1.0.0", Description: "replica " + d.Replica, QueueGroup: s.Name,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, q := range s.Queries {
 		slots := make(chan struct{}, 1024)
 		handle := func(req micro.Request) {
 			slots <- struct{}{}
 			a.busy.Go(func() {
-				d.answer(ctx, q, req)
+				d.answer(working, q, req)
 				<-slots
 			})
 		}
 		err := a.service.AddEndpoint(endpointName(q.name()), micro.HandlerFunc(handle), micro.WithEndpointSubject("queries."+q.name()))
 		if err != nil {
-			return nil, errors.Join(err, a.service.Stop())
+			return err
 		}
 	}
-	a.health, err = d.Conn.Subscribe("health."+s.Name, func(m *nats.Msg) {
-		a.busy.Go(func() {
-			body, _ := json.Marshal(s.health(ctx, d))
-			_ = m.Respond(body)
-		})
-	})
-	return a, err
+	return nil
 }
 
-// stop takes no more queries and waits for those under way.
-func (a *answering) stop() error {
+// stop takes no more questions and waits until those that have come are answered.
+func (a *answering) stop(conn *nats.Conn) error {
 	a.hurry()
-	err := errors.Join(a.health.Drain(), a.service.Stop())
+	var errs []error
+	for _, sub := range a.operators {
+		errs = append(errs, sub.Drain())
+	}
+	if a.service != nil {
+		errs = append(errs, a.service.Stop())
+	}
+	// Draining goes on in the background. After the flush nothing more can
+	// arrive, and after the barrier what had arrived has begun.
+	errs = append(errs, conn.FlushTimeout(finish))
+	begun := make(chan struct{})
+	if err := conn.Barrier(func() { close(begun) }); err == nil {
+		<-begun
+	}
 	a.busy.Wait()
-	return err
+	return errors.Join(errs...)
 }
 
 func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
@@ -92,7 +130,8 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	} else {
 		err = refusal.New(refusal.Invalid, "%v", err)
 	}
-	d.respond(req.Reply(), nil, body, err)
+	// The position is read after the rows, so it is no less than what they show.
+	d.respond(req.Reply(), nats.Header{HeaderPosition: {q.position()}}, body, err)
 }
 
 func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body any, err error) {
@@ -106,17 +145,19 @@ func (s *Service) health(ctx context.Context, d *deps) Health {
 	h := Health{Service: s.Name, Replica: d.Replica, Ready: true}
 	for _, v := range s.Views {
 		vh := ViewHealth{Name: v.Name()}
+		_, vh.Rebuilding = v.Building()
 		if err := v.Failed(); err != nil {
 			vh.Failed = err.Error()
-		} else if lag, err := v.Lag(ctx); err != nil {
-			vh.Failed = err.Error()
-		} else {
+		} else if lag, err := v.Lag(ctx); err == nil {
 			vh.Lag = lag
+		} else if v.Answers() {
+			vh.Failed = err.Error()
 		}
 		for _, n := range vh.Lag {
-			h.Ready = h.Ready && n < farBehind
+			// Old rows will do while new ones are being made.
+			h.Ready = h.Ready && (n < farBehind || vh.Rebuilding)
 		}
-		h.Ready = h.Ready && vh.Failed == ""
+		h.Ready = h.Ready && vh.Failed == "" && v.Answers()
 		h.Views = append(h.Views, vh)
 	}
 	return h

@@ -82,21 +82,24 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 	case err := <-routing:
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	answering, err := s.answerQueries(working, d)
-	if err != nil {
-		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), router.Close())
+	answering, err := s.answerOperators(working, d)
+	if err == nil {
+		err = s.answerQueries(ctx, working, d, answering)
 	}
 	// Ready is a promise to whoever sends next: the server must know of the
 	// subscriptions.
-	if err := d.Conn.FlushTimeout(finish); err != nil {
-		return errors.Join(err, answering.stop(), router.Close())
+	if err == nil {
+		err = d.Conn.FlushTimeout(finish)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), answering.stop(d.Conn), router.Close())
 	}
 	d.Logger.Debug("serving")
-	if ready != nil {
+	if ready != nil && ctx.Err() == nil {
 		ready()
 	}
 	<-ctx.Done()
-	return errors.Join(answering.stop(), router.Close(), <-routing)
+	return errors.Join(answering.stop(d.Conn), router.Close(), <-routing)
 }
 
 // router wires commands and reactions into one Watermill router.

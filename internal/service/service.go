@@ -74,6 +74,8 @@ func (r Reaction) Facts() []string {
 type Query interface {
 	name() string // "orders.order"
 	answer(ctx context.Context, payload []byte, ask Ask) (any, error)
+	// position is how far the rows that were answered from stand, or "".
+	position() string
 }
 
 // Consumers knows the shared durable consumers by name.

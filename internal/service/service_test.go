@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,6 +82,7 @@ type world struct {
 	streams *streams.Config
 	dir     string
 	broken  atomic.Bool // reactions fail while it is true
+	gate    sync.Mutex  // views stand still while it is locked
 }
 
 func newWorld(t *testing.T) *world {
@@ -106,6 +108,8 @@ func (w *world) toys() *service.Service {
 		Schema: `CREATE TABLE totals (counter TEXT PRIMARY KEY, total INTEGER NOT NULL);`,
 		Reads:  []view.Source{{Stream: toy.Stream, Subjects: []string{"events.counter.>"}}},
 		Project: func(tx *view.Tx, r eventlog.Recorded) error {
+			w.gate.Lock()
+			defer w.gate.Unlock()
 			e := r.Event.(toy.Added)
 			return tx.Exec(`INSERT INTO totals VALUES (?, ?) ON CONFLICT (counter) DO UPDATE SET total = total + excluded.total`, e.Counter, e.By)
 		},
@@ -151,19 +155,26 @@ func (w *world) toys() *service.Service {
 	}
 }
 
+// start runs the service and returns when it is ready.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Consumers: w.streams, Dir: w.dir,
-			Logger: slog.New(slog.DiscardHandler)}, func() { close(ready) })
-	}()
+	ready, failed, stop := w.begin()
 	select {
 	case <-ready:
-	case err := <-done:
+	case err := <-failed:
 		w.t.Fatal(err)
 	}
+	return stop
+}
+
+// begin runs the service until stop is called or the test ends.
+func (w *world) begin() (ready <-chan struct{}, failed <-chan error, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	serving, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Consumers: w.streams, Dir: w.dir,
+			Logger: slog.New(slog.DiscardHandler)}, func() { close(serving) })
+	}()
 	stopped := false
 	stop = func() {
 		if !stopped {
@@ -175,7 +186,7 @@ func (w *world) start() (stop func()) {
 		}
 	}
 	w.t.Cleanup(stop)
-	return stop
+	return serving, done, stop
 }
 
 func (w *world) awaitTotal(counter string, want int) {

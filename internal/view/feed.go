@@ -2,95 +2,98 @@ package view
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 )
 
 const (
 	batchSize  = 500  // facts in one transaction at most: more gain little and delay the first
-	bufferSize = 1000 // messages on their way to a view
+	buildBatch = 2000 // the same during a build, where nobody waits for the first
 	// inactive is how long the consumer of a replica that is gone is kept.
 	inactive = 7 * 24 * time.Hour
+	// buildIdle is how long the consumer of a build that is gone is kept.
+	buildIdle = time.Minute
 )
 
-// feed brings one stream's facts to a view.
+// feed brings one stream's facts to a file: by the replica's durable consumer,
+// or, to a file that is being built, by one of its own.
 type feed struct {
-	view     *View
-	source   Source
-	stream   jetstream.Stream
-	created  string
+	file   *file
+	source Source
+
+	created  string // when the stream was
 	sequence uint64 // of the last fact in the rows
+	event    string // its id
+	told     uint64 // what is no fact and no later than this is in the dead letters already
+
+	reached  atomic.Uint64 // how far the rows are known to stand, for whoever asks
+	partial  atomic.Bool   // not all of the stream is read
+	consumer atomic.Pointer[jetstream.Consumer]
+	looking  sync.Mutex
+
+	caughtUp chan struct{} // of a build: closed when nothing is left
+	until    uint64        // of a replay: the last that is read
 }
 
-func (f *feed) open(ctx context.Context) error {
-	var err error
-	if f.stream, err = f.view.config.JetStream.Stream(ctx, f.source.Stream); err != nil {
-		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
+// reach tells that the rows hold all that is read of the stream up to seq.
+func (f *feed) reach(seq uint64) {
+	if seq > f.reached.Load() {
+		f.reached.Store(seq)
 	}
-	f.created = f.stream.CachedInfo().Created.UTC().Format(time.RFC3339Nano)
-	if err := f.verifyCheckpoint(ctx); err != nil {
-		return err
-	}
-	f.view.reached(f.source.Stream, f.sequence)
-	return nil
+	f.file.moved()
 }
 
-// verifyCheckpoint makes sure that the log is the one that the rows were made
-// of, and holds at least as much.
-func (f *feed) verifyCheckpoint(ctx context.Context) error {
-	var created, event string
-	err := f.view.conn.QueryRowContext(ctx,
-		"SELECT created, sequence, event FROM checkpoint WHERE stream = ?", f.source.Stream).Scan(&created, &f.sequence, &event)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if created != f.created {
-		return fmt.Errorf("stream %s is another one than the view was made of (created %s, not %s): facts may be lost; restore the stream, or rebuild the view if this is meant",
-			f.source.Stream, f.created, created)
-	}
-	if last := f.stream.CachedInfo().State.LastSeq; last < f.sequence {
-		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: facts are lost; restore the stream",
-			f.source.Stream, last, f.sequence)
-	}
-	at, err := f.view.config.Log.At(ctx, f.source.Stream, f.sequence)
-	if err != nil {
-		return fmt.Errorf("stream %s: the fact at the view's checkpoint %d cannot be read: %w", f.source.Stream, f.sequence, err)
-	}
-	if at.ID != event {
-		return fmt.Errorf("stream %s holds %q at %d where the view saw %q: the log was changed; restore the stream",
-			f.source.Stream, at.ID, f.sequence, event)
-	}
-	return nil
+// feeding is a file being fed.
+type feeding struct {
+	file  *file
+	ended chan error // why a feed cannot go on
+	stop  func()     // stops and waits
 }
 
-var errGap = errors.New("a delivery was missed")
+func (f *file) feed(ctx context.Context) *feeding {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	fed := &feeding{file: f, ended: make(chan error, len(f.feeds))}
+	fed.stop = func() { cancel(); running.Wait() }
+	for _, one := range f.feeds {
+		running.Go(func() {
+			if err := one.run(ctx); err != nil && ctx.Err() == nil {
+				fed.ended <- fmt.Errorf("stream %s: %w", one.source.Stream, err)
+			}
+		})
+	}
+	return fed
+}
 
-// run consumes until ctx ends. A missed delivery or a deleted consumer is
-// healed by starting again from the checkpoint; a bug in the projection is not.
+// run consumes until ctx ends. A missed delivery, a deleted consumer or a full
+// disk is healed by starting again from the checkpoint. A bug in the
+// projection, a damaged file and a log that lost facts are not, nor is a file
+// that cannot be built: those end it.
 func (f *feed) run(ctx context.Context) error {
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; {
 		progress := f.sequence
 		err := f.consume(ctx)
-		if ctx.Err() != nil {
+		var wrong *bug
+		var full *commitError
+		switch {
+		case ctx.Err() != nil:
 			return nil
-		}
-		var bug *projectionError
-		if errors.As(err, &bug) {
+		case errors.As(err, &wrong), damaged(err), errors.Is(err, errLost), f.file.building && errors.As(err, &full):
 			return err
 		}
-		f.view.config.Logger.Warn("view feed starts again from its checkpoint",
-			"view", f.view.def.Name, "stream", f.source.Stream, "sequence", f.sequence, "reason", err)
+		f.file.config.Logger.Warn("view feed starts again from its checkpoint",
+			"view", f.file.def.Name, "stream", f.source.Stream, "sequence", f.sequence, "reason", err)
 		if f.sequence > progress {
 			wait = 50 * time.Millisecond
 		}
@@ -103,32 +106,234 @@ func (f *feed) run(ctx context.Context) error {
 	return nil
 }
 
-// consumer is the replica's durable consumer, standing at the checkpoint.
-func (f *feed) consumer(ctx context.Context) (jetstream.Consumer, error) {
-	name := f.view.consumerName(f.source.Stream)
-	cons, err := f.stream.Consumer(ctx, name)
+// delivery is a message on its way into the rows. Number counts the consumer's
+// deliveries, pending is how many it still had.
+type delivery struct {
+	jetstream.Msg
+	fact            eventlog.Recorded
+	number, pending uint64
+	err             error
+}
+
+func (f *feed) consume(ctx context.Context) error {
+	if err := f.verify(ctx); err != nil {
+		return err
+	}
+	cons, err := f.stand(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if f.file.building {
+		defer f.forget(cons)
+	}
+	size := f.batch()
+	arrived, broken := make(chan delivery, 2*size), make(chan error, 1)
+	back := f.file.config.JetStream.Conn().StatusChanged(nats.CONNECTED)
+	defer f.file.config.JetStream.Conn().RemoveStatusListener(back)
+	consuming, err := cons.Consume(f.read(ctx, arrived), jetstream.PullMaxMessages(2*size),
+		jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second), jetstream.ConsumeErrHandler(goneTo(broken)))
+	if err != nil {
+		return err
+	}
+	defer consuming.Stop()
+	last := cons.CachedInfo().Delivered.Consumer
+	if f.file.building && last > 0 {
+		return fmt.Errorf("consumer %s has delivered to somebody else", cons.CachedInfo().Name)
+	}
+	if f.file.building && cons.CachedInfo().NumPending == 0 {
+		f.done()
+	}
+	for batch := make([]delivery, 0, size); ; {
+		select {
+		case d := <-arrived:
+			batch = append(batch[:0], d)
+		case err := <-broken:
+			return err
+		case <-back:
+			return errors.New("the connection was lost")
+		case <-ctx.Done():
+			return nil
+		}
+		batch = f.fill(ctx, batch, arrived)
+		if last, err = f.apply(ctx, batch, last); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *feed) batch() int {
+	if f.file.building {
+		return buildBatch
+	}
+	return batchSize
+}
+
+// read decodes what a consumer delivers. That is half of the work, and goes on
+// beside the writing of rows.
+func (f *feed) read(ctx context.Context, to chan<- delivery) jetstream.MessageHandler {
+	return func(m jetstream.Msg) {
+		d := delivery{Msg: m}
+		meta, err := m.Metadata()
+		if d.err = err; err == nil {
+			d.number, d.pending = meta.Sequence.Consumer, meta.NumPending
+			d.fact = f.file.config.Log.Read(f.source.Stream, meta.Sequence.Stream, m.Subject(), m.Headers(), m.Data())
+		}
+		select {
+		case to <- d:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// goneTo tells of the errors after which a consumer delivers no more.
+func goneTo(broken chan<- error) func(jetstream.ConsumeContext, error) {
+	return func(_ jetstream.ConsumeContext, err error) {
+		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+			select {
+			case broken <- err:
+			default:
+			}
+		}
+	}
+}
+
+// fill adds what has arrived to a batch. A build waits a little for more, as
+// long as there is more: large transactions are cheaper.
+func (f *feed) fill(ctx context.Context, batch []delivery, arrived <-chan delivery) []delivery {
+	var patience <-chan time.Time
+	if f.file.building {
+		patience = time.After(20 * time.Millisecond)
+	}
+	for len(batch) < cap(batch) {
+		if len(arrived) == 0 && (patience == nil || batch[len(batch)-1].pending == 0) {
+			return batch
+		}
+		select {
+		case d := <-arrived:
+			batch = append(batch, d)
+		case <-patience:
+			return batch
+		case <-ctx.Done():
+			return batch
+		}
+	}
+	return batch
+}
+
+// commitError is one of the file, not of the log.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+// apply puts a batch into the rows and acknowledges it. A delivery's number
+// that is skipped is a message that was lost on its way and must not be
+// acknowledged with its followers.
+func (f *feed) apply(ctx context.Context, batch []delivery, last uint64) (uint64, error) {
+	facts := make([]eventlog.Recorded, 0, len(batch))
+	for _, d := range batch {
+		if d.err != nil {
+			return last, d.err
+		}
+		if d.number != last+1 {
+			return last, fmt.Errorf("a delivery was missed: got %d after %d", d.number, last)
+		}
+		last++
+		if d.fact.Sequence <= f.sequence || f.until > 0 && d.fact.Sequence > f.until {
+			continue
+		}
+		if d.fact.Event == nil && d.fact.Sequence > f.told {
+			if err := f.file.config.DeadLetter(ctx, d.fact); err != nil {
+				return last, fmt.Errorf("dead letter: %w", err)
+			}
+		}
+		facts = append(facts, d.fact)
+	}
+	if len(facts) > 0 {
+		if err := f.file.commit(ctx, f, facts); err != nil {
+			return last, &commitError{err}
+		}
+	}
+	end := batch[len(batch)-1]
+	if !f.file.building {
+		return last, end.Ack()
+	}
+	if end.pending == 0 || f.until > 0 && end.fact.Sequence >= f.until {
+		f.done()
+	}
+	return last, nil
+}
+
+// done tells that a build has seen all that there is.
+func (f *feed) done() {
+	select {
+	case <-f.caughtUp:
+	default:
+		close(f.caughtUp)
+	}
+}
+
+// stand finds the consumer standing at the checkpoint, or makes it.
+func (f *feed) stand(ctx context.Context) (cons jetstream.Consumer, err error) {
+	defer func() {
+		if err == nil {
+			f.consumer.Store(&cons)
+		}
+	}()
+	js, config := f.file.config.JetStream, f.consumerConfig()
+	if f.file.building {
+		// One that was there before would have delivered to somebody else, so its
+		// name is a fresh one.
+		return js.CreateConsumer(ctx, f.source.Stream, config)
+	}
+	cons, err = js.Consumer(ctx, f.source.Stream, config.Durable)
 	if err == nil {
 		info := cons.CachedInfo()
 		if info.NumAckPending == 0 && info.Delivered.Stream == f.sequence && slices.Equal(subjects(info.Config), f.source.Subjects) {
 			return cons, nil
 		}
-		if err := f.stream.DeleteConsumer(ctx, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		if err := js.DeleteConsumer(ctx, f.source.Stream, config.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return nil, err
 		}
 	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		return nil, err
 	}
-	return f.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		Durable:           name,
-		Description:       "feeds the view " + f.view.def.Name,
-		FilterSubjects:    f.source.Subjects,
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       f.sequence + 1,
-		AckPolicy:         jetstream.AckAllPolicy,
-		AckWait:           time.Minute,
-		MaxAckPending:     2 * bufferSize,
-		InactiveThreshold: inactive,
-	})
+	return js.CreateConsumer(ctx, f.source.Stream, config)
+}
+
+// forget deletes the consumer of a build. One that is left is gone within a minute.
+func (f *feed) forget(cons jetstream.Consumer) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := f.file.config.JetStream.DeleteConsumer(ctx, f.source.Stream, cons.CachedInfo().Name); err != nil {
+		f.file.config.Logger.Debug("the consumer of a build was not deleted", "view", f.file.def.Name, "reason", err)
+	}
+}
+
+func (f *feed) consumerConfig() jetstream.ConsumerConfig {
+	c := jetstream.ConsumerConfig{
+		Description:    "feeds the view " + f.file.def.Name,
+		FilterSubjects: f.source.Subjects,
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:    f.sequence + 1,
+	}
+	if f.file.building {
+		c.Name = f.durable() + "-build-" + envelope.NewID()
+		c.Description, c.AckPolicy = "builds the view "+f.file.def.Name, jetstream.AckNonePolicy
+		c.InactiveThreshold, c.MemoryStorage, c.Replicas = buildIdle, true, 1
+		return c
+	}
+	c.Durable = f.durable()
+	c.AckPolicy, c.AckWait, c.MaxAckPending = jetstream.AckAllPolicy, time.Minute, 4*batchSize
+	c.InactiveThreshold = inactive
+	return c
+}
+
+// durable is the durable consumer's name. The service's and replica's names are
+// in the prefix, so an operator sees whose lag it is.
+func (f *feed) durable() string {
+	return strings.TrimPrefix(strings.Join([]string{f.file.config.Consumer, f.file.def.Name, strings.ToLower(f.source.Stream)}, "-"), "-")
 }
 
 func subjects(c jetstream.ConsumerConfig) []string {
@@ -138,158 +343,41 @@ func subjects(c jetstream.ConsumerConfig) []string {
 	return c.FilterSubjects
 }
 
-func (f *feed) consume(ctx context.Context) error {
-	cons, err := f.consumer(ctx)
-	if err != nil {
-		return err
-	}
-	arrived := make(chan jetstream.Msg, bufferSize)
-	broken := make(chan error, 1)
-	consuming, err := cons.Consume(func(m jetstream.Msg) {
-		select {
-		case arrived <- m:
-		case <-ctx.Done():
-		}
-	}, jetstream.PullMaxMessages(bufferSize), jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
-				select {
-				case broken <- err:
-				default:
-				}
-			}
-		}))
-	if err != nil {
-		return err
-	}
-	defer consuming.Stop()
-	delivered := cons.CachedInfo().Delivered.Consumer
-	msgs := make([]jetstream.Msg, 0, batchSize)
-	for {
-		msgs = msgs[:0]
-		select {
-		case m := <-arrived:
-			msgs = append(msgs, m)
-		case err := <-broken:
-			return err
-		case <-ctx.Done():
-			return nil
-		}
-		for len(msgs) < batchSize && len(arrived) > 0 {
-			msgs = append(msgs, <-arrived)
-		}
-		if delivered, err = f.apply(ctx, msgs, delivered); err != nil {
-			return err
-		}
-	}
-}
-
-// apply puts a batch into the rows and acknowledges it. Delivered counts the
-// consumer's deliveries: a number that is skipped is a message that was lost
-// on its way and must not be acknowledged with its followers.
-func (f *feed) apply(ctx context.Context, msgs []jetstream.Msg, delivered uint64) (uint64, error) {
-	facts := make([]eventlog.Recorded, 0, len(msgs))
-	for _, m := range msgs {
-		meta, err := m.Metadata()
-		if err != nil {
-			return delivered, err
-		}
-		if meta.Sequence.Consumer != delivered+1 {
-			return delivered, fmt.Errorf("%w: got %d after %d", errGap, meta.Sequence.Consumer, delivered)
-		}
-		delivered++
-		if meta.Sequence.Stream <= f.sequence {
-			continue
-		}
-		fact := f.view.config.Log.Read(f.source.Stream, meta.Sequence.Stream, m.Subject(), m.Headers(), m.Data())
-		if fact.Event == nil {
-			if err := f.view.config.DeadLetter(ctx, fact); err != nil {
-				return delivered, fmt.Errorf("dead letter: %w", err)
-			}
-		}
-		facts = append(facts, fact)
-	}
-	if len(facts) > 0 {
-		if err := f.commit(ctx, facts); err != nil {
-			return delivered, err
-		}
-	}
-	return delivered, msgs[len(msgs)-1].Ack()
-}
-
-// projectionError is a bug: the same fact would fail again.
-type projectionError struct {
-	fact eventlog.Recorded
-	err  error
-}
-
-func (e *projectionError) Error() string {
-	return fmt.Sprintf("cannot project %s at %s:%d: %v", e.fact.Type, e.fact.Stream, e.fact.Sequence, e.err)
-}
-func (e *projectionError) Unwrap() error { return e.err }
-
-func (f *feed) commit(ctx context.Context, facts []eventlog.Recorded) (err error) {
-	v := f.view
-	v.write.Lock()
-	defer v.write.Unlock()
-	tx := v.tx(ctx)
-	if err := tx.Exec("BEGIN IMMEDIATE"); err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_, rollback := v.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-			err = errors.Join(err, rollback)
-		}
-	}()
-	for _, fact := range facts {
-		if fact.Event == nil {
-			continue
-		}
-		if err := project(v.def.Project, tx, fact); err != nil {
-			return err
-		}
-		if v.def.Wishes {
-			if err := tx.Exec(`INSERT OR IGNORE INTO wishes (id, entity) VALUES (?, ?)`, fact.Causation, fact.Event.EntityID()); err != nil {
-				return err
-			}
-		}
-	}
-	last := facts[len(facts)-1]
-	if err := tx.Exec(`INSERT INTO checkpoint (stream, created, sequence, event) VALUES (?, ?, ?, ?)
-		ON CONFLICT (stream) DO UPDATE SET created = excluded.created, sequence = excluded.sequence, event = excluded.event`,
-		last.Stream, f.created, last.Sequence, last.ID); err != nil {
-		return err
-	}
-	if err := tx.Exec("COMMIT"); err != nil {
-		return err
-	}
-	f.sequence = last.Sequence
-	v.reached(f.source.Stream, last.Sequence)
-	return nil
-}
-
-func project(p func(*Tx, eventlog.Recorded) error, tx *Tx, fact eventlog.Recorded) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("panic: %v", r)
-		}
-		if err == nil {
-			err = tx.err
-		}
-		if err != nil && !transient(err) {
-			err = &projectionError{fact, err}
-		}
-	}()
-	return p(tx, fact)
-}
-
-// lag is how many facts the rows are behind the stream.
+// lag is how many facts the rows are behind the stream, at most.
 func (f *feed) lag(ctx context.Context) (uint64, error) {
-	cons, err := f.stream.Consumer(ctx, f.view.consumerName(f.source.Stream))
-	if err != nil {
-		return 0, err
+	if cons := f.consumer.Load(); cons != nil {
+		info, err := (*cons).Info(ctx)
+		if err == nil {
+			return info.NumPending + uint64(info.NumAckPending), nil
+		}
+		if !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			return 0, err
+		}
 	}
-	info := cons.CachedInfo()
-	return info.NumPending + uint64(info.NumAckPending), nil
+	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
+	if err != nil {
+		return 0, fmt.Errorf("stream %s: %w", f.source.Stream, err)
+	}
+	return stream.CachedInfo().State.LastSeq - min(f.reached.Load(), stream.CachedInfo().State.LastSeq), nil
+}
+
+// look finds out whether the rows stand further than the last fact that they
+// are made of: when nothing that is read came after it, the rest of the stream
+// is none of theirs. Only a feed that is partial needs that.
+func (f *feed) look(ctx context.Context) {
+	if !f.looking.TryLock() {
+		return
+	}
+	defer f.looking.Unlock()
+	stood := f.reached.Load()
+	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
+	if err != nil {
+		return
+	}
+	for _, subject := range f.source.Subjects { // after the stream's end, or a fact between would be missed
+		if last, err := f.file.config.Log.Last(ctx, f.source.Stream, subject); err != nil || last > stood {
+			return
+		}
+	}
+	f.reach(stream.CachedInfo().State.LastSeq)
 }

@@ -5,53 +5,62 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"runtime"
-	"sync"
+	"net/url"
 
 	"modernc.org/sqlite" // the driver
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-const pragmas = "?_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)&_pragma=foreign_keys(1)"
+// How the connections to a file are set up. A file that is being built is worth
+// nothing until it is finished, so it is written without the care that a crash
+// would need. Only then may a file be made that is not there.
+const (
+	common = "_pragma=busy_timeout(5000)&_pragma=foreign_keys(1)"
+	live   = "?mode=rw&" + common + "&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"
+	hasty  = "?mode=rwc&" + common + "&_pragma=journal_mode(MEMORY)&_pragma=synchronous(OFF)"
+	looks  = live + "&_query_only=1"
+)
 
-// openWriter opens the file's one writing connection, making the file when
-// there is none.
-func openWriter(ctx context.Context, path string) (*sql.DB, *sql.Conn, error) {
-	db, err := sql.Open("sqlite", "file:"+path+pragmas+"&_txlock=immediate")
+func connect(path, how string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+how)
+}
+
+// openWriter opens a file's one writing connection.
+func openWriter(ctx context.Context, path, how string) (*sql.DB, *sql.Conn, error) {
+	db, err := connect(path, how)
 	if err != nil {
 		return nil, nil, err
 	}
 	db.SetMaxOpenConns(1)
 	conn, err := db.Conn(ctx)
 	if err != nil {
-		db.Close()
-		return nil, nil, err
+		return nil, nil, errors.Join(err, db.Close())
 	}
 	return db, conn, nil
 }
 
-func openReaders(path string) (*sql.DB, error) {
-	db, err := sql.Open("sqlite", "file:"+path+pragmas+"&_query_only=1")
-	if err != nil {
-		return nil, err
+// closeAll closes the statements of one connection. SQLite keeps a file open as
+// long as there are any.
+func closeAll(stmts map[string]*sql.Stmt) error {
+	var errs []error
+	for _, s := range stmts {
+		errs = append(errs, s.Close())
 	}
-	n := max(4, min(8, 2*runtime.NumCPU()))
-	db.SetMaxOpenConns(n)
-	db.SetMaxIdleConns(n)
-	return db, nil
+	return errors.Join(errs...)
 }
 
-// Tx is one transaction of a projection. Its statements are prepared once for
-// the life of the view. The first error sticks: all later calls return it, so a
-// projection may leave the checking to its caller.
-type Tx struct {
-	ctx   context.Context
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-	err   error
-}
+// errDamaged marks a file that is not what was written.
+var errDamaged = errors.New("the file is damaged")
 
-func (v *View) tx(ctx context.Context) *Tx { return &Tx{ctx: ctx, conn: v.conn, stmts: v.stmts} }
+// damaged reports whether an error says that the file is not what was written.
+func damaged(err error) bool {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		primary := e.Code() & 0xff
+		return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB || e.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+	}
+	return errors.Is(err, errDamaged)
+}
 
 // transient reports whether an error lies in the circumstances, such as a full
 // disk, so that the same again may succeed.
@@ -65,6 +74,33 @@ func transient(err error) bool {
 		}
 	}
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// check reads all of a file and reports whether it holds together.
+func check(ctx context.Context, path string) error {
+	db, err := connect(path, looks)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var verdict string
+	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, verdict)
+	}
+	return nil
+}
+
+// Tx is one transaction of a projection. Its statements are prepared once for
+// the life of the file. The first error sticks: all later calls return it, so a
+// projection may leave the checking to its caller.
+type Tx struct {
+	ctx   context.Context
+	conn  *sql.Conn
+	stmts map[string]*sql.Stmt
+	err   error
 }
 
 func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
@@ -110,60 +146,4 @@ func (tx *Tx) Get(query string, args []any, dest ...any) (found bool, err error)
 		tx.err = fmt.Errorf("%w in: %s", err, query)
 		return false, tx.err
 	}
-}
-
-// Reader answers out of a view's committed rows. It is safe for concurrent use.
-type Reader struct {
-	db    *sql.DB
-	stmts sync.Map // query -> *sql.Stmt
-}
-
-func (r *Reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	if s, ok := r.stmts.Load(query); ok {
-		return s.(*sql.Stmt), nil
-	}
-	s, err := r.db.PrepareContext(ctx, query)
-	if err != nil {
-		return nil, fmt.Errorf("%w in: %s", err, query)
-	}
-	if other, loaded := r.stmts.LoadOrStore(query, s); loaded {
-		s.Close()
-		return other.(*sql.Stmt), nil
-	}
-	return s, nil
-}
-
-// Get scans the first row of a query into dest; found is false when there is none.
-func (r *Reader) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	s, err := r.stmt(ctx, query)
-	if err != nil {
-		return false, err
-	}
-	switch err := s.QueryRowContext(ctx, args...).Scan(dest...); err {
-	case nil:
-		return true, nil
-	case sql.ErrNoRows:
-		return false, nil
-	default:
-		return false, fmt.Errorf("%w in: %s", err, query)
-	}
-}
-
-// Each calls row for every row of a query; row scans it.
-func (r *Reader) Each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	s, err := r.stmt(ctx, query)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryContext(ctx, args...)
-	if err != nil {
-		return fmt.Errorf("%w in: %s", err, query)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
 }

@@ -1,81 +1,39 @@
-// Package view builds SQLite read models out of facts.
-//
-// A view is a pure function of the log: a schema, and a projection from one
-// fact to rows. Each replica of a service has files of its own, fed by durable
-// consumers of its own. A batch of facts, their rows and the checkpoint go in
-// one transaction; the acknowledgement follows the commit. So a view is never
-// ahead of its checkpoint nor behind it, and can be thrown away at any time.
+// Package view makes rows out of facts. A view answers out of a SQLite file of
+// its own, fed by durable consumers of its own. A batch of facts, their rows and
+// the checkpoint go in one transaction; the acknowledgement follows the commit.
+// So a file is never ahead of its checkpoint nor behind it, and can be thrown
+// away at any time: a View makes another of the whole log, out of sight, while
+// the old one, as long as there is one, goes on answering.
 package view
 
 import (
 	"context"
-	"crypto/sha256"
-	"database/sql"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
+	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
-	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 )
-
-// Definition describes a view.
-type Definition struct {
-	Name   string   // unique within its service
-	Schema string   // SQL that makes its tables
-	Reads  []Source // what it is made of
-	// Project turns one fact into rows. It must depend on nothing but the fact
-	// and the rows, and must not rely on the order of facts of different
-	// streams. An error is a bug: it stops the view.
-	Project func(*Tx, eventlog.Recorded) error
-	// Wishes makes the view remember which wish recorded what, so that a wish
-	// which comes again for another entity is noticed; see WishedFor.
-	Wishes bool
-	// Version is changed when Project changes what it makes of old facts, so
-	// that the view is built anew.
-	Version string
-}
-
-// Source is a stream and what is read of it.
-type Source struct {
-	Stream   string
-	Subjects []string
-}
-
-// Config says where a view lives and what feeds it.
-type Config struct {
-	JetStream jetstream.JetStream
-	Log       *eventlog.Log
-	Dir       string // of the replica; made when missing
-	Consumer  string // prefix of the durable consumers' names: "orders-a"
-	Logger    *slog.Logger
-	// DeadLetter is told of each message that is no fact. It must be durable
-	// when it returns nil; it may be told twice.
-	DeadLetter func(context.Context, eventlog.Recorded) error
-}
 
 // View is a running view. Make it with New, then Open and Run it.
 type View struct {
 	def    Definition
 	config Config
-	db     *sql.DB
-	conn   *sql.Conn // writes, inside write
-	stmts  map[string]*sql.Stmt
-	*Reader
-	feeds []*feed
-	write sync.Mutex // one transaction at a time, from any stream
+	folder folder
+	number int           // of the newest file, inside Open and Run
+	wanted chan struct{} // wakes Run
 
 	mu       sync.Mutex
-	progress map[string]uint64 // stream -> sequence that the rows stand at
-	moved    chan struct{}     // closed and replaced when progress is made
-	failed   error             // why the view stopped, if it did
+	answers  *file         // nil while there is nothing to answer from
+	dropped  []*file       // answer no more, but are still open
+	building *file         // nil while none is
+	asked    *attempt      // to build, nil when nobody wants it
+	moved    chan struct{} // closed and replaced when the rows change
+	failed   error         // why the view stopped, if it did
+	over     bool          // Run has ended
+	built    Built
 }
 
 // New makes a view of a definition. It panics when something is missing.
@@ -83,7 +41,7 @@ func New(def Definition) *View {
 	if def.Name == "" || def.Schema == "" || def.Project == nil || len(def.Reads) == 0 {
 		panic("view: a definition needs Name, Schema, Reads and Project")
 	}
-	return &View{def: def, stmts: map[string]*sql.Stmt{}, progress: map[string]uint64{}, moved: make(chan struct{})}
+	return &View{def: def, moved: make(chan struct{}), wanted: make(chan struct{}, 1)}
 }
 
 // Name is the definition's.
@@ -92,164 +50,173 @@ func (v *View) Name() string { return v.def.Name }
 // Sources are the streams that the view is made of.
 func (v *View) Sources() []Source { return v.def.Reads }
 
-// hash changes whenever the view must be built anew.
-func (v *View) hash() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%s\n%v\n%v", v.def.Schema, v.def.Version, v.def.Reads, v.def.Wishes)
-	return hex.EncodeToString(h.Sum(nil)[:6])
-}
-
-const checkpointSchema = `
-CREATE TABLE IF NOT EXISTS checkpoint (
-	stream   TEXT PRIMARY KEY,
-	created  TEXT NOT NULL,    -- when the stream was: a recreated one is another log
-	sequence INTEGER NOT NULL, -- of the last fact in the rows
-	event    TEXT NOT NULL     -- its id
-) WITHOUT ROWID;`
-
-// The wishes that are remembered, by the id of the command.
-const wishesSchema = `
-CREATE TABLE wishes (
-	id     TEXT PRIMARY KEY,
-	entity TEXT NOT NULL
-) WITHOUT ROWID;`
-
-// Open opens the file, makes the tables when it is new, verifies that the log
-// still holds what the rows were made of, and readies the consumers.
+// Open finds the newest file that is whole, and verifies that the log still
+// holds what its rows were made of: that it does not is an error, for that may
+// be facts that are lost. When there is no such file, or only one of an older
+// schema, Run will make one; only on an empty log there is one at once.
 func (v *View) Open(ctx context.Context, config Config) error {
 	v.config = config
+	if v.config.Watch == 0 {
+		v.config.Watch = 5 * time.Second
+	}
+	v.folder = folderOf(config.Dir, v.def.Name)
 	if err := os.MkdirAll(config.Dir, 0o750); err != nil {
 		return err
 	}
-	path := filepath.Join(config.Dir, v.def.Name+"-"+v.hash()+".db")
-	var err error
-	if v.db, v.conn, err = openWriter(ctx, path); err != nil {
-		return fmt.Errorf("open view %s: %w", v.def.Name, err)
+	f, err := v.find(ctx)
+	if err == nil && f == nil {
+		f, err = v.first(ctx)
 	}
-	if err := v.createTables(ctx); err != nil {
-		return fmt.Errorf("open view %s: %w", v.def.Name, err)
-	}
-	readers, err := openReaders(path)
 	if err != nil {
 		return fmt.Errorf("open view %s: %w", v.def.Name, err)
 	}
-	v.Reader = &Reader{db: readers}
-	for _, src := range v.def.Reads {
-		f := &feed{view: v, source: src}
-		if err := f.open(ctx); err != nil {
-			return fmt.Errorf("open view %s: %w", v.def.Name, err)
-		}
-		v.feeds = append(v.feeds, f)
+	keep := ""
+	if v.answers = f; f != nil {
+		keep = f.path
+	}
+	if err := v.folder.clean(keep); err != nil {
+		return fmt.Errorf("open view %s: %w", v.def.Name, err)
 	}
 	return nil
 }
 
-func (v *View) createTables(ctx context.Context) error {
-	var tables int
-	err := v.conn.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'checkpoint'").Scan(&tables)
-	if err != nil || tables > 0 {
-		return err
+// find opens the newest file that is whole, rather one of the present schema;
+// it is nil when there is none.
+func (v *View) find(ctx context.Context) (*file, error) {
+	files, last, err := v.folder.list()
+	if v.number = last; err != nil {
+		return nil, err
 	}
-	schema := checkpointSchema + v.def.Schema
-	if v.def.Wishes {
-		schema += ";" + wishesSchema
+	for _, current := range []bool{true, false} {
+		for _, found := range files {
+			f := v.file(found)
+			if f.current != current {
+				continue
+			}
+			err := openFile(ctx, f)
+			if err == nil {
+				return f, nil
+			}
+			if !damaged(err) {
+				return nil, err
+			}
+			v.config.Logger.Warn("a view's file cannot be used and will be made anew", "view", v.def.Name, "reason", err)
+		}
 	}
-	_, err = v.conn.ExecContext(ctx, "BEGIN IMMEDIATE;"+schema+";COMMIT;")
-	return err
+	return nil, nil
 }
 
-// Run feeds the view until ctx ends, then closes it. It returns nil, or why
-// the view had to stop before.
-func (v *View) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var running sync.WaitGroup
-	for _, f := range v.feeds {
-		running.Go(func() {
-			if err := f.run(ctx); err != nil && ctx.Err() == nil {
-				v.fail(fmt.Errorf("view %s, stream %s: %w", v.def.Name, f.source.Stream, err))
-				stop(err)
-			}
-		})
+// first makes a file of a log that is empty.
+func (v *View) first(ctx context.Context) (*file, error) {
+	for _, src := range v.def.Reads {
+		stream, err := v.config.JetStream.Stream(ctx, src.Stream)
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", src.Stream, err)
+		}
+		if stream.CachedInfo().State.LastSeq > 0 {
+			return nil, nil
+		}
 	}
-	running.Wait()
-	return v.Failed()
+	f := v.next()
+	if err := f.begin(ctx); err != nil {
+		return nil, err
+	}
+	return v.reopen(ctx, f)
 }
 
 // Close closes the file. Queries fail from then on.
 func (v *View) Close() error {
-	if v.db == nil {
-		return nil
+	v.mu.Lock()
+	if v.answers != nil {
+		v.dropped = append(v.dropped, v.answers)
 	}
-	return errors.Join(v.Reader.db.Close(), v.conn.Close(), v.db.Close())
+	dropped := v.dropped
+	v.answers, v.dropped = nil, nil
+	v.mu.Unlock()
+	var errs []error
+	for _, f := range dropped {
+		errs = append(errs, f.close())
+	}
+	return errors.Join(errs...)
 }
 
-func (v *View) fail(err error) {
+// acquire is the file that answers; whoever has it says Done when he has read.
+func (v *View) acquire() (*file, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.failed == nil {
-		v.failed = err
+	if v.answers == nil {
+		return nil, v.absent()
 	}
+	v.answers.using.Add(1)
+	return v.answers, nil
 }
 
-// Failed is why the view stopped, nil while it runs.
-func (v *View) Failed() error {
+func (v *View) absent() error {
+	return refusal.New(refusal.Unavailable, "view %s is being built; try again", v.def.Name)
+}
+
+// Get scans the first row of a query into dest; found is false when there is
+// none. It is an Unavailable refusal while there is nothing to answer from. It
+// is meant for queries that are quick: one that has begun goes on to its end.
+func (v *View) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
+	f, err := v.acquire()
+	if err != nil {
+		return false, err
+	}
+	defer f.using.Done()
+	err = f.do(ctx, func(r *reader) (err error) {
+		found, err = r.get(query, args, dest)
+		return err
+	})
+	return found, v.judge(f, err)
+}
+
+// Each calls row for every row of a query; row scans it, and asks no view. The
+// error is as Get's, or ctx's, or row's.
+func (v *View) Each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
+	f, err := v.acquire()
+	if err != nil {
+		return err
+	}
+	defer f.using.Done()
+	return v.judge(f, f.do(ctx, func(r *reader) error { return r.each(ctx, query, args, row) }))
+}
+
+// judge says what an error of a query means. A query of this definition may not
+// fit the rows of an older one, in whatever way; it will when they are replaced.
+func (v *View) judge(f *file, err error) error {
+	_, refused := refusal.As(err)
+	switch {
+	case err == nil || refused:
+		return err
+	case damaged(err):
+		v.drop(f, err)
+		return v.absent()
+	case !f.current:
+		v.config.Logger.Debug("a query does not fit a view that is being built anew", "view", v.def.Name, "reason", err)
+		return v.absent()
+	}
+	return err
+}
+
+// drop lets a damaged file answer no more, and has another one made.
+func (v *View) drop(f *file, why error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.failed
-}
-
-func (v *View) reached(stream string, seq uint64) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if seq > v.progress[stream] {
-		v.progress[stream] = seq
-		close(v.moved)
-		v.moved = make(chan struct{})
+	if v.answers != f {
+		return
 	}
+	v.config.Logger.Error("a view's file is damaged and is made anew", "view", v.def.Name, "file", f.path, "reason", why)
+	v.answers, v.dropped = nil, append(v.dropped, f)
+	v.wake()
 }
 
-// Moved is closed when the rows change for the next time.
-func (v *View) Moved() <-chan struct{} {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.moved
-}
-
-// Await waits until the rows hold everything that the token speaks of, as far
-// as the view reads it. It is an Unavailable refusal when ctx ends before.
-func (v *View) Await(ctx context.Context, token Token) error {
-	for {
-		v.mu.Lock()
-		behind, moved := "", v.moved
-		for _, src := range v.def.Reads {
-			if token[src.Stream] > v.progress[src.Stream] {
-				behind = src.Stream
-			}
-		}
-		v.mu.Unlock()
-		if behind == "" {
-			return nil
-		}
-		select {
-		case <-moved:
-		case <-ctx.Done():
-			return refusal.New(refusal.Unavailable, "view %s has not yet caught up with %s; try again", v.def.Name, behind)
-		}
+// wake makes Run look what is to be done.
+func (v *View) wake() {
+	select {
+	case v.wanted <- struct{}{}:
+	default:
 	}
-}
-
-// Lag is how many facts the rows are behind their streams, for each stream.
-func (v *View) Lag(ctx context.Context) (map[string]uint64, error) {
-	lag := make(map[string]uint64, len(v.feeds))
-	for _, f := range v.feeds {
-		n, err := f.lag(ctx)
-		if err != nil {
-			return nil, err
-		}
-		lag[f.source.Stream] = n
-	}
-	return lag, nil
 }
 
 // WishedFor is the entity that a wish was recorded for, "" when it is none that
@@ -260,8 +227,18 @@ func (v *View) WishedFor(ctx context.Context, wish string) (entity string, err e
 	return entity, err
 }
 
-// consumerName is the durable consumer's on one stream. The service's and
-// replica's names are in the prefix, so an operator sees whose lag it is.
-func (v *View) consumerName(stream string) string {
-	return strings.Join([]string{v.config.Consumer, v.def.Name, strings.ToLower(stream)}, "-")
+func (v *View) fail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.failed == nil {
+		v.failed = err
+	}
+	v.move()
+}
+
+// Failed is why the view stopped, nil while it runs.
+func (v *View) Failed() error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.failed
 }

@@ -22,7 +22,9 @@ type Facts struct {
 	// Consumer looks the consumer up, and makes it again when it is gone.
 	Consumer func(context.Context) (jetstream.Consumer, error)
 	Logger   *slog.Logger
-	// InFlight bounds how many messages are worked on at once; 0 means 64.
+	// InFlight bounds how many messages are worked on at once; 0 means 8: enough
+	// to keep a stream busy, and few enough that what reacts in the background
+	// does not crowd out those who wait for an answer.
 	InFlight int
 	// Group is the priority group to pull for, when the consumer has one.
 	Group string
@@ -44,7 +46,7 @@ func (f *Facts) init() { f.closing = make(chan struct{}) }
 func (f *Facts) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	f.once.Do(f.init)
 	if f.InFlight == 0 {
-		f.InFlight = 64
+		f.InFlight = 8
 	}
 	out := make(chan *message.Message)
 	f.open.Go(func() {

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/cmd/lonja/audit"
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+)
+
+func TestAuditAndTimelineOfARunningShop(t *testing.T) {
+	data := t.TempDir()
+	p, s := up(t, "--data", data)
+	boss := s.boss()
+	boss.sells("71053", 339, 10)
+	var o query.OrderView
+	s.as("ana").wants(201, "POST", "/api/orders", order("71053", 2), &o, "Prefer", "wait=10")
+
+	var clean audit.Report
+	code, out := runs(t, "audit", "--nats", p.said["nats"], "--data", data, "--json")
+	if err := json.Unmarshal([]byte(out), &clean); code != 0 || err != nil || len(clean.Views) != 6 {
+		t.Fatalf("exit code %d, %v:\n%s", code, err, out)
+	}
+	code, out = runs(t, "timeline", string(o.ID), "--nats", p.said["nats"])
+	if code != 0 || strings.Count(out, string(o.ID)) != 0 || !strings.Contains(out, "  order.awaiting_payment") || strings.Contains(out, "\x1b") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+	if code, out = runs(t, "timeline", "ord_unknown", "--nats", p.said["nats"]); code != 1 || !strings.Contains(out, "no order, payment, product or user has this id") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+
+	forge(t, p.said["nats"], events.OrderDelivered{OrderID: o.ID})
+	code, out = runs(t, "audit", "--nats", p.said["nats"], "--data", data)
+	if want := "order " + string(o.ID) + ": delivered after awaiting_payment; it may only come after shipped\n"; code != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, want 1 and %q:\n%s", code, want, out)
+	}
+	p.stop()
+}
+
+// runs runs the program to its end.
+func runs(t *testing.T, args ...string) (code int, out string) {
+	t.Helper()
+	said, err := exec.Command(binary, args...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	if exit != nil {
+		code = exit.ExitCode()
+	}
+	return code, string(said)
+}
+
+// forge records a fact that no service decided.
+func forge(t *testing.T, url string, e events.Event) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	fact, err := events.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := envelope.Envelope{ID: envelope.NewID(), Type: events.Type(e), Causation: envelope.NewID(), Time: time.Now()}.Header()
+	if _, err := nc.RequestMsg(&nats.Msg{Subject: events.Subject(e), Header: header, Data: fact}, 5*time.Second); err != nil {
+		t.Fatal(err)
+	}
+}

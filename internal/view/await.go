@@ -1,0 +1,123 @@
+package view
+
+import (
+	"context"
+	"time"
+
+	"lonja/internal/refusal"
+)
+
+// Moved is closed when the rows change for the next time. It may be closed
+// without a change, so whoever waits looks and waits again.
+func (v *View) Moved() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.moved
+}
+
+// hasMoved wakes all who wait.
+func (v *View) hasMoved() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.move()
+}
+
+// move is hasMoved inside mu.
+func (v *View) move() {
+	close(v.moved)
+	v.moved = make(chan struct{})
+}
+
+// lookAgain is how often a stream is asked on behalf of those who wait for it.
+const lookAgain = 10 * time.Millisecond
+
+// Await waits until there is a file to answer from whose rows hold everything
+// that the token speaks of, as far as the view reads it. It is an Unavailable
+// refusal when ctx ends before, or the view has stopped.
+func (v *View) Await(ctx context.Context, token Token) error {
+	var again <-chan time.Time
+	for {
+		v.mu.Lock()
+		f, moved, failed := v.answers, v.moved, v.failed
+		v.mu.Unlock()
+		var behind *feed
+		if f != nil {
+			if behind = f.behind(token); behind == nil {
+				return nil
+			}
+			if again == nil && f.current && behind.partial.Load() {
+				tick := time.NewTicker(lookAgain)
+				defer tick.Stop()
+				again = tick.C
+			}
+		}
+		if failed != nil {
+			return v.late(behind)
+		}
+		select {
+		case <-moved:
+		case <-again:
+			if behind != nil {
+				behind.look(ctx)
+			}
+		case <-ctx.Done():
+			return v.late(behind)
+		}
+	}
+}
+
+// late refuses to wait any longer, for a feed or for anything to answer from.
+func (v *View) late(behind *feed) error {
+	if behind == nil {
+		return v.absent()
+	}
+	return refusal.New(refusal.Unavailable, "view %s has not yet caught up with %s; try again", v.def.Name, behind.source.Stream)
+}
+
+// Position is how far the rows that answer stand, as a token: whoever saw them
+// and asks another replica with it sees no less there.
+func (v *View) Position() Token {
+	v.mu.Lock()
+	f := v.answers
+	v.mu.Unlock()
+	t := Token{}
+	if f != nil {
+		for _, feed := range f.feeds {
+			if seq := feed.reached.Load(); seq > 0 {
+				t.And(feed.source.Stream, seq)
+			}
+		}
+	}
+	return t
+}
+
+// Answers reports whether there is a file to answer from.
+func (v *View) Answers() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.answers != nil
+}
+
+// Lag is how many facts the rows are behind their streams, for each stream. Of
+// a view that answers out of an older file, or none, it is how far the next one
+// has yet to go.
+func (v *View) Lag(ctx context.Context) (map[string]uint64, error) {
+	v.mu.Lock()
+	f := v.answers
+	if (f == nil || !f.current) && v.building != nil {
+		f = v.building
+	}
+	v.mu.Unlock()
+	if f == nil {
+		return nil, v.absent()
+	}
+	lag := make(map[string]uint64, len(f.feeds))
+	for _, feed := range f.feeds {
+		n, err := feed.lag(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lag[feed.source.Stream] = n
+	}
+	return lag, nil
+}
