@@ -55,8 +55,12 @@ func Start(c Config) (*Broker, error) {
 		JetStreamMaxMemory: 64 << 20,
 		SyncAlways:         c.SyncAlways,
 		SyncInterval:       c.SyncInterval,
-		NoSigs:             true,
-		NoLog:              true,
+		// A client that hangs is found out soon: until then it keeps its place in
+		// the queue groups.
+		PingInterval: 5 * time.Second,
+		MaxPingsOut:  2,
+		NoSigs:       true,
+		NoLog:        true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("NATS server: %w", err)

@@ -14,6 +14,7 @@ import (
 	"lonja/internal/decider"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/view"
 	"lonja/internal/wire"
 )
 
@@ -63,6 +64,9 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 // must hear of it.
 func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r decider.Receipt, err error) {
 	defer recovered(&err)
+	if err := d.service.lost(); err != nil {
+		return r, err
+	}
 	env, err := envelope.Of(m.Metadata.Get)
 	if err != nil {
 		return r, refusal.New(refusal.Invalid, "%v", err)
@@ -76,6 +80,17 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r dec
 		}
 	}
 	return r, err
+}
+
+// lost refuses to decide anything on a log that lost facts: new ones must not be
+// mixed with what will be restored.
+func (s *Service) lost() error {
+	for _, v := range s.Views {
+		if err := v.Failed(); errors.Is(err, view.ErrLost) {
+			return refusal.New(refusal.Unavailable, "the log has lost facts and must be restored first: %v", err)
+		}
+	}
+	return nil
 }
 
 // respond answers a request. An error that is no refusal is logged, and the

@@ -48,9 +48,9 @@ func (f *file) checkpoints(ctx context.Context) (map[string]checkpoint, error) {
 	return stands, rows.Err()
 }
 
-// errLost means that the log does not hold what the rows were made of. Nothing
+// ErrLost means that the log does not hold what the rows were made of. Nothing
 // heals that by itself.
-var errLost = errors.New("facts may be lost")
+var ErrLost = errors.New("facts may be lost")
 
 // standAt begins at a checkpoint, which is zero when there is none, and makes
 // sure of the log.
@@ -83,21 +83,21 @@ func (f *feed) verify(ctx context.Context) error {
 	}
 	if created != f.created {
 		return fmt.Errorf("stream %s is another one than the view was made of (created %s, not %s): %w; restore the stream, or delete the view's file if this is meant",
-			name, created, f.created, errLost)
+			name, created, f.created, ErrLost)
 	}
 	if last := info.State.LastSeq; last < f.sequence {
-		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, f.sequence, errLost)
+		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, f.sequence, ErrLost)
 	}
 	at, err := f.file.config.Log.At(ctx, name, f.sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("stream %s has nothing at the view's checkpoint %d: %w; restore the stream", name, f.sequence, errLost)
+		return fmt.Errorf("stream %s has nothing at the view's checkpoint %d: %w; restore the stream", name, f.sequence, ErrLost)
 	}
 	if err != nil {
 		return fmt.Errorf("stream %s: the fact at the view's checkpoint %d cannot be read: %w", name, f.sequence, err)
 	}
 	if at.ID != f.event {
 		return fmt.Errorf("stream %s holds %q at %d where the view saw %q: the log was changed, %w; restore the stream",
-			name, at.ID, f.sequence, f.event, errLost)
+			name, at.ID, f.sequence, f.event, ErrLost)
 	}
 	return nil
 }

@@ -89,7 +89,7 @@ func (f *feed) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &wrong), damaged(err), errors.Is(err, errLost), f.file.building && errors.As(err, &full):
+		case errors.As(err, &wrong), damaged(err), errors.Is(err, ErrLost), f.file.building && errors.As(err, &full):
 			return err
 		}
 		f.file.config.Logger.Warn("view feed starts again from its checkpoint",
@@ -325,8 +325,12 @@ func (f *feed) consumerConfig() jetstream.ConsumerConfig {
 		return c
 	}
 	c.Durable = f.durable()
-	c.AckPolicy, c.AckWait, c.MaxAckPending = jetstream.AckAllPolicy, time.Minute, 4*batchSize
-	c.InactiveThreshold = inactive
+	// Where the rows stand is in their file; the server need not write it to
+	// its disk as well, and sync that. A consumer that it forgot is made again.
+	c.MemoryStorage, c.InactiveThreshold = true, inactive
+	// A redelivery is passed over, so a lost acknowledgement costs nothing but
+	// the time until it is noticed.
+	c.AckPolicy, c.AckWait, c.MaxAckPending = jetstream.AckAllPolicy, 12*time.Second, 4*batchSize
 	return c
 }
 

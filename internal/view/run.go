@@ -74,7 +74,7 @@ func (v *View) heal(ctx context.Context, f *file, err error) (final bool) {
 	var wrong *bug
 	var inBuild *buildError
 	switch {
-	case errors.Is(err, errLost):
+	case errors.Is(err, ErrLost):
 		return true
 	case errors.As(err, &inBuild):
 		v.config.Logger.Error("a view was not built anew", "view", v.def.Name, "reason", err)
