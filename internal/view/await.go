@@ -15,17 +15,61 @@ func (v *View) Moved() <-chan struct{} {
 	return v.moved
 }
 
-// hasMoved wakes all who wait.
-func (v *View) hasMoved() {
+// watch is a key that somebody watches.
+type watch struct {
+	touched chan struct{}
+	held    int // by so many
+}
+
+// Watch returns a channel that is closed when a projection next touches a key;
+// see Tx.Touch. Like Moved's, it may be closed without a change. Release must be
+// called when it is no longer watched.
+func (v *View) Watch(key string) (touched <-chan struct{}, release func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	w, ok := v.watched[key]
+	if !ok {
+		w = &watch{touched: make(chan struct{})}
+		v.watched[key] = w
+	}
+	w.held++
+	return w.touched, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if w.held--; w.held == 0 && v.watched[key] == w {
+			delete(v.watched, key)
+		}
+	}
+}
+
+// hasMoved wakes all who wait for the view, and of those who watch a key, those
+// whose key was touched.
+func (v *View) hasMoved(touched []string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.move()
+	for _, key := range touched {
+		if w, ok := v.watched[key]; ok {
+			close(w.touched)
+			delete(v.watched, key)
+		}
+	}
 }
 
-// move is hasMoved inside mu.
+// move wakes all who wait for the view; it is called inside mu.
 func (v *View) move() {
 	close(v.moved)
 	v.moved = make(chan struct{})
+}
+
+// moveAll wakes everybody, since other rows answer now or none; it is called
+// inside mu.
+func (v *View) moveAll() {
+	v.move()
+	for _, w := range v.watched {
+		close(w.touched)
+	}
+	clear(v.watched)
 }
 
 // lookAgain is how often a stream is asked on behalf of those who wait for it.

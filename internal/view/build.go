@@ -213,7 +213,7 @@ func (v *View) swap(f *file, built Built) {
 		v.dropped = append(v.dropped, v.answers)
 	}
 	v.answers, v.building, v.built = f, nil, built
-	v.move()
+	v.moveAll()
 	v.config.Logger.Info("a view was built anew", "view", v.def.Name, "facts", built.Facts, "took", built.Took.Round(time.Millisecond), "bytes", built.Bytes)
 }
 

@@ -46,12 +46,13 @@ type feed struct {
 	until    uint64        // of a replay: the last that is read
 }
 
-// reach tells that the rows hold all that is read of the stream up to seq.
-func (f *feed) reach(seq uint64) {
+// reach tells that the rows hold all that is read of the stream up to seq, and
+// which keys were touched on the way.
+func (f *feed) reach(seq uint64, touched ...string) {
 	if seq > f.reached.Load() {
 		f.reached.Store(seq)
 	}
-	f.file.moved()
+	f.file.moved(touched)
 }
 
 // feeding is a file being fed.

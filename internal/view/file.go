@@ -18,9 +18,9 @@ type file struct {
 	found
 	def      *Definition
 	config   *Config
-	current  bool   // its rows are what this definition makes; else an older one's
-	building bool   // it is being made, out of sight
-	moved    func() // is told whenever the rows have changed
+	current  bool                   // its rows are what this definition makes; else an older one's
+	building bool                   // it is being made, out of sight
+	moved    func(touched []string) // is told whenever the rows have changed
 
 	db    *sql.DB
 	conn  *sql.Conn  // writes, inside write
@@ -187,7 +187,7 @@ func (f *file) commit(ctx context.Context, from *feed, facts []eventlog.Recorded
 	}
 	f.facts.Add(uint64(len(facts)))
 	from.sequence, from.event = last.Sequence, last.ID
-	from.reach(last.Sequence)
+	from.reach(last.Sequence, tx.touched...)
 	return nil
 }
 

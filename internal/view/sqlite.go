@@ -97,11 +97,16 @@ func check(ctx context.Context, path string) error {
 // the life of the file. The first error sticks: all later calls return it, so a
 // projection may leave the checking to its caller.
 type Tx struct {
-	ctx   context.Context
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-	err   error
+	ctx     context.Context
+	conn    *sql.Conn
+	stmts   map[string]*sql.Stmt
+	touched []string
+	err     error
 }
+
+// Touch wakes those who watch a key, once the transaction is committed; see
+// View.Watch.
+func (tx *Tx) Touch(key string) { tx.touched = append(tx.touched, key) }
 
 func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
 	if tx.err != nil {

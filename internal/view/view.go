@@ -26,13 +26,14 @@ type View struct {
 	wanted chan struct{} // wakes Run
 
 	mu       sync.Mutex
-	answers  *file         // nil while there is nothing to answer from
-	dropped  []*file       // answer no more, but are still open
-	building *file         // nil while none is
-	asked    *attempt      // to build, nil when nobody wants it
-	moved    chan struct{} // closed and replaced when the rows change
-	failed   error         // why the view stopped, if it did
-	over     bool          // Run has ended
+	answers  *file             // nil while there is nothing to answer from
+	dropped  []*file           // answer no more, but are still open
+	building *file             // nil while none is
+	asked    *attempt          // to build, nil when nobody wants it
+	moved    chan struct{}     // closed and replaced when the rows change
+	watched  map[string]*watch // the same for single keys, as long as somebody watches
+	failed   error             // why the view stopped, if it did
+	over     bool              // Run has ended
 	built    Built
 }
 
@@ -41,7 +42,7 @@ func New(def Definition) *View {
 	if def.Name == "" || def.Schema == "" || def.Project == nil || len(def.Reads) == 0 {
 		panic("view: a definition needs Name, Schema, Reads and Project")
 	}
-	return &View{def: def, moved: make(chan struct{}), wanted: make(chan struct{}, 1)}
+	return &View{def: def, moved: make(chan struct{}), watched: map[string]*watch{}, wanted: make(chan struct{}, 1)}
 }
 
 // Name is the definition's.
@@ -233,7 +234,7 @@ func (v *View) fail(err error) {
 	if v.failed == nil {
 		v.failed = err
 	}
-	v.move()
+	v.moveAll()
 }
 
 // Failed is why the view stopped, nil while it runs.

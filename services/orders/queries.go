@@ -50,7 +50,7 @@ func findOrder(book *view.View) func(context.Context, query.Order, envelope.Acto
 		var status string
 		var body []byte
 		args := []any{unquoted(q.Origin), string(q.OrderID), reader(a)}
-		err := wait(ctx, book, q.Await, func() (bool, error) {
+		err := wait(ctx, book, q.OrderID, q.Await, func() (bool, error) {
 			found, err := book.Get(ctx, one, args, &status, &body)
 			return found && status != query.Placed, err
 		})
@@ -109,26 +109,32 @@ func bodies(ctx context.Context, book *view.View, sql string, args []any) (all [
 }
 
 // wait tries until it is done or so many milliseconds have passed, whenever the
-// book has moved. It tries once at least, and goes no longer than longest.
-func wait(ctx context.Context, book *view.View, ms int64, try func() (done bool, err error)) error {
+// book has something new of the order. It tries once at least, and goes no longer
+// than longest.
+func wait(ctx context.Context, book *view.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
 	if ms <= 0 {
 		_, err := try()
 		return err
 	}
 	over := time.After(time.Duration(min(ms, longest.Milliseconds())) * time.Millisecond)
 	for {
-		moved := book.Moved()
-		if done, err := try(); done || err != nil {
+		touched, release := book.Watch(string(id))
+		done, err := try()
+		if done || err != nil {
+			release()
 			return err
 		}
 		select {
-		case <-moved:
+		case <-touched:
 		case <-over:
-			return nil
+			done = true
 		case <-service.Stopping(ctx):
-			return nil
+			done = true
 		case <-ctx.Done():
-			return ctx.Err()
+			done, err = true, ctx.Err()
+		}
+		if release(); done {
+			return err
 		}
 	}
 }

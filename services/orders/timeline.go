@@ -79,7 +79,7 @@ func followStatus(book *view.View) func(context.Context, query.OrderStatuses, en
 			return nil, err
 		}
 		changes, known := []query.StatusChange{}, false
-		err := wait(ctx, book, q.Await, func() (bool, error) {
+		err := wait(ctx, book, q.OrderID, q.Await, func() (bool, error) {
 			err := book.Each(ctx, `SELECT f.sequence, f.status, f.time FROM facts f JOIN orders o ON o.id = f.order_id
 				WHERE o.id = ? AND o.customer = ifnull(?, o.customer) AND f.stream = 'ORDERS' AND f.status <> '' ORDER BY f.sequence`,
 				[]any{string(q.OrderID), reader(a)}, func(scan func(...any) error) error {

@@ -67,6 +67,7 @@ func projectBook(tx *view.Tx, r eventlog.Recorded) error {
 	if !ok {
 		return nil
 	}
+	tx.Touch(string(fact.Order()))
 	if err := tx.Exec(`INSERT INTO facts (order_id, stream, sequence, status, type, time, actor, event_id, causation_id, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		string(fact.Order()), r.Stream, r.Sequence, statusAfter(fact), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
