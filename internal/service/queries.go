@@ -130,8 +130,12 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	} else {
 		err = refusal.New(refusal.Invalid, "%v", err)
 	}
+	header := nats.Header{}
 	// The position is read after the rows, so it is no less than what they show.
-	d.respond(req.Reply(), nats.Header{HeaderPosition: {q.position()}}, body, err)
+	if at := q.position(); at != "" {
+		header[HeaderPosition] = []string{at}
+	}
+	d.respond(req.Reply(), header, body, err)
 }
 
 func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body any, err error) {
