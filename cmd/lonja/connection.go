@@ -19,7 +19,8 @@ type connection struct {
 // the connection comes back by itself for ever.
 func (c connection) dial(ctx context.Context, name string) (*nats.Conn, error) {
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		nc, err := nats.Connect(c.NATS, nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond))
+		nc, err := nats.Connect(c.NATS, nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+			nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
 		if err == nil {
 			return nc, nil
 		}

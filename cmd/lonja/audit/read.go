@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/deadletter"
@@ -75,7 +76,10 @@ func (a *audit) readFacts(ctx context.Context) error {
 
 func (a *audit) readStream(ctx context.Context, stream string, b *books) error {
 	last, facts := uint64(0), uint64(0)
-	err := read(ctx, a.JetStream, stream, nil, a.cuts[stream].seen, func(seq uint64, m jetstream.Msg) error {
+	see := func(seq uint64, m jetstream.Msg) error {
+		if seq <= last {
+			return nil // a second try
+		}
 		a.checkGap(stream, last, seq)
 		last = seq
 		r := a.log.Read(stream, seq, m.Subject(), m.Headers(), m.Data())
@@ -86,8 +90,17 @@ func (a *audit) readStream(ctx context.Context, stream string, b *books) error {
 		facts++
 		b.enter(r)
 		return nil
-	})
-	a.checkGap(stream, last, a.cuts[stream].seen+1)
+	}
+	// A cluster that has just chosen new leaders may not answer the first try.
+	var err error
+	for range 3 {
+		if err = read(ctx, a.JetStream, stream, nil, a.cuts[stream].seen, see); !errors.Is(err, nats.ErrTimeout) {
+			break
+		}
+	}
+	if err == nil { // else nobody knows what is missing
+		a.checkGap(stream, last, a.cuts[stream].seen+1)
+	}
 	a.report.Streams = append(a.report.Streams, StreamSummary{Stream: stream, Facts: facts, Last: last})
 	return err
 }
