@@ -1,0 +1,88 @@
+package main
+
+import (
+	"testing"
+
+	"lonja/events"
+)
+
+// The checkers are no use unless they find what is wrong.
+func TestWhatIsWrongInTheLogIsFound(t *testing.T) {
+	const id = events.OrderID("ord_1")
+	lines := []events.Quantity{{SKU: "A", Quantity: 2}}
+	counted := events.StockCounted{Location: "main", Level: events.Level{SKU: "A", OnHand: 2}}
+	placed, awaits, paid := events.OrderPlaced{OrderID: id}, events.OrderAwaitingPayment{OrderID: id}, events.OrderPaid{OrderID: id}
+	reserved := events.StockReserved{OrderID: id, Lines: lines}
+	committed := events.StockCommitted{OrderID: id, Lines: lines}
+	captured, refunded := events.PaymentCaptured{OrderID: id}, events.PaymentRefunded{OrderID: id}
+	cancelled := events.OrderCancelled{OrderID: id}
+	tests := map[string]struct {
+		log   []events.Event
+		wrong bool
+	}{
+		"a paid order":          {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed}, false},
+		"cancelled, refunded":   {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, cancelled, refunded, events.StockReturned{OrderID: id, Lines: lines}}, false},
+		"still placed":          {[]events.Event{counted, placed, reserved}, true},
+		"captured twice":        {[]events.Event{counted, placed, reserved, awaits, captured, captured, paid, committed}, true},
+		"paid without money":    {[]events.Event{counted, placed, reserved, awaits, paid, committed}, true},
+		"cancelled, money kept": {[]events.Event{counted, placed, reserved, awaits, captured, cancelled, events.StockReleased{OrderID: id, Lines: lines}}, true},
+		"cancelled, goods kept": {[]events.Event{counted, placed, reserved, awaits, cancelled}, true},
+		"paid before reserved":  {[]events.Event{counted, placed, paid, reserved, captured, committed}, true},
+		"oversold":              {[]events.Event{counted, placed, reserved, awaits, events.StockReserved{OrderID: "ord_2", Lines: lines}}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			trial := newTrial(fault{}, options{}, "")
+			trial.log = &facts{order: map[string][]fact{}}
+			for _, e := range tt.log {
+				f := fact{typ: e.Fact()[:len(e.Fact())-len(".v1")], event: e}
+				trial.log.all = append(trial.log.all, f)
+				if of, ok := e.(events.OfOrder); ok && of.Order() == id {
+					trial.log.order[string(id)] = append(trial.log.order[string(id)], f)
+				}
+			}
+			trial.checkLog()
+			if got := len(trial.wrongs) > 0; got != tt.wrong {
+				t.Errorf("found %v", trial.wrongs)
+			}
+		})
+	}
+}
+
+func TestWhatCustomersWereToldIsComparedWithTheLog(t *testing.T) {
+	ana := &person{id: "usr_1"}
+	tests := map[string]struct {
+		result  result
+		order   string
+		effects []events.OrderID
+		wrong   bool
+	}{
+		"acknowledged and there":   {ok, "ord_1", []events.OrderID{"ord_1"}, false},
+		"acknowledged and lost":    {ok, "ord_1", nil, true},
+		"acknowledged, done twice": {ok, "ord_1", []events.OrderID{"ord_1", "ord_2"}, true},
+		"acknowledged as another":  {ok, "ord_1", []events.OrderID{"ord_2"}, true},
+		"refused and not there":    {failed, "", nil, false},
+		"refused and done":         {failed, "", []events.OrderID{"ord_1"}, true},
+		"in doubt, done":           {unknown, "", []events.OrderID{"ord_1"}, false},
+		"in doubt, not done":       {unknown, "", nil, false},
+		"in doubt, done twice":     {unknown, "", []events.OrderID{"ord_1", "ord_2"}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			trial := newTrial(fault{}, options{}, "")
+			trial.crowd = &crowd{}
+			w := &wish{kind: "place", who: ana, path: "/api/orders", key: "k", result: tt.result, order: tt.order}
+			trial.history.add(w)
+			trial.log = &facts{caused: map[string][]fact{}}
+			for _, id := range tt.effects {
+				f := fact{typ: "order.placed", causation: w.commandID(), event: events.OrderPlaced{OrderID: id}}
+				trial.log.caused[f.causation] = append(trial.log.caused[f.causation], f)
+				trial.log.all = append(trial.log.all, f)
+			}
+			trial.checkWishes()
+			if got := len(trial.wrongs) > 0; got != tt.wrong {
+				t.Errorf("found %v", trial.wrongs)
+			}
+		})
+	}
+}
