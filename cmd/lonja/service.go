@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/events"
+	"lonja/internal/dirlock"
 	"lonja/internal/eventlog"
 	"lonja/internal/service"
 	"lonja/services/catalog"
@@ -101,7 +103,7 @@ func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
 func (c *serviceCommand) supervise(ctx context.Context, name string, ready func()) {
 	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
 		err := c.serveOne(ctx, name, ready)
-		if err == nil {
+		if err == nil || ctx.Err() != nil {
 			return
 		}
 		slog.Error("a service has stopped and will be started again", "service", name, "in", wait, "error", err)
@@ -117,6 +119,11 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	if err != nil {
 		return err
 	}
+	release, err := dirlock.Take(filepath.Join(c.Data, name, c.Replica))
+	if err != nil {
+		return fmt.Errorf("%w, or give this replica another --replica name", err)
+	}
+	defer release()
 	nc, err := c.dial(ctx, name+"-"+c.Replica)
 	if err != nil {
 		return err

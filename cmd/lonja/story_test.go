@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -118,4 +119,14 @@ func TestTheWholeStoryAsSeparateProcessesTwoReplicasEach(t *testing.T) {
 	for _, p := range append(all, gateway, other) {
 		p.stop()
 	}
+}
+
+func TestTwoProcessesDoNotShareAFolder(t *testing.T) {
+	data := t.TempDir()
+	p, _ := up(t, "--data", data)
+	out, err := exec.Command(binary, "up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "in use by another process") {
+		t.Fatalf("a second one started: %v\n%s", err, out)
+	}
+	p.stop()
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/broker"
+	"lonja/internal/dirlock"
 )
 
 // syncMode is "always", or how long an acknowledged fact may stay unsynced.
@@ -46,6 +47,11 @@ func (c *upCommand) Run(ctx context.Context) error {
 	if err := c.profiling.start(); err != nil {
 		return err
 	}
+	release, err := dirlock.Take(filepath.Join(c.Data, "nats"))
+	if err != nil {
+		return err
+	}
+	defer release()
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Addr: c.NATS, SyncAlways: always, SyncInterval: every})
 	if err != nil {
 		return err
