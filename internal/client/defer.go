@@ -25,7 +25,7 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 		return err
 	}
 	header := env.Header()
-	header[jetstream.ExpectedStreamHeader] = []string{"DEFERRED"}
+	header[jetstream.ExpectedStreamHeader] = []string{service.DeferredStream}
 	header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: service.DeferredSubject(cmd.Command(), env.ID), Header: header, Data: data})
 	if err == nil || eventlog.IsConflict(err) {
@@ -37,7 +37,7 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 // Outcome tells what became of a command that was left for later, and who sent
 // it. It is a NotFound refusal when there is none with this id.
 func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, owner string, err error) {
-	stream, err := c.js.Stream(ctx, "DEFERRED")
+	stream, err := c.js.Stream(ctx, service.DeferredStream)
 	if err != nil {
 		return o, "", fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)
 	}

@@ -17,13 +17,13 @@ import (
 	"lonja/internal/wire"
 )
 
-// A command whose service does not answer is left on the stream DEFERRED, once
+// DeferredStream is where a command is left whose service does not answer, once
 // for each id, and taken up when the service is back. What became of it is kept
 // there, too:
 //
 //	deferred.<service>.<command>.<id>    the command, as it was sent
 //	outcomes.<id>                        an Outcome
-const deferredStream = "DEFERRED"
+const DeferredStream = "DEFERRED"
 
 // DeferredSubject is where a command is left; name is "orders.place".
 func DeferredSubject(name, id string) string { return "deferred." + name + "." + id }
@@ -117,7 +117,7 @@ func (d *deps) tell(ctx context.Context, m *message.Message, o Outcome) error {
 	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: OutcomeSubject(o.ID), Data: data, Header: nats.Header{
 		envelope.HeaderID:                   {o.ID},
 		envelope.HeaderActor:                {m.Metadata.Get(envelope.HeaderActor)},
-		jetstream.ExpectedStreamHeader:      {deferredStream},
+		jetstream.ExpectedStreamHeader:      {DeferredStream},
 		jetstream.ExpectedLastSubjSeqHeader: {"0"},
 	}})
 	if eventlog.IsConflict(err) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -118,22 +117,4 @@ func (s *Service) router(d *deps) (*message.Router, error) {
 		}
 	}
 	return router, errors.Join(s.addRetries(router, d), s.addDeferred(router, d))
-}
-
-// CommandNames and QueryNames list what a service takes, such as "orders.place".
-func (s *Service) CommandNames() []string {
-	var names []string
-	for _, c := range s.Commands {
-		names = append(names, c.name())
-	}
-	return slices.Sorted(slices.Values(names))
-}
-
-// QueryNames lists what a service answers, such as "orders.order".
-func (s *Service) QueryNames() []string {
-	var names []string
-	for _, q := range s.Queries {
-		names = append(names, q.name())
-	}
-	return slices.Sorted(slices.Values(names))
 }

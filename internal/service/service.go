@@ -113,7 +113,8 @@ type deps struct {
 
 // Run runs a service until ctx ends, then finishes what it has begun and
 // returns nil. Ready, which may be nil, is called when it serves. It returns an
-// error when it cannot start or when a view has to stop.
+// error when it cannot start. A view that has to stop ends nothing else; see
+// Health.
 func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	if config.Conn == nil || config.Consumers == nil || config.Dir == "" || config.Language.Decode == nil {
 		panic("service: Conn, Language, Consumers and Dir are required")
