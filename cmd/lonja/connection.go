@@ -2,25 +2,65 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/access"
+	"lonja/internal/natsconf"
 )
 
 // connection is how a process reaches NATS.
 type connection struct {
-	NATS string `name:"nats" help:"URL of the NATS server." default:"nats://127.0.0.1:4222"`
+	NATS string `name:"nats" help:"URL of the NATS server, or of several with commas between." default:"nats://127.0.0.1:4222"`
+	Keys string `name:"nats-keys" help:"Folder of NKey seeds as nats-config writes them, IDENTITY/seed; without it, no authentication." type:"path"`
+	CA   string `name:"nats-ca" help:"PEM file of the authority that signed the server's certificate; it turns TLS on." type:"path"`
+}
+
+// options are how an identity connects, known to the server by a name.
+func (c connection) options(identity, name string) ([]nats.Option, error) {
+	options := []nats.Option{
+		nats.Name(name), nats.CustomInboxPrefix(access.InboxPrefix(identity)),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			// Whoever publishes what they may not only sees that no answer comes.
+			slog.Error("NATS reports an error", "connection", name, "error", err)
+		}),
+	}
+	if c.Keys != "" {
+		// The key is read once: when its file is replaced, the process goes on
+		// with the one that it began with, until it is started again.
+		key, err := natsconf.Key(c.Keys, identity)
+		if err != nil {
+			return nil, fmt.Errorf("--nats-keys: %w", err)
+		}
+		public, err := key.PublicKey()
+		if err != nil {
+			return nil, fmt.Errorf("--nats-keys: %w", err)
+		}
+		options = append(options, nats.Nkey(public, key.Sign))
+	}
+	if c.CA != "" {
+		options = append(options, nats.RootCAs(c.CA))
+	}
+	return options, nil
 }
 
 // dial connects, and waits for a server that is not there yet. Once connected,
 // the connection comes back by itself for ever.
-func (c connection) dial(ctx context.Context, name string) (*nats.Conn, error) {
+func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn, error) {
+	options, err := c.options(identity, name)
+	if err != nil {
+		return nil, err
+	}
+	options = append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(),                                   // a server whose configuration is being changed
+		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
-		nc, err := nats.Connect(c.NATS, nats.Name(name), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-			nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
+		nc, err := nats.Connect(c.NATS, options...)
 		if err == nil {
 			return nc, nil
 		}
@@ -33,11 +73,30 @@ func (c connection) dial(ctx context.Context, name string) (*nats.Conn, error) {
 	}
 }
 
-// withJetStream calls use with a connection that is closed afterwards.
-func (c connection) withJetStream(ctx context.Context, name string, use func(jetstream.JetStream) error) error {
-	nc, err := nats.Connect(c.NATS, nats.Name(name))
+// operator is the identity of whoever looks after the shop from a terminal.
+const operator = "operator"
+
+// connect connects at once, or not at all, as the operator.
+func (c connection) connect(name string) (*nats.Conn, error) {
+	options, err := c.options(operator, name)
 	if err != nil {
-		return fmt.Errorf("NATS at %s: %w", c.NATS, err)
+		return nil, err
+	}
+	nc, err := nats.Connect(c.NATS, options...)
+	if errors.Is(err, nats.ErrAuthorization) && c.Keys == "" {
+		err = fmt.Errorf("%w; give --nats-keys", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("NATS at %s: %w", c.NATS, err)
+	}
+	return nc, nil
+}
+
+// withJetStream calls use with a connection of the operator's that is closed afterwards.
+func (c connection) withJetStream(ctx context.Context, name string, use func(jetstream.JetStream) error) error {
+	nc, err := c.connect(name)
+	if err != nil {
+		return err
 	}
 	defer nc.Close()
 	js, err := jetstream.New(nc)

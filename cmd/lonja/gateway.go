@@ -31,7 +31,7 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 // way. It prints where everything is, and says that it is ready once started
 // is closed.
 func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
-	nc, err := c.dial(ctx, "gateway")
+	nc, err := c.dial(ctx, "gateway", "gateway")
 	if err != nil {
 		return err
 	}

@@ -33,9 +33,9 @@ func (c *rebuildCommand) Run(ctx context.Context) error {
 	if !slices.Contains(serviceNames, c.Service) {
 		return fmt.Errorf("there is no service %q; there are %s", c.Service, strings.Join(serviceNames, ", "))
 	}
-	nc, err := nats.Connect(c.NATS, nats.Name("lonja rebuild"))
+	nc, err := c.connect("lonja rebuild")
 	if err != nil {
-		return fmt.Errorf("NATS at %s: %w", c.NATS, err)
+		return err
 	}
 	defer nc.Close()
 	inbox := nc.NewRespInbox()

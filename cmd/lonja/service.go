@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,7 +36,21 @@ type shopRules struct {
 	ReservationTTL  time.Duration `help:"How long goods are set aside for an order that is not paid." default:"20m"`
 	PaymentDeadline time.Duration `help:"How long a customer may take to pay." default:"15m"`
 	AdminEmail      string        `help:"Address of the first administrator, who is made once." default:"admin@lonja.local"`
-	AdminPassword   string        `help:"Password of the first administrator; without it a random one is made, and printed once."`
+	AdminPassword   string        `help:"Password of the first administrator; without it a random one is made, and printed once." xor:"admin"`
+	// A file is not seen by whoever may look at a process's environment.
+	AdminPasswordFile string `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
+}
+
+// adminPassword is the configured password, "" when there is none.
+func (r shopRules) adminPassword() (string, error) {
+	if r.AdminPasswordFile == "" {
+		return r.AdminPassword, nil
+	}
+	data, err := os.ReadFile(r.AdminPasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("--admin-password-file: %w", err)
+	}
+	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
 // services makes every service of the shop by name.
@@ -65,10 +80,13 @@ type serviceCommand struct {
 	Names   []string `arg:"" help:"The services to run: ${services}."`
 	Data    string   `help:"Folder for the views." default:"data" type:"path"`
 	Replica string   `help:"Name of this replica; each replica of a service needs its own." default:"a"`
+	HTTP    string   `name:"http" help:"Where to serve /healthz, /readyz and /metrics of this process; without it, nowhere."`
+
+	probed probed
 }
 
 // Run serves until ctx ends.
-func (c *serviceCommand) Run(ctx context.Context) error {
+func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	for _, name := range c.Names {
 		if !slices.Contains(serviceNames, name) {
 			return fmt.Errorf("there is no service %q; there are %s", name, strings.Join(serviceNames, ", "))
@@ -77,6 +95,14 @@ func (c *serviceCommand) Run(ctx context.Context) error {
 	if !events.IsToken(c.Replica) {
 		return fmt.Errorf("--replica %q must be letters, digits, '_' or '-'", c.Replica)
 	}
+	if c.AdminPassword, err = c.adminPassword(); err != nil {
+		return err
+	}
+	stopProbes, err := c.probed.serve(c.HTTP, c.Names)
+	if err != nil {
+		return err
+	}
+	defer stopProbes()
 	return c.serve(ctx, func() { fmt.Println("ready     serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
 }
 
@@ -124,12 +150,14 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 		return fmt.Errorf("%w, or give this replica another --replica name", err)
 	}
 	defer release()
-	nc, err := c.dial(ctx, name+"-"+c.Replica)
+	nc, err := c.dial(ctx, name, name+"-"+c.Replica)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	return c.services()[name]().Run(ctx, service.Config{
+	s := c.services()[name]()
+	c.probed.add(s)
+	return s.Run(ctx, service.Config{
 		Conn: nc, Language: language, Consumers: config, Dir: c.Data, Replica: c.Replica,
 		Logger: slog.Default(), Metrics: metrics,
 	}, ready)

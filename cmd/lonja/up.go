@@ -47,6 +47,9 @@ func (c *upCommand) Run(ctx context.Context) error {
 	if err := c.profiling.start(); err != nil {
 		return err
 	}
+	if c.AdminPassword, err = c.adminPassword(); err != nil {
+		return err
+	}
 	release, err := dirlock.Take(filepath.Join(c.Data, "nats"))
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/service"
@@ -29,6 +30,16 @@ func New(conn *nats.Conn) *Client {
 		panic(err) // only options that contradict each other
 	}
 	return &Client{conn, js}
+}
+
+// Access is what it takes to ask services for all that they do, to leave
+// commands for them and to hear what became of those.
+func Access(services []*service.Service, consumers service.Consumers) access.Grant {
+	g := access.Read(service.DeferredStream)
+	for _, s := range services {
+		g.And(s.AccessToAsk(consumers))
+	}
+	return g
 }
 
 // Reply is the answer to a command.

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/access"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 )
@@ -56,6 +57,18 @@ type Letter struct {
 
 // Box is where the letters are.
 type Box struct{ js jetstream.JetStream }
+
+// AccessToKeep is what it takes to put aside what a consumer failed on.
+func AccessToKeep(consumer, stream string) access.Grant {
+	return access.Publish("deadletters." + consumer + "." + stream + ".*")
+}
+
+// AccessToTend is what it takes to list the letters, give them back and drop them.
+func AccessToTend() access.Grant {
+	g := access.Read(Stream)
+	g.And(access.DeleteFrom(Stream), access.Publish("retries.>"))
+	return g
+}
 
 // New is the box on a server.
 func New(js jetstream.JetStream) *Box { return &Box{js} }

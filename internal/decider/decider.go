@@ -17,6 +17,7 @@ import (
 
 	lru "github.com/hashicorp/golang-lru/v2"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
@@ -109,6 +110,13 @@ func (d *Decider[S]) Bind(log *eventlog.Log, config Config) {
 		panic(err) // only a size below one
 	}
 	d.log, d.config, d.cache = log, config, cache
+}
+
+// Access is what the decider's facts take: to append them and load them back.
+func (d *Decider[S]) Access() access.Grant {
+	g := access.Read(d.kind.Stream)
+	g.And(access.Publish("events." + d.kind.Name + ".*.*"))
+	return g
 }
 
 // entity is one entity as far as this process has seen its facts.

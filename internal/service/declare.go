@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"lonja/internal/access"
 	"lonja/internal/decider"
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
@@ -102,6 +103,8 @@ func (h *Handler[S, C]) Once(v *view.View) *Handler[S, C] {
 
 func (h *Handler[S, C]) name() string { var c C; return c.Command() }
 
+func (h *Handler[S, C]) access() access.Grant { return h.decider.Access() }
+
 func (h *Handler[S, C]) bind(log *eventlog.Log, config decider.Config) { h.decider.Bind(log, config) }
 
 func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []byte) (decider.Receipt, error) {
@@ -161,6 +164,8 @@ type when[S any, E eventlog.Event] struct {
 }
 
 func (w *when[S, E]) fact() string { var e E; return e.Fact() }
+
+func (w *when[S, E]) access() access.Grant { return w.decider.Access() }
 
 func (w *when[S, E]) bind(log *eventlog.Log, config decider.Config) { w.decider.Bind(log, config) }
 

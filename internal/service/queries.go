@@ -145,8 +145,18 @@ func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body 
 	return q.answer(ctx, payload, ask)
 }
 
+// Health is how this replica does: what it tells whoever asks over NATS. One
+// that does not serve is not ready.
+func (s *Service) Health(ctx context.Context) Health {
+	d := s.running.Load()
+	if d == nil {
+		return Health{Service: s.Name}
+	}
+	return s.health(ctx, d)
+}
+
 func (s *Service) health(ctx context.Context, d *deps) Health {
-	h := Health{Service: s.Name, Replica: d.Replica, Ready: true}
+	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected()}
 	for _, v := range s.Views {
 		vh := ViewHealth{Name: v.Name()}
 		_, vh.Rebuilding = v.Building()

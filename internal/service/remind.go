@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/access"
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
@@ -31,6 +32,8 @@ const HeaderOriginal = "lonja-original-subject"
 const keptAfterDue = "72h"
 
 func (r *remind[E]) fact() string { var e E; return e.Fact() }
+
+func (r *remind[E]) access() access.Grant { return access.Publish("timers.set." + r.due + ".*") }
 
 func (r *remind[E]) bind(*eventlog.Log, decider.Config) {}
 

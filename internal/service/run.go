@@ -94,6 +94,8 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), answering.stop(d.Conn), router.Close())
 	}
 	d.Logger.Debug("serving")
+	s.running.Store(d)
+	defer s.running.Store(nil)
 	if ready != nil && ctx.Err() == nil {
 		ready()
 	}

@@ -7,12 +7,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lonja/internal/access"
 	"lonja/internal/deadletter"
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
@@ -32,17 +34,21 @@ type Service struct {
 	// served. It may use the deciders. What it does must be safe to do again,
 	// and by two replicas at once.
 	Prepare func(context.Context) error
+
+	running atomic.Pointer[deps] // nil before it serves and once it stops
 }
 
 // Binder is a decider of any kind of entity.
 type Binder interface {
 	Bind(*eventlog.Log, decider.Config)
+	Access() access.Grant
 }
 
 // Command is one kind of wish that a service decides; see On.
 type Command interface {
 	name() string // "orders.place"
 	bind(*eventlog.Log, decider.Config)
+	access() access.Grant
 	handle(context.Context, decider.Wish, []byte) (decider.Receipt, error)
 }
 
@@ -58,6 +64,7 @@ type Reaction struct {
 type Reflex interface {
 	fact() string // "stock.reserved.v1"
 	bind(*eventlog.Log, decider.Config)
+	access() access.Grant
 	handle(ctx context.Context, wish decider.Wish, fact eventlog.Recorded, deps *deps) error
 }
 
@@ -87,6 +94,10 @@ type Consumers interface {
 	Group(durable string) string
 	// Has reports whether there is a consumer of this name in streams.yaml.
 	Has(durable string) bool
+	// Stream is the stream that a consumer is on, or "".
+	Stream(durable string) string
+	// Shared are the names of a stream's consumers.
+	Shared(stream string) []string
 }
 
 // Config says where a service runs. Conn, Language, Consumers and Dir are required.

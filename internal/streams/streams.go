@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"sigs.k8s.io/yaml"
+
+	"lonja/internal/access"
 )
 
 // Config is streams.yaml.
@@ -92,6 +94,45 @@ func (c *Config) Group(durable string) string {
 func (c *Config) Has(durable string) bool {
 	_, _, err := c.consumer(durable)
 	return err == nil
+}
+
+// Stream implements service.Consumers.
+func (c *Config) Stream(durable string) string {
+	stream, _, _ := c.consumer(durable)
+	return stream
+}
+
+// Shared implements service.Consumers.
+func (c *Config) Shared(stream string) []string {
+	var names []string
+	for _, s := range c.Streams {
+		if s.Name == stream {
+			for _, cons := range s.Consumers {
+				names = append(names, cons.Durable)
+			}
+		}
+	}
+	return names
+}
+
+// private is the key of a stream's metadata that names the one identity which
+// may read all of it.
+const private = "private"
+
+// Private is the one identity that may read all of a stream, "" when anybody
+// who works here may.
+func (s Stream) Private() string { return s.Metadata[private] }
+
+// AccessToWatch is what it takes to look at all streams that are not private,
+// and to change nothing: no consumer can be made, and nothing published.
+func (c *Config) AccessToWatch() access.Grant {
+	g := access.Look()
+	for _, s := range c.Streams {
+		if s.Private() == "" {
+			g.And(access.Read(s.Name), access.Grant{Subscribe: s.Subjects})
+		}
+	}
+	return g
 }
 
 // Readers are the durable names of the shared consumers that get what is

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"lonja/internal/access"
 	"lonja/internal/refusal"
 )
 
@@ -50,6 +51,16 @@ func (v *View) Name() string { return v.def.Name }
 
 // Sources are the streams that the view is made of.
 func (v *View) Sources() []Source { return v.def.Reads }
+
+// Access is what feeding the view takes. Shared names a stream's consumers that
+// are not the view's to touch.
+func (v *View) Access(shared func(stream string) []string) access.Grant {
+	var g access.Grant
+	for _, src := range v.def.Reads {
+		g.And(access.Read(src.Stream), access.ConsumeAlone(src.Stream, shared(src.Stream)))
+	}
+	return g
+}
 
 // Open finds the newest file that is whole, and verifies that the log still
 // holds what its rows were made of: that it does not is an error, for that may

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"lonja/internal/service"
+)
+
+// probed are the services of this process, for whoever looks after it: an
+// orchestrator that restarts what hangs, and Prometheus. Customers never come
+// here. The zero probed serves nothing.
+type probed struct {
+	mu       sync.Mutex
+	services map[string]*service.Service // nil ones have not begun
+}
+
+// add puts a service in the place of the one of that name which ran before.
+func (p *probed) add(s *service.Service) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.services != nil {
+		p.services[s.Name] = s
+	}
+}
+
+// serve serves on an address, "" for not at all, until stop is called. Names are
+// the services that there are to be.
+func (p *probed) serve(addr string, names []string) (stop func(), err error) {
+	if addr == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--http: %w", err)
+	}
+	p.services = make(map[string]*service.Service, len(names))
+	for _, name := range names {
+		p.services[name] = nil
+	}
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	})
+	mux.HandleFunc("GET /readyz", p.readyz)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{Registry: metrics}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { slog.Debug("probes are no longer served", "reason", server.Serve(listener)) }()
+	fmt.Println("probes   ", "http://"+listener.Addr().String())
+	return func() { _ = server.Close() }, nil
+}
+
+// readyz tells whether all services of this process are ready, and how each does.
+func (p *probed) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+	defer cancel()
+	p.mu.Lock()
+	services := maps.Clone(p.services)
+	p.mu.Unlock()
+	status, all := http.StatusOK, map[string]service.Health{}
+	for name, s := range services {
+		h := service.Health{Service: name}
+		if s != nil {
+			h = s.Health(ctx)
+		}
+		if all[name] = h; !h.Ready {
+			status = http.StatusServiceUnavailable
+		}
+	}
+	writeJSON(w, status, all)
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(v)
+}
