@@ -158,7 +158,7 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	s := c.services()[name]()
 	c.probed.add(s)
 	return s.Run(ctx, service.Config{
-		Conn: nc, Language: language, Consumers: config, Dir: c.Data, Replica: c.Replica,
+		Conn: nc, Language: language, Streams: config, Dir: c.Data, Replica: c.Replica,
 		Logger: slog.Default(), Metrics: metrics,
 	}, ready)
 }

@@ -15,6 +15,7 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/service"
+	"lonja/internal/streams"
 )
 
 // Client speaks to the services over one connection. It is safe for concurrent use.
@@ -34,10 +35,10 @@ func New(conn *nats.Conn) *Client {
 
 // Access is what it takes to ask services for all that they do, to leave
 // commands for them and to hear what became of those.
-func Access(services []*service.Service, consumers service.Consumers) access.Grant {
+func Access(services []*service.Service, config *streams.Config) access.Grant {
 	g := access.Read(service.DeferredStream)
 	for _, s := range services {
-		g.And(s.AccessToAsk(consumers))
+		g.And(s.AccessToAsk(config))
 	}
 	return g
 }

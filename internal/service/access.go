@@ -2,10 +2,10 @@ package service
 
 import (
 	"slices"
-	"strings"
 
 	"lonja/internal/access"
 	"lonja/internal/deadletter"
+	"lonja/internal/streams"
 )
 
 // rebuilders is the identity that a replica tells of a rebuild as it goes on,
@@ -13,7 +13,7 @@ import (
 const rebuilders = "operator"
 
 // Access is all that the service touches on NATS, by its table of contents.
-func (s *Service) Access(consumers Consumers) access.Grant {
+func (s *Service) Access(config *streams.Config) access.Grant {
 	g := access.Inbox(s.Name)
 	g.And(access.Answer("health."+s.Name, "rebuild."+s.Name),
 		access.Publish(access.InboxPrefix(rebuilders)+".>"))
@@ -34,11 +34,17 @@ func (s *Service) Access(consumers Consumers) access.Grant {
 			g.And(reflex.access())
 		}
 	}
-	own := s.consumers(consumers)
+	g.And(access.LookAt(deadletter.Stream))
+	own := s.consumers(config)
 	for _, durable := range own {
-		g.And(consumes(consumers.Stream(durable), durable))
+		from := config.Stream(durable)
+		g.And(access.Consume(from, durable))
+		if durable == s.retries() {
+			from = "*" // what is retried is a message of any stream
+		}
+		g.And(deadletter.AccessToKeep(durable, from), deadletter.AccessToKeep(deadletter.Undecodable, from))
 	}
-	if consumers.Has(s.Name + "-deferred") {
+	if config.Has(s.deferred()) {
 		g.And(access.Publish(OutcomeSubject("*")))
 	}
 	for _, v := range s.Views {
@@ -46,7 +52,7 @@ func (s *Service) Access(consumers Consumers) access.Grant {
 			g.And(deadletter.AccessToKeep(deadletter.Undecodable, src.Stream))
 		}
 		g.And(v.Access(func(stream string) []string {
-			return slices.DeleteFunc(consumers.Shared(stream), func(durable string) bool { return slices.Contains(own, durable) })
+			return slices.DeleteFunc(config.Shared(stream), func(durable string) bool { return slices.Contains(own, durable) })
 		}))
 	}
 	return g
@@ -54,11 +60,11 @@ func (s *Service) Access(consumers Consumers) access.Grant {
 
 // AccessToAsk is what it takes to ask the service for all that it does, and to
 // leave commands for it while it is away.
-func (s *Service) AccessToAsk(consumers Consumers) access.Grant {
+func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 	g := access.Publish("health." + s.Name)
 	for _, c := range s.Commands {
 		g.And(access.Publish("commands." + c.name()))
-		if consumers.Has(s.Name + "-deferred") {
+		if config.Has(s.deferred()) {
 			g.And(access.Publish(DeferredSubject(c.name(), "*")))
 		}
 	}
@@ -69,27 +75,15 @@ func (s *Service) AccessToAsk(consumers Consumers) access.Grant {
 }
 
 // consumers are the names of the shared consumers that the service works on.
-func (s *Service) consumers(consumers Consumers) []string {
+func (s *Service) consumers(config *streams.Config) []string {
 	var names []string
 	for _, r := range s.Reactions {
 		names = append(names, r.Consumer)
 	}
-	for _, kind := range []string{"-retries", "-deferred"} {
-		if consumers.Has(s.Name + kind) {
-			names = append(names, s.Name+kind)
+	for _, durable := range []string{s.retries(), s.deferred()} {
+		if config.Has(durable) {
+			names = append(names, durable)
 		}
 	}
 	return names
-}
-
-// consumes is what a shared consumer takes, and what fails of it. What is
-// retried is a message of any stream.
-func consumes(stream, durable string) access.Grant {
-	g := access.Consume(stream, durable)
-	from := stream
-	if strings.HasSuffix(durable, "-retries") {
-		from = "*"
-	}
-	g.And(deadletter.AccessToKeep(durable, from), deadletter.AccessToKeep(deadletter.Undecodable, from))
-	return g
 }

@@ -87,13 +87,16 @@ func header(m *message.Message) nats.Header {
 // retriedKey is the context's key of the consumer that a letter is retried for.
 type retriedKey struct{}
 
+// retries is the name of the consumer that brings letters which are given back.
+func (s *Service) retries() string { return s.Name + "-retries" }
+
 // addRetries takes letters that are given back, each to the reaction that had
 // failed, as if it came for the first time.
 func (s *Service) addRetries(router *message.Router, d *deps) error {
 	if len(s.Reactions) == 0 {
 		return nil
 	}
-	return d.consume(router, s.Name+"-retries", func(ctx context.Context, m *message.Message) error {
+	return d.consume(router, s.retries(), func(ctx context.Context, m *message.Message) error {
 		consumer := m.Metadata.Get(deadletter.HeaderConsumer)
 		i := slices.IndexFunc(s.Reactions, func(r Reaction) bool { return r.Consumer == consumer })
 		if i < 0 {

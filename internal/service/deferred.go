@@ -47,16 +47,19 @@ type Outcome struct {
 	Problem  *refusal.Refusal `json:"problem,omitempty"`  // why not, when refused
 }
 
+// deferred is the name of the consumer that brings the commands that were left.
+func (s *Service) deferred() string { return s.Name + "-deferred" }
+
 // addDeferred takes up the commands that were left while the service was away.
 func (s *Service) addDeferred(router *message.Router, d *deps) error {
-	if !d.Consumers.Has(s.Name + "-deferred") {
+	if !d.Streams.Has(s.deferred()) {
 		return nil // its commands are not for keeping: they hold secrets
 	}
 	commands := make(map[string]Command, len(s.Commands))
 	for _, c := range s.Commands {
 		commands[c.name()] = c
 	}
-	return d.consume(router, s.Name+"-deferred", func(ctx context.Context, m *message.Message) error {
+	return d.consume(router, s.deferred(), func(ctx context.Context, m *message.Message) error {
 		name, id := splitDeferred(m.Metadata.Get(wire.MetaSubject))
 		command, ok := commands[name]
 		var receipt decider.Receipt

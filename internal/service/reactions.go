@@ -38,9 +38,9 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 	subscriber := &wire.Facts{
 		JetStream: d.js,
 		Consumer: func(ctx context.Context) (jetstream.Consumer, error) {
-			return d.Consumers.Ensure(ctx, d.js, consumer)
+			return d.Streams.Ensure(ctx, d.js, consumer)
 		},
-		Group:      d.Consumers.Group(consumer),
+		Group:      d.Streams.Group(consumer),
 		Logger:     d.Logger,
 		Unreadable: d.letters.unreadable,
 	}

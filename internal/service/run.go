@@ -12,11 +12,31 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"golang.org/x/sync/errgroup"
 
+	"lonja/internal/deadletter"
 	"lonja/internal/view"
 )
 
 // finish is how long what was begun may take when a service stops.
 const finish = 4 * time.Second
+
+// checkStreams makes sure that the streams which the service works on are there;
+// it makes none. One that is not as streams.yaml says is told of.
+func (s *Service) checkStreams(ctx context.Context, d *deps) error {
+	names := []string{deadletter.Stream}
+	for _, v := range s.Views {
+		for _, src := range v.Sources() {
+			names = append(names, src.Stream)
+		}
+	}
+	for _, durable := range s.consumers(d.Streams) {
+		names = append(names, d.Streams.Stream(durable))
+	}
+	wrong, err := d.Streams.Check(ctx, d.js, names)
+	for _, w := range wrong {
+		d.Logger.Error("a stream is not as it should be; run lonja streams plan", "problem", w)
+	}
+	return err
+}
 
 func (s *Service) openViews(ctx context.Context, d *deps) error {
 	var opening errgroup.Group

@@ -18,6 +18,7 @@ import (
 	"lonja/internal/deadletter"
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
+	"lonja/internal/streams"
 	"lonja/internal/view"
 )
 
@@ -85,31 +86,16 @@ type Query interface {
 	position() string
 }
 
-// Consumers knows the shared durable consumers by name.
-type Consumers interface {
-	// Ensure looks a consumer up and makes it when it is gone. It is an error
-	// that there is none of this name in streams.yaml.
-	Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error)
-	// Group is the priority group of a consumer, or "".
-	Group(durable string) string
-	// Has reports whether there is a consumer of this name in streams.yaml.
-	Has(durable string) bool
-	// Stream is the stream that a consumer is on, or "".
-	Stream(durable string) string
-	// Shared are the names of a stream's consumers.
-	Shared(stream string) []string
-}
-
-// Config says where a service runs. Conn, Language, Consumers and Dir are required.
+// Config says where a service runs. Conn, Language, Streams and Dir are required.
 type Config struct {
-	Conn      *nats.Conn
-	Language  eventlog.Language
-	Consumers Consumers
-	Dir       string // for the views; the service makes a folder of its own in it
-	Replica   string // tells replicas apart; "" means "a"
-	Logger    *slog.Logger
-	Clock     func() time.Time      // nil means time.Now
-	Metrics   prometheus.Registerer // nil means that nobody wants to know
+	Conn     *nats.Conn
+	Language eventlog.Language
+	Streams  *streams.Config
+	Dir      string // for the views; the service makes a folder of its own in it
+	Replica  string // tells replicas apart; "" means "a"
+	Logger   *slog.Logger
+	Clock    func() time.Time      // nil means time.Now
+	Metrics  prometheus.Registerer // nil means that nobody wants to know
 }
 
 // deps is what the parts of a running service share.
@@ -127,8 +113,8 @@ type deps struct {
 // error when it cannot start. A view that has to stop ends nothing else; see
 // Health.
 func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
-	if config.Conn == nil || config.Consumers == nil || config.Dir == "" || config.Language.Decode == nil {
-		panic("service: Conn, Language, Consumers and Dir are required")
+	if config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Language.Decode == nil {
+		panic("service: Conn, Language, Streams and Dir are required")
 	}
 	if config.Replica == "" {
 		config.Replica = "a"
@@ -146,6 +132,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
 	s.bind(d)
 
+	if err := s.checkStreams(ctx, d); err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
 	if err := s.openViews(ctx, d); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}

@@ -172,7 +172,7 @@ func (w *world) begin() (ready <-chan struct{}, failed <-chan error, stop func()
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Consumers: w.streams, Dir: w.dir,
+		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir,
 			Logger: slog.New(slog.DiscardHandler)}, func() { close(serving) })
 	}()
 	stopped := false

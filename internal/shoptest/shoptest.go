@@ -85,7 +85,7 @@ func (s *Shop) Run(svc *service.Service, replica, dir string) (stop func() error
 	go func() {
 		defer close(done)
 		result = svc.Run(ctx, service.Config{
-			Conn: nc, Language: Language, Consumers: s.Streams, Dir: dir, Replica: replica,
+			Conn: nc, Language: Language, Streams: s.Streams, Dir: dir, Replica: replica,
 			Logger: slog.New(slog.NewTextHandler(testWriter{s.t}, nil)),
 		}, func() { close(ready) })
 	}()

@@ -44,29 +44,40 @@ func Parse(data []byte) (*Config, error) {
 	return &c, nil
 }
 
-// Apply creates the streams and consumers that are missing and updates the
-// others. It deletes nothing. Replicas, when above zero, overrides num_replicas.
+// Apply makes the streams and consumers as streams.yaml says, as far as nothing
+// can be lost by it; see Plan, which it carries out.
 func (c *Config) Apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
-	for _, s := range c.Streams {
-		config := s.StreamConfig
-		if replicas > 0 {
-			config.Replicas = replicas
-		}
-		if _, err := js.CreateOrUpdateStream(ctx, config); err != nil {
-			return fmt.Errorf("stream %s: %w", s.Name, err)
-		}
-		for _, cons := range s.Consumers {
-			if _, err := js.CreateOrUpdateConsumer(ctx, s.Name, cons); err != nil {
-				return fmt.Errorf("consumer %s: %w", cons.Durable, err)
-			}
-		}
+	plan, err := c.Plan(ctx, js, replicas)
+	if err != nil {
+		return err
 	}
-	return nil
+	return plan.Apply(ctx, js, nil)
 }
 
-// Ensure implements service.Consumers: it looks a shared consumer up, and
-// makes it again, from the stream's first message, when it is gone. Every
-// reaction may run again without harm.
+// Check makes sure that streams are there, and returns in which fields they are
+// not as streams.yaml says, as a line for each.
+func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []string) (wrong []string, err error) {
+	for _, s := range c.Streams {
+		if !slices.Contains(names, s.Name) {
+			continue
+		}
+		stream, err := js.Stream(ctx, s.Name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil, fmt.Errorf("stream %s is not there; restore it if it held facts, else run lonja streams apply", s.Name)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("stream %s: %w", s.Name, err)
+		}
+		for _, d := range Compare(s.StreamConfig, stream.CachedInfo().Config) {
+			wrong = append(wrong, fmt.Sprintf("stream %s: %s is %s; streams.yaml says %s", s.Name, d.Field, d.Is, d.Want))
+		}
+	}
+	return wrong, nil
+}
+
+// Ensure looks a shared consumer up, and makes it again, from the stream's first
+// message, when it is gone: every reaction may run again without harm. It is an
+// error that there is none of this name in streams.yaml.
 func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error) {
 	stream, config, err := c.consumer(durable)
 	if err != nil {
@@ -82,7 +93,7 @@ func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable str
 	return cons, nil
 }
 
-// Group implements service.Consumers.
+// Group is the priority group of a consumer, or "".
 func (c *Config) Group(durable string) string {
 	if _, config, err := c.consumer(durable); err == nil && len(config.PriorityGroups) > 0 {
 		return config.PriorityGroups[0]
@@ -90,19 +101,19 @@ func (c *Config) Group(durable string) string {
 	return ""
 }
 
-// Has implements service.Consumers.
+// Has reports whether there is a consumer of this name.
 func (c *Config) Has(durable string) bool {
 	_, _, err := c.consumer(durable)
 	return err == nil
 }
 
-// Stream implements service.Consumers.
+// Stream is the stream that a consumer is on, or "".
 func (c *Config) Stream(durable string) string {
 	stream, _, _ := c.consumer(durable)
 	return stream
 }
 
-// Shared implements service.Consumers.
+// Shared are the names of a stream's consumers.
 func (c *Config) Shared(stream string) []string {
 	var names []string
 	for _, s := range c.Streams {

@@ -77,7 +77,7 @@ func start(t *testing.T, shop *shoptest.Shop, name, dir string, config Config) *
 	go func() {
 		defer close(r.ended)
 		r.ended <- r.service().Run(ctx, service.Config{
-			Conn: nc, Language: shoptest.Language, Consumers: shop.Streams, Dir: dir, Replica: name,
+			Conn: nc, Language: shoptest.Language, Streams: shop.Streams, Dir: dir, Replica: name,
 			Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		}, func() { close(r.ready) })
 	}()
