@@ -1,0 +1,227 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/internal/streams"
+)
+
+// TestEachPartDoesItsOwnWorkWithItsOwnKey runs the whole story, and what operators
+// do, on a server that lets each identity do only what it declares.
+func TestEachPartDoesItsOwnWorkWithItsOwnKey(t *testing.T) {
+	d, data := startNATSServers(t, []string{"nats"}, "--tls"), t.TempDir()
+	s, processes := d.openShop(data, "a")
+	story(t, s)
+	asOperator := func(args ...string) string { t.Helper(); return runOnce(t, append(args, d.as(operator)...)...) }
+	if out := asOperator("rebuild", "orders"); !strings.Contains(out, "done") {
+		t.Errorf("rebuild: %s", out)
+	}
+	if out := asOperator("deadletters", "list"); !strings.Contains(out, "0 of 0") {
+		t.Errorf("deadletters: %s", out)
+	}
+	if out := asOperator("timeline", "71053"); !strings.Contains(out, "product.created") {
+		t.Errorf("timeline: %s", out)
+	}
+	boss := s.boss()
+	boss.wants(200, "GET", "/api/deadletters", nil, nil)
+	d.audit(data)
+	for _, p := range processes {
+		p.stop()
+		if said := p.errors(); strings.Contains(strings.ToLower(said), "violation") {
+			t.Errorf("%v wanted to do what it may not:\n%s", p.cmd.Args[1:3], said)
+		}
+	}
+	log, err := os.ReadFile(d.log("nats"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(log)) {
+		if strings.Contains(line, "Violation") {
+			t.Error(strings.TrimSpace(line))
+		}
+	}
+}
+
+// TestNobodyDoesTheWorkOfOthers tries, as each identity, everything that the
+// others may.
+func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
+	config := mustStreams(t)
+	d := startNATSServers(t, []string{"nats"})
+	runOnce(t, append([]string{"streams", "apply"}, d.as(operator)...)...)
+	all := identities(config)
+	for _, me := range all {
+		if me.Name == operator {
+			continue
+		}
+		t.Run(me.Name, func(t *testing.T) {
+			denied := 0
+			for _, other := range all {
+				if other.Name == operator {
+					continue
+				}
+				for _, subject := range other.Access.Sorted().Publish {
+					if try := instance(subject); !covered(me.Access.Publish, try) || covered(me.Access.Never, try) {
+						denied++
+						if err := d.publishes(me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
+							t.Errorf("%s may publish %s, which is %s's: %v", me.Name, try, other.Name, err)
+						}
+					}
+				}
+				for _, subject := range other.Access.Sorted().Subscribe {
+					if try := instance(subject); !covered(me.Access.Subscribe, try) {
+						denied++
+						if err := d.subscribes(me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
+							t.Errorf("%s may subscribe to %s, which is %s's: %v", me.Name, try, other.Name, err)
+						}
+					}
+				}
+			}
+			if t.Logf("%d subjects denied", denied); denied < 50 {
+				t.Errorf("only %d subjects were tried", denied)
+			}
+		})
+	}
+}
+
+// What must never be possible, whatever is declared.
+func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
+	d := startNATSServers(t, []string{"nats"})
+	runOnce(t, append([]string{"streams", "apply"}, d.as(operator)...)...)
+	everybody := []string{"observer", "gateway", "catalog", "identity", "inventory", "orders", "payments"}
+	but := func(who ...string) []string {
+		return slices.DeleteFunc(slices.Clone(everybody), func(name string) bool { return slices.Contains(who, name) })
+	}
+	for _, never := range []struct {
+		who      []string
+		subjects []string
+	}{
+		{but("orders"), []string{"events.order.ord_1.placed", "events.order.ord_1.paid"}},
+		{but("payments"), []string{"events.payment.pay_1.captured"}},
+		{but("inventory"), []string{"events.stock.main.reserved"}},
+		{but("catalog"), []string{"events.product.85123A.created"}},
+		{but("identity"), []string{"events.user.usr_1.registered", "events.realm.main.key_added", "$JS.API.STREAM.MSG.GET.IDENTITY", "$JS.API.DIRECT.GET.IDENTITY", "$JS.API.CONSUMER.CREATE.IDENTITY.spy"}},
+		{but("gateway"), []string{"commands.identity.set_roles", "commands.orders.place", "queries.identity.users", "deferred.orders.place.x", "retries.orders.orders-on-stock.INVENTORY.1", "$JS.API.STREAM.MSG.DELETE.DEADLETTERS"}},
+		{but("inventory"), []string{"$JS.API.CONSUMER.DELETE.ORDERS.inventory-on-orders", "$JS.API.CONSUMER.CREATE.ORDERS.inventory-on-orders", "$JS.API.CONSUMER.MSG.NEXT.ORDERS.inventory-on-orders", "$JS.ACK.ORDERS.inventory-on-orders.1.1.1.1.0"}},
+		{everybody, []string{"$JS.API.STREAM.UPDATE.ORDERS", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.DELETE.ORDERS", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.MSG.DELETE.ORDERS", "$JS.API.STREAM.RESTORE.ORDERS", "$JS.API.STREAM.SNAPSHOT.IDENTITY", "$JS.API.CONSUMER.PAUSE.ORDERS.payments-on-orders", "$JS.API.STREAM.LEADER.STEPDOWN.ORDERS", "timers.due.payments-deadline.x", "$SYS.REQ.SERVER.PING"}},
+	} {
+		for _, who := range never.who {
+			for _, subject := range never.subjects {
+				if err := d.publishes(who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("%s may publish %s: %v", who, subject, err)
+				}
+			}
+		}
+	}
+	for _, never := range []struct {
+		who      []string
+		subjects []string
+	}{
+		{but("identity"), []string{"commands.identity.login", "commands.>", "events.user.>", "events.>"}},
+		{but("orders"), []string{"commands.orders.place", "queries.orders.order"}},
+		{but("gateway"), []string{"_INBOX.gateway.x", "_INBOX.>"}},
+		{everybody, []string{"_INBOX.operator.x", ">", "deadletters.>"}},
+	} {
+		for _, who := range never.who {
+			for _, subject := range never.subjects {
+				if err := d.subscribes(who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
+					t.Errorf("%s may subscribe to %s: %v", who, subject, err)
+				}
+			}
+		}
+	}
+	for _, subject := range []string{"$JS.API.STREAM.INFO.ORDERS", "$JS.API.STREAM.MSG.GET.ORDERS", "$JS.API.CONSUMER.LIST.ORDERS", "$SRV.PING"} {
+		if err := d.publishes("observer", subject); err != nil {
+			t.Errorf("the observer cannot read: %v", err)
+		}
+	}
+	if err := d.subscribes("observer", "events.order.*.paid"); err != nil {
+		t.Errorf("the observer cannot watch: %v", err)
+	}
+	if nc, err := nats.Connect(d.url()); err == nil {
+		nc.Close()
+		t.Error("somebody without a key may connect")
+	}
+}
+
+// publishes tries to publish as an identity; the error is the server's.
+func (d *natsd) publishes(identity, subject string) error {
+	nc := d.connect(identity)
+	defer nc.Close()
+	return errors.Join(nc.Publish(subject, nil), nc.Flush(), nc.LastError())
+}
+
+func (d *natsd) subscribes(identity, subject string) error {
+	nc := d.connect(identity)
+	defer nc.Close()
+	_, err := nc.SubscribeSync(subject)
+	return errors.Join(err, nc.Flush(), nc.LastError())
+}
+
+// instance is a subject that a filter takes.
+func instance(filter string) string {
+	tokens := strings.Split(filter, ".")
+	for i, token := range tokens {
+		if token == "*" || token == ">" {
+			tokens[i] = "x"
+		}
+	}
+	return strings.Join(tokens, ".")
+}
+
+func covered(filters []string, subject string) bool {
+	return slices.ContainsFunc(filters, func(f string) bool { return streams.Matches(f, subject) })
+}
+
+func TestNATSConfigIsWrittenAgainWithoutAChange(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "conf")
+	write := func(flags ...string) map[string]string {
+		t.Helper()
+		runOnce(t, append([]string{"nats-config", "--out", dir, "--tls", "--servers", "n1,n2,n3"}, flags...)...)
+		files := map[string]string{}
+		err := filepath.WalkDir(dir, func(path string, e os.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			data, err := os.ReadFile(path)
+			files[strings.TrimPrefix(path, dir+"/")] = string(data)
+			info, _ := e.Info()
+			secret := strings.HasSuffix(path, "seed") || strings.HasSuffix(path, "-key.pem") || strings.HasSuffix(path, "password") || strings.HasSuffix(path, "n1.conf")
+			if secret && info.Mode().Perm() != 0o600 {
+				t.Errorf("%s can be read by others: %v", path, info.Mode())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	first := write()
+	if second := write(); fmt.Sprint(first) != fmt.Sprint(second) {
+		t.Error("the second time changed something")
+	}
+	for name, text := range first {
+		if name == "auth.conf" && strings.Contains(text, "SU") && strings.Contains(text, strings.TrimSpace(first["keys/orders/seed"])) {
+			t.Error("auth.conf holds a seed")
+		}
+	}
+	users := func(files map[string]string) int { return strings.Count(files["auth.conf"], "nkey: ") }
+	rotated := write("--rotate", "orders")
+	if users(rotated) != users(first)+1 || rotated["keys/orders/seed"] == first["keys/orders/seed"] {
+		t.Error("rotated, there are not two keys of orders")
+	}
+	if rotated["keys/payments/seed"] != first["keys/payments/seed"] {
+		t.Error("the key of payments changed, too")
+	}
+	if retired := write("--retire", "orders"); users(retired) != users(first) || retired["keys/orders/seed"] != rotated["keys/orders/seed"] {
+		t.Error("retired, the key before is still there")
+	}
+}
