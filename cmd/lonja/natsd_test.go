@@ -119,26 +119,17 @@ func (d *natsd) log(name string) string { return filepath.Join(filepath.Dir(d.di
 // awaitHealthy waits until a server says that it is well, with all its streams.
 func (d *natsd) awaitHealthy(name string) {
 	d.t.Helper()
-	var last error
-	deadline, tick := time.After(60*time.Second), time.NewTicker(20*time.Millisecond)
-	defer tick.Stop()
-	for {
+	within(d.t, time.Minute, func() error {
 		resp, err := http.Get("http://" + d.monitor[name] + "/healthz")
-		if err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-			err = fmt.Errorf("%s is %s", name, resp.Status)
+		if err != nil {
+			return err
 		}
-		last = err
-		select {
-		case <-tick.C:
-		case <-deadline:
-			log, _ := os.ReadFile(d.log(name))
-			d.t.Fatalf("%v\n%s", last, log)
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s is %s; see %s", name, resp.Status, d.log(name))
 		}
-	}
+		return nil
+	})
 }
 
 // url is all servers'.
@@ -210,7 +201,7 @@ func (d *natsd) openShop(data string, replicas ...string) (*shop, []*process) {
 // awaitReady waits until the whole shop says that it is.
 func (s *shop) awaitReady() {
 	s.t.Helper()
-	eventually(s.t, func() error {
+	within(s.t, 30*time.Second, func() error {
 		resp, err := http.Get(s.url + "/readyz")
 		if err != nil {
 			return err
@@ -229,7 +220,7 @@ func (s *shop) awaitReady() {
 func (d *natsd) audit(data string) string {
 	d.t.Helper()
 	var out []byte
-	eventually(d.t, func() (err error) {
+	within(d.t, time.Minute, func() (err error) { // what was interrupted is taken up after ack_wait
 		if out, err = exec.Command(binary, append([]string{"audit", "--settled", "--data", data}, d.as(operator)...)...).CombinedOutput(); err != nil {
 			err = fmt.Errorf("lonja audit: %w\n%s", err, out)
 		}

@@ -179,17 +179,31 @@ func (p *person) sees(id events.OrderID, expected func(query.OrderView) bool) qu
 // eventually tries until there is no error, for ten seconds at most.
 func eventually(t *testing.T, try func() error) {
 	t.Helper()
-	deadline, tick := time.After(10*time.Second), time.NewTicker(5*time.Millisecond)
+	within(t, 10*time.Second, try)
+}
+
+// within tries until there is no error, for as long as is given.
+func within(t *testing.T, patience time.Duration, try func() error) {
+	t.Helper()
+	if err := tryWithin(patience, try); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tryWithin tries until there is no error, and returns the last one when there
+// is no more time.
+func tryWithin(patience time.Duration, try func() error) error {
+	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()
 		if err == nil {
-			return
+			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatal(err)
+			return err
 		}
 	}
 }
