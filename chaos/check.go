@@ -216,7 +216,7 @@ func (t *trial) checkReads(ctx context.Context) {
 				break
 			}
 			want := statusIn(facts)
-			t.crowd.boss.turn()
+			t.crowd.boss.turnFrom(t.crowd.boss.gateway)
 			var o query.OrderView
 			err := eventually(ctx, restWithin, func() (err error) { o, err = t.crowd.boss.sees(ctx, id); return err })
 			if t.must(err) && o.Status != want {

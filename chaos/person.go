@@ -24,8 +24,9 @@ var web = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute},
 }
 
-// person is somebody who uses the shop. When a gateway does not answer they
-// turn to the next.
+// person is somebody who uses the shop. When a gateway does not answer, or says
+// that this was its connection's last answer, they turn to the next, as any
+// balancer does.
 type person struct {
 	shop     *shop
 	history  *history
@@ -51,14 +52,10 @@ func readAll(resp *http.Response) ([]byte, error) {
 }
 
 // do sends a request and reads the answer. An error means that none came. A
-// gateway where nobody listens is passed over, as by any balancer.
+// gateway where nobody listens is passed over.
 func (p *person) do(ctx context.Context, method, path, body string, headers ...string) (a answer, err error) {
 	for range p.shop.gateways {
-		if a, err = p.send(ctx, method, path, body, headers); err == nil {
-			break
-		}
-		p.turn()
-		if !errors.Is(err, syscall.ECONNREFUSED) {
+		if a, err = p.send(ctx, method, path, body, headers); !errors.Is(err, syscall.ECONNREFUSED) {
 			break
 		}
 	}
@@ -77,8 +74,9 @@ func (p *person) do(ctx context.Context, method, path, body string, headers ...s
 
 func (p *person) send(ctx context.Context, method, path, body string, headers []string) (answer, error) {
 	p.mu.Lock()
-	url, token, after := p.shop.gateways[p.gateway%len(p.shop.gateways)], p.token, p.after
+	gateway, token, after := p.gateway, p.token, p.after
 	p.mu.Unlock()
+	url := p.shop.gateways[gateway%len(p.shop.gateways)]
 	req, err := http.NewRequestWithContext(ctx, method, url+path, strings.NewReader(body))
 	if err != nil {
 		return answer{}, err
@@ -96,6 +94,9 @@ func (p *person) send(ctx context.Context, method, path, body string, headers []
 		}
 	}
 	resp, err := web.Do(req)
+	if err != nil || resp.Close {
+		p.turnFrom(gateway)
+	}
 	if err != nil {
 		return answer{}, err
 	}
@@ -103,11 +104,13 @@ func (p *person) send(ctx context.Context, method, path, body string, headers []
 	return answer{resp.StatusCode, resp.Header, read}, err
 }
 
-// turn goes to the next gateway.
-func (p *person) turn() {
+// turnFrom goes to the next gateway, unless another hand of theirs did already.
+func (p *person) turnFrom(gateway int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.gateway++
+	if p.gateway == gateway {
+		p.gateway++
+	}
 }
 
 // wants sends a request until it is answered as wanted, for a minute at most.

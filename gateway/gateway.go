@@ -120,6 +120,8 @@ func (g *gateway) routes() {
 
 	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), gives[liveness](200))
 	page(g, "GET /readyz", "Tell whether the shop is ready", ready, tag("operations"), gives[readiness](200), refuses(503))
+	page(g, "GET /readyz/gateway", "Tell whether this gateway can serve", standing, tag("operations"), about("For a balancer's probe: whether the gateway is connected and not about to stop, whatever the services do."),
+		gives[liveness](200))
 	page(g, "GET /metrics", "Read the metrics", g.metrics(), tag("operations"), shows("text/plain"))
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"lonja/internal/refusal"
 	"lonja/internal/service"
 )
 
@@ -18,6 +19,19 @@ type liveness struct {
 }
 
 func alive(c *call) error { return c.writeJSON(http.StatusOK, liveness{"ok"}) }
+
+// standing says whether this one gateway can serve, whatever the services do. A
+// balancer's probe wants this and not readyz: one service that is away must not
+// take the shop's front down, which has 202 and 503 for that.
+func standing(c *call) error {
+	switch {
+	case isStopping(c.r.Context()):
+		return refusal.New(refusal.Unavailable, "this gateway is stopping; ask another one")
+	case !c.Client.Connected():
+		return refusal.New(refusal.Unavailable, "this gateway is not connected to NATS")
+	}
+	return c.writeJSON(http.StatusOK, liveness{"ok"})
+}
 
 // readiness says whether all services that the shop needs are there.
 type readiness struct {

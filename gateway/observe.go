@@ -33,10 +33,11 @@ func (g *gateway) observe(next http.Handler) http.Handler {
 	})
 }
 
-var nosniff = []string{"nosniff"}
+var nosniff, lastAnswer = []string{"nosniff"}, []string{"close"}
 
 // recorder remembers a response's status. Where the mux found no route it puts
-// a problem in the place of the mux's own words.
+// a problem in the place of the mux's own words. Once the gateway is stopping,
+// each response is its connection's last.
 type recorder struct {
 	http.ResponseWriter
 	r        *http.Request
@@ -49,6 +50,9 @@ func (rec *recorder) WriteHeader(status int) {
 		return
 	}
 	rec.status = status
+	if isStopping(rec.r.Context()) {
+		rec.Header()["Connection"] = lastAnswer
+	}
 	if rec.r.Pattern == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
 		code, detail := refusal.NotFound, "there is nothing here; /docs shows what there is"
 		if status == http.StatusMethodNotAllowed {
@@ -65,9 +69,7 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	if rec.replaced {
 		return len(b), nil
 	}
-	if rec.status == 0 {
-		rec.status = http.StatusOK
-	}
+	rec.WriteHeader(http.StatusOK) // unless another one was written
 	return rec.ResponseWriter.Write(b)
 }
 

@@ -8,17 +8,23 @@ import (
 )
 
 const (
-	drain  = 4 * time.Second        // what is under way when the gateway stops gets this long
+	finish = 4 * time.Second        // what is under way when the gateway stops listening gets this long
 	hurry  = 500 * time.Millisecond // before that is over, it is told to come to an end
 	linger = 2 * time.Minute        // an idle connection is kept
 )
 
 type stoppingKey struct{}
 
-// Serve serves until ctx ends and then drains: no new connections, streams and
-// long waits end at once, and what else is under way is finished. It takes four
-// seconds at most and returns nil.
-func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// Serve serves until ctx ends. Then, for as long as drain says, it still
+// answers whatever comes, but each answer ends its connection, and
+// GET /readyz/gateway says 503: so those who ask, or the balancer before them,
+// turn elsewhere. Without that, a request that is sent on an idle connection just
+// when the server closes it is lost, and nobody may send it again unasked unless
+// it carries a key. Streams and long waits end at once.
+//
+// After the drain the gateway stops listening and finishes what is under way,
+// within four seconds. Serve then returns nil.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Duration) error {
 	base, stop := context.WithCancel(context.WithValue(context.Background(), stoppingKey{}, ctx.Done()))
 	defer stop()
 	server := &http.Server{
@@ -36,28 +42,44 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	late := time.AfterFunc(drain-hurry, stop)
+	select {
+	case err := <-served:
+		return err
+	case <-time.After(drain):
+	}
+	late := time.AfterFunc(finish-hurry, stop)
 	defer late.Stop()
-	draining, cancel := context.WithTimeout(context.Background(), drain)
+	finishing, cancel := context.WithTimeout(context.Background(), finish)
 	defer cancel()
-	if server.Shutdown(draining) != nil {
+	if server.Shutdown(finishing) != nil {
 		_ = server.Close()
 	}
 	<-served
 	return nil
 }
 
+// stopping is closed once the gateway that serves a request begins to stop.
+func stopping(ctx context.Context) <-chan struct{} {
+	ch, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
+	return ch
+}
+
+func isStopping(ctx context.Context) bool {
+	select {
+	case <-stopping(ctx):
+		return true
+	default:
+		return false
+	}
+}
+
 // untilStopping is the request's context, which also ends when the gateway
 // stops: for waiting that nobody would miss.
 func (c *call) untilStopping() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(c.r.Context())
-	stopping, ok := ctx.Value(stoppingKey{}).(<-chan struct{})
-	if !ok {
-		return ctx, cancel
-	}
 	go func() {
 		select {
-		case <-stopping:
+		case <-stopping(ctx):
 			cancel()
 		case <-ctx.Done():
 		}

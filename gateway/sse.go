@@ -36,7 +36,7 @@ func followOrder(c *call) error {
 	if last := c.r.Header["Last-Event-Id"]; len(last) == 1 {
 		s.last, _ = strconv.ParseUint(last[0], 10, 64)
 	}
-	changes, err := s.next(ctx, id, 0)
+	changes, err := s.next(c.r.Context(), id, 0) // a gateway that is stopping still tells how the order stands
 	if err != nil {
 		return err
 	}

@@ -4,17 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"lonja/events/query"
-	"lonja/gateway"
-	"lonja/internal/deadletter"
 	"lonja/internal/refusal"
 )
 
@@ -106,64 +102,6 @@ func TestAStreamOutlivesItsService(t *testing.T) {
 	shop.playsStatuses(10)
 	until(t, lines, `"awaiting_payment"`)
 	until(t, lines, `"cancelled"`)
-}
-
-// The gateway stops within seconds: streams and long waits end at once, what
-// else is under way is finished, an order that was placed is not lost.
-func TestTheGatewayDrains(t *testing.T) {
-	shop := open(t)
-	placed := query.OrderView{ID: "ord_1", Status: query.Placed}
-	awaiting, reading, answer := make(chan struct{}, 10), make(chan struct{}), make(chan struct{})
-	shop.plays("commands.orders.place", func(*nats.Msg) any { return receipt{entity: "ord_1", position: "ORDERS:3", body: placed} })
-	shop.playsStatuses(1)
-	shop.silent("queries.orders.order", func() { awaiting <- struct{}{} })
-	shop.plays("queries.catalog.product", func(*nats.Msg) any {
-		close(reading)
-		<-answer
-		return query.ProductView{}
-	})
-	handler, err := gateway.New(gateway.Config{Client: shop.Client, Letters: deadletter.New(shop.JS), Readers: shop.Streams.Readers})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- gateway.Serve(ctx, l, handler) }()
-	shop.server.URL = "http://" + l.Addr().String()
-	changes := changes // the last one ends the stream: leave it out
-	shop.quiet("queries.orders.statuses")
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
-
-	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
-	until(t, lines, `"placed"`)
-	answers := make(chan *response, 2)
-	go func() {
-		answers <- shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana(), "Prefer", "wait=30")
-	}()
-	<-awaiting
-	go func() { answers <- shop.do("GET", "/api/products/A", nil) }()
-	<-reading
-
-	began := time.Now()
-	stop()
-	order := (<-answers).gives(201, nil) // though it was to wait for 30 seconds
-	if !strings.Contains(string(order.body), "ord_1") {
-		t.Errorf("order %s", order.body)
-	}
-	for lines.Scan() { // to the end of the stream
-	}
-	close(answer)
-	(<-answers).gives(200, nil)
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
-	}
 }
 
 // silent plays a service that hears and does not answer.

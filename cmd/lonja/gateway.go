@@ -16,8 +16,9 @@ import (
 
 type gatewayCommand struct {
 	connection
-	HTTP      string `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
-	PublicURL string `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
+	HTTP      string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Drain     time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
+	PublicURL string        `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
 }
 
 // Run serves until ctx ends.
@@ -27,8 +28,8 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 	return c.serve(ctx, now)
 }
 
-// serve listens and serves until ctx ends, then finishes the requests under
-// way. It prints where everything is, and says that it is ready once started
+// serve listens and serves until ctx ends, then drains and finishes the requests
+// under way. It prints where everything is, and says that it is ready once started
 // is closed.
 func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
 	nc, err := c.dial(ctx, "gateway", "gateway")
@@ -65,5 +66,5 @@ func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) err
 		case <-ctx.Done():
 		}
 	}()
-	return gateway.Serve(ctx, listener, handler)
+	return gateway.Serve(ctx, listener, handler, c.Drain)
 }

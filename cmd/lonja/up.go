@@ -78,6 +78,7 @@ func (c *upCommand) Run(ctx context.Context) error {
 	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
 	defer func() { stopServices(); <-stopped }()
 
+	// It does not drain: there is no other gateway to turn to.
 	gateway := &gatewayCommand{connection: at, HTTP: c.HTTP, PublicURL: c.PublicURL}
 	return gateway.serve(ctx, started)
 }

@@ -43,6 +43,9 @@ func Access(services []*service.Service, config *streams.Config) access.Grant {
 	return g
 }
 
+// Connected reports whether the connection stands at present.
+func (c *Client) Connected() bool { return c.conn.IsConnected() }
+
 // Reply is the answer to a command.
 type Reply struct {
 	Body     json.RawMessage
