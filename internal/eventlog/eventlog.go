@@ -61,12 +61,13 @@ var (
 
 // Log reads and appends facts. It is safe for concurrent use.
 type Log struct {
-	js   jetstream.JetStream
-	lang Language
+	js    jetstream.JetStream
+	lang  Language
+	reach reach
 }
 
 // New is a log over a connection.
-func New(js jetstream.JetStream, lang Language) *Log { return &Log{js, lang} }
+func New(js jetstream.JetStream, lang Language) *Log { return &Log{js: js, lang: lang} }
 
 // Append records one fact on stream, provided that the last message on filter
 // has the sequence after (0: that there is none). All writers of an entity
@@ -74,10 +75,15 @@ func New(js jetstream.JetStream, lang Language) *Log { return &Log{js, lang} }
 //
 // Errors are ErrConflict, ErrUnknown, or an Unavailable refusal when the log
 // said that it cannot take it, a full disk for instance: then nothing was
-// recorded.
+// recorded. The refusal is Lost's when the fact was not recorded where the log
+// ended; then nothing is recorded any more, for it would be mixed with what will
+// be restored.
 func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, env envelope.Envelope, e Event) (Recorded, error) {
 	data, err := l.lang.Encode(e)
 	if err != nil {
+		return Recorded{}, err
+	}
+	if err := l.Lost(); err != nil {
 		return Recorded{}, err
 	}
 	env.Type = l.lang.Type(e)
@@ -88,6 +94,7 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 	msg.Header[jetstream.ExpectedStreamHeader] = []string{stream}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
 	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
+	known := l.reach.of(stream) // before: others record meanwhile
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return Recorded{}, appendError(stream, err)
@@ -95,6 +102,10 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 	if ack.Duplicate {
 		return Recorded{}, ErrRecorded
 	}
+	if ack.Sequence <= known {
+		return Recorded{}, l.reach.broke(stream, ack.Sequence, known)
+	}
+	l.reach.saw(stream, ack.Sequence)
 	return Recorded{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
 }
 
@@ -131,35 +142,75 @@ func IsConflict(err error) bool {
 // Last is the sequence of the last message on filter, 0 when there is none, as
 // the stream's leader knows it.
 func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
-	req, _ := json.Marshal(map[string]string{"last_by_subj": filter})
-	msg, err := l.request(ctx, "STREAM.MSG.GET."+stream, req)
+	msg, err := l.get(ctx, stream, map[string]any{"last_by_subj": filter})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	var resp struct {
-		Error   *jetstream.APIError `json:"error"`
-		Message struct {
-			Sequence uint64 `json:"seq"`
-		} `json:"message"`
-	}
-	if err := json.Unmarshal(msg.Data, &resp); err != nil {
-		return 0, fmt.Errorf("last of %s: %w", stream, err)
-	}
-	if resp.Error != nil {
-		if resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound {
-			return 0, nil
-		}
-		return 0, refusal.New(refusal.Unavailable, "the log %s cannot be read now: %s", stream, resp.Error.Description)
-	}
-	return resp.Message.Sequence, nil
+	l.reach.saw(stream, msg.Sequence)
+	return msg.Sequence, nil
 }
 
-func (l *Log) request(ctx context.Context, api string, data []byte) (*nats.Msg, error) {
-	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API."+api, data)
-	if err != nil {
-		return nil, fmt.Errorf("%w (%w)", ErrUnknown, err)
+// At is the message with a sequence, as the stream's leader knows it. The error
+// is jetstream.ErrMsgNotFound when there is none, and an Unavailable refusal when
+// the stream ends before what is known of it: then this is perhaps another one.
+func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, error) {
+	if err := l.reaches(ctx, stream, l.reach.of(stream)); err != nil {
+		return Recorded{}, err
 	}
-	return msg, nil
+	msg, err := l.get(ctx, stream, map[string]any{"seq": seq})
+	if err != nil {
+		return Recorded{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
+	}
+	h, err := nats.DecodeHeadersMsg(msg.Header)
+	if err != nil && len(msg.Header) > 0 {
+		return Recorded{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
+	}
+	return l.Read(stream, seq, msg.Subject, h, msg.Data), nil
+}
+
+// reaches makes sure that a stream does not end before what is known of it. A
+// leader that stood still may not know its end yet, so it is enough to ask again.
+func (l *Log) reaches(ctx context.Context, stream string, known uint64) error {
+	s, err := l.js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	if last := s.CachedInfo().State.LastSeq; last < known {
+		return refusal.New(refusal.Unavailable, "the log %s ends at %d although it had reached %d; if this stays so, restore it", stream, last, known)
+	}
+	return nil
+}
+
+type stored struct {
+	Sequence uint64 `json:"seq"`
+	Subject  string `json:"subject"`
+	Header   []byte `json:"hdrs"`
+	Data     []byte `json:"data"`
+}
+
+// get asks a stream's leader for a message: any other server may be behind.
+func (l *Log) get(ctx context.Context, stream string, which map[string]any) (stored, error) {
+	req, _ := json.Marshal(which) // a number or a string
+	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, req)
+	if err != nil {
+		return stored{}, fmt.Errorf("%w (%w)", ErrUnknown, err)
+	}
+	var resp struct {
+		Error   *jetstream.APIError `json:"error"`
+		Message stored              `json:"message"`
+	}
+	switch err := json.Unmarshal(msg.Data, &resp); {
+	case err != nil:
+		return stored{}, fmt.Errorf("the log %s answers what cannot be read: %w", stream, err)
+	case resp.Error == nil:
+		return resp.Message, nil
+	case resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
+		return stored{}, jetstream.ErrMsgNotFound
+	}
+	return stored{}, refusal.New(refusal.Unavailable, "the log %s cannot be read now: %s", stream, resp.Error.Description)
 }
 
 // batch is how many messages one request for an entity's facts asks for.
@@ -200,22 +251,10 @@ func (l *Log) Load(ctx context.Context, stream, filter string, after, through ui
 	return nil
 }
 
-// At is the message with a sequence.
-func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, error) {
-	s, err := l.js.Stream(ctx, stream)
-	if err != nil {
-		return Recorded{}, fmt.Errorf("read %s: %w", stream, err)
-	}
-	raw, err := s.GetMsg(ctx, seq)
-	if err != nil {
-		return Recorded{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
-	}
-	return l.Read(stream, seq, raw.Subject, raw.Header, raw.Data), nil
-}
-
-// Read decodes a message of the log. It never fails: what is wrong stands in
-// the result's Err.
+// Read decodes a message of the log, and so knows that the log reaches that far.
+// It never fails: what is wrong stands in the result's Err.
 func (l *Log) Read(stream string, seq uint64, subject string, h nats.Header, data []byte) Recorded {
+	l.reach.saw(stream, seq)
 	r := Recorded{Stream: stream, Sequence: seq, Subject: subject, Headers: h, Data: data}
 	for _, key := range []string{envelope.HeaderID, envelope.HeaderType, envelope.HeaderCausation} {
 		if len(h[key]) != 1 || h[key][0] == "" {

@@ -64,7 +64,7 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 // must hear of it.
 func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r decider.Receipt, err error) {
 	defer recovered(&err)
-	if err := d.service.lost(); err != nil {
+	if err := d.lost(); err != nil {
 		return r, err
 	}
 	env, err := envelope.Of(m.Metadata.Get)
@@ -84,8 +84,11 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r dec
 
 // lost refuses to decide anything on a log that lost facts: new ones must not be
 // mixed with what will be restored.
-func (s *Service) lost() error {
-	for _, v := range s.Views {
+func (d *deps) lost() error {
+	if err := d.log.Lost(); err != nil {
+		return err
+	}
+	for _, v := range d.service.Views {
 		if err := v.Failed(); errors.Is(err, view.ErrLost) {
 			return refusal.New(refusal.Unavailable, "the log has lost facts and must be restored first: %v", err)
 		}

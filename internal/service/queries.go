@@ -156,7 +156,7 @@ func (s *Service) Health(ctx context.Context) Health {
 }
 
 func (s *Service) health(ctx context.Context, d *deps) Health {
-	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected()}
+	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected() && d.log.Lost() == nil}
 	for _, v := range s.Views {
 		vh := ViewHealth{Name: v.Name()}
 		_, vh.Rebuilding = v.Building()

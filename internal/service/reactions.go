@@ -87,7 +87,7 @@ func givenUp(m *message.Message, err error) error {
 
 func (d *deps) reflex(ctx context.Context, reflex Reflex, consumer string, fact eventlog.Recorded) (err error) {
 	defer recovered(&err)
-	if err := d.service.lost(); err != nil {
+	if err := d.lost(); err != nil {
 		return err
 	}
 	return reflex.handle(ctx, decider.Wish{Envelope: envelope.Envelope{
