@@ -66,15 +66,38 @@ func (f *feed) standAt(ctx context.Context, c checkpoint) error {
 	return nil
 }
 
-// verify looks the stream up, and makes sure that it is the one that the rows
-// were made of and holds at least as much.
+// secondLook is when a stream on several servers is looked at again before it is
+// said to have lost facts.
+const secondLook = 2 * time.Second
+
+// verify makes sure that the stream is the one that the rows were made of and
+// holds at least as much. A server that stood still may for a moment take itself
+// for the leader, and not know what the others have recorded since: one look is
+// not enough to stop for good.
 func (f *feed) verify(ctx context.Context) error {
-	name := f.source.Stream
-	stream, err := f.file.config.JetStream.Stream(ctx, name)
+	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", name, err)
+		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
 	}
-	info := stream.CachedInfo()
+	err = f.compare(ctx, stream.CachedInfo())
+	if !errors.Is(err, ErrLost) || stream.CachedInfo().Config.Replicas == 1 {
+		return err
+	}
+	select {
+	case <-time.After(secondLook):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	info, err := stream.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
+	}
+	return f.compare(ctx, info)
+}
+
+// compare compares the stream with the checkpoint, if there is one yet.
+func (f *feed) compare(ctx context.Context, info *jetstream.StreamInfo) error {
+	name := info.Config.Name
 	created := info.Created.UTC().Format(time.RFC3339Nano)
 	f.partial.Store(!slices.Equal(slices.Sorted(slices.Values(info.Config.Subjects)), slices.Sorted(slices.Values(f.source.Subjects))))
 	if f.sequence == 0 {
