@@ -212,8 +212,11 @@ func (d *Decider[S]) initial() (s S) {
 // catchUp folds what was recorded since; grew tells whether anything was.
 func (d *Decider[S]) catchUp(ctx context.Context, e *entity[S]) (grew bool, err error) {
 	last, err := d.log.Last(ctx, d.kind.Stream, e.filter)
-	if err != nil || last <= e.sequence {
+	if err != nil {
 		return false, err
+	}
+	if last <= e.sequence {
+		return false, d.log.UpToDate(ctx, d.kind.Stream)
 	}
 	return true, d.log.Load(ctx, d.kind.Stream, e.filter, e.sequence, last, func(r eventlog.Recorded) { d.fold(e, r) })
 }

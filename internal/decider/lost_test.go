@@ -50,6 +50,9 @@ func TestNothingIsAcknowledgedOnALogThatWasReplaced(t *testing.T) {
 	}
 	replace(t, log)
 
+	if r, err := there.Decide(t.Context(), wish("w8", "old"), add(limit+1), nil); !refusal.Is(err, refusal.Unavailable) {
+		t.Errorf("refused for good on a log that says nothing: %+v, %v", r, err)
+	}
 	for range 2 { // the second time it stands in the false log already
 		if r, err := here.Decide(t.Context(), wish("w9", "new"), add(1), nil); !refusal.Is(err, refusal.Unavailable) {
 			t.Errorf("acknowledged: %+v, %v", r, err)

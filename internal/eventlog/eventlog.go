@@ -157,7 +157,7 @@ func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 // is jetstream.ErrMsgNotFound when there is none, and an Unavailable refusal when
 // the stream ends before what is known of it: then this is perhaps another one.
 func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, error) {
-	if err := l.reaches(ctx, stream, l.reach.of(stream)); err != nil {
+	if err := l.UpToDate(ctx, stream); err != nil {
 		return Recorded{}, err
 	}
 	msg, err := l.get(ctx, stream, map[string]any{"seq": seq})
@@ -171,9 +171,11 @@ func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, erro
 	return l.Read(stream, seq, msg.Subject, h, msg.Data), nil
 }
 
-// reaches makes sure that a stream does not end before what is known of it. A
-// leader that stood still may not know its end yet, so it is enough to ask again.
-func (l *Log) reaches(ctx context.Context, stream string, known uint64) error {
+// UpToDate makes sure that whoever answers for a stream knows all that this
+// process has seen of it. A server that stood still may take itself for the leader
+// for a while, and not know that: then it is an Unavailable refusal.
+func (l *Log) UpToDate(ctx context.Context, stream string) error {
+	known := l.reach.of(stream)
 	s, err := l.js.Stream(ctx, stream)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", stream, err)

@@ -66,33 +66,38 @@ func (f *feed) standAt(ctx context.Context, c checkpoint) error {
 	return nil
 }
 
-// secondLook is when a stream on several servers is looked at again before it is
-// said to have lost facts.
-const secondLook = 2 * time.Second
+// outvoted is how long a server that stood still may take itself for a stream's
+// leader although the others have chosen another one: NATS looks every ten
+// seconds whether a leader has heard of the others for ten seconds.
+const outvoted = 20 * time.Second
 
 // verify makes sure that the stream is the one that the rows were made of and
-// holds at least as much. A server that stood still may for a moment take itself
-// for the leader, and not know what the others have recorded since: one look is
-// not enough to stop for good.
+// holds at least as much. Of a stream on several servers one may answer that does
+// not know what the others have recorded; so facts are lost only when a leader
+// says so, for longer than it could be one by mistake.
 func (f *feed) verify(ctx context.Context) error {
 	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
 	if err != nil {
 		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
 	}
-	err = f.compare(ctx, stream.CachedInfo())
-	if !errors.Is(err, ErrLost) || stream.CachedInfo().Config.Replicas == 1 {
-		return err
+	for began, info := time.Now(), stream.CachedInfo(); ; {
+		if info.Cluster != nil && info.Cluster.Leader == "" {
+			return fmt.Errorf("stream %s has no leader now", f.source.Stream)
+		}
+		err := f.compare(ctx, info)
+		if !errors.Is(err, ErrLost) || info.Config.Replicas == 1 || time.Since(began) > outvoted {
+			return err
+		}
+		f.file.config.Logger.Warn("a stream seems to have lost facts and is looked at again", "view", f.file.def.Name, "reason", err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if info, err = stream.Info(ctx); err != nil {
+			return fmt.Errorf("stream %s: %w", f.source.Stream, err)
+		}
 	}
-	select {
-	case <-time.After(secondLook):
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	info, err := stream.Info(ctx)
-	if err != nil {
-		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
-	}
-	return f.compare(ctx, info)
 }
 
 // compare compares the stream with the checkpoint, if there is one yet.
