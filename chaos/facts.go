@@ -19,6 +19,7 @@ type fact struct {
 	subject   string
 	typ       string // "order.placed"
 	causation string
+	time      time.Time    // by the clock of whoever recorded it
 	event     events.Event // nil when it is none
 }
 
@@ -95,6 +96,7 @@ func (l *facts) factOf(m jetstream.Msg) (fact, error) {
 	}
 	h := m.Headers()
 	f := fact{stream: meta.Stream, sequence: meta.Sequence.Stream, subject: m.Subject(), causation: h.Get(envelope.HeaderCausation)}
+	f.time, _ = time.Parse(time.RFC3339Nano, h.Get(envelope.HeaderTime)) // poison has none
 	if f.event, err = events.Decode(h.Get(envelope.HeaderType), m.Data()); err != nil {
 		f.event = nil
 		return f, nil

@@ -48,6 +48,8 @@ var faults = []fault{
 		holds: "all three NATS servers are killed; the shop comes back with them"},
 	{name: "rolling-nats", on: clusters, load: true, happen: rollingNATS,
 		holds: "three NATS servers are restarted in turn"},
+	{name: "clocks", on: inMany.with("--reservation-ttl", "6h", "--payment-deadline", "4h").whose(allWrong), load: true, happen: clocksWrong,
+		holds: "clocks are an hour off, on both sides, and jump back and forth: order is by sequence"},
 	{name: "consumer-deleted", on: inMany, load: true, happen: consumersDeleted,
 		holds: "consumers that are deleted come back by themselves"},
 	{name: "stream-deleted", on: inOne, final: true, happen: streamDeleted,

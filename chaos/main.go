@@ -137,9 +137,12 @@ func workshop(keep string) (dir string, done func(), err error) {
 
 // build builds the program that is tested.
 func build(ctx context.Context, dir string) (program string, err error) {
-	program = filepath.Join(dir, "lonja")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "lonja/cmd/lonja").CombinedOutput()
-	if err != nil {
+	return goBuild(ctx, filepath.Join(dir, "lonja"), "lonja/cmd/lonja")
+}
+
+func goBuild(ctx context.Context, program, of string, flags ...string) (string, error) {
+	args := append(append([]string{"build", "-o", program}, flags...), of)
+	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return program, nil

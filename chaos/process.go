@@ -18,8 +18,9 @@ type part struct {
 	name    string
 	program string
 	args    []string
-	log     string // file that all output is added to
-	proxy   *proxy // what it reaches NATS through, or nil
+	env     []string // besides ours
+	log     string   // file that all output is added to
+	proxy   *proxy   // what it reaches NATS through, or nil
 	toReady time.Duration
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -35,7 +36,7 @@ func (p *part) start() error {
 		return err
 	}
 	p.cmd = exec.Command(p.program, p.args...)
-	p.cmd.Env, p.cmd.Stderr = environment(), log
+	p.cmd.Env, p.cmd.Stderr = append(environment(), p.env...), log
 	dieWithUs(p.cmd)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -29,6 +29,7 @@ type shape struct {
 	gateways int      //
 	proxied  bool     // every service reaches NATS through a proxy of ours
 	flags    []string // more flags for the services
+	clocks   clocks   // that are wrong
 }
 
 var (
@@ -38,6 +39,7 @@ var (
 )
 
 func (s shape) with(flags ...string) shape { s.flags = flags; return s }
+func (s shape) whose(c clocks) shape       { s.clocks = c; return s }
 func (s shape) behindProxies() shape       { s.proxied = true; return s }
 
 var serviceNames = []string{"catalog", "identity", "inventory", "orders", "payments"}
@@ -159,7 +161,7 @@ func (s *shop) openGateways() error {
 
 // add starts a part for the first time.
 func (s *shop) add(name, program string, through *proxy, args ...string) error {
-	p := &part{name: name, program: program, args: args, proxy: through, log: filepath.Join(s.dir, name+".out")}
+	p := &part{name: name, program: program, args: args, env: s.clocks.variables(name), proxy: through, log: filepath.Join(s.dir, name+".out")}
 	s.parts[name], s.order = p, append(s.order, name)
 	return p.start()
 }

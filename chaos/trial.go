@@ -85,11 +85,16 @@ func (t *trial) run(ctx context.Context) {
 }
 
 func (t *trial) open(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, opening)
-	defer cancel()
 	if err := os.RemoveAll(t.dir); err != nil { // kept from another time
 		return err
 	}
+	if t.fault.on.clocks != nil {
+		if t.options.program, err = t.withClock(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, opening)
+	defer cancel()
 	if t.shop, err = openShop(ctx, t.fault.on, t.options.program, t.dir); err != nil {
 		return fmt.Errorf("the shop does not open: %w", err)
 	}
@@ -101,6 +106,14 @@ func (t *trial) open(ctx context.Context) (err error) {
 		t.crowd.clerks, err = hire(ctx, t.crowd, t.options.seed)
 	}
 	return err
+}
+
+// withClock is the program to test where clocks are wrong.
+func (t *trial) withClock(ctx context.Context) (program string, err error) {
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return "", err
+	}
+	return buildWithClock(ctx, t.dir, "lonja/cmd/lonja")
 }
 
 func (t *trial) print() {

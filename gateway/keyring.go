@@ -28,7 +28,7 @@ type keyring struct {
 	ask    func(context.Context) ([]byte, error) // a query.Keyset
 	flight singleflight.Group
 	held   atomic.Pointer[keySet]
-	asked  atomic.Int64 // when last, in nanoseconds
+	asked  atomic.Pointer[time.Time] // when last
 }
 
 type keySet struct {
@@ -46,12 +46,14 @@ func (k *keyring) has(id string) bool {
 // find is the key with an id. It asks for the keys when it has none, when they
 // have grown old, and, now and then, when it does not know this one.
 func (k *keyring) find(ctx context.Context, id string) (ed25519.PublicKey, error) {
-	held, age := k.held.Load(), time.Since(time.Unix(0, k.asked.Load()))
-	switch {
-	case held == nil:
+	held := k.held.Load()
+	if held == nil {
 		if err := k.refresh(ctx); err != nil {
 			return nil, refusal.New(refusal.Unavailable, "access tokens cannot be verified at the moment; try again")
 		}
+		held = k.held.Load()
+	}
+	switch age := time.Since(*k.asked.Load()); {
 	case held.byID[id] == nil && age > keysAtMost:
 		_ = k.refresh(ctx) // what is held stays
 	case age > keysGrowOld:
@@ -66,7 +68,8 @@ func (k *keyring) find(ctx context.Context, id string) (ed25519.PublicKey, error
 // refresh asks for the keys. Whoever wants them meanwhile shares the answer.
 func (k *keyring) refresh(ctx context.Context) error {
 	done := k.flight.DoChan("", func() (any, error) {
-		k.asked.Store(time.Now().UnixNano())
+		now := time.Now() // whole, so that a clock that is set back does not make it the future
+		k.asked.Store(&now)
 		raw, err := k.ask(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
