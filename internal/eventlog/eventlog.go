@@ -59,6 +59,10 @@ var (
 	ErrUnknown = errors.New("no answer from the log")
 )
 
+// patience is how long one request waits for its answer. A server that was lost
+// gives none, while another has long been ready: so it is better to ask again.
+const patience = 2 * time.Second
+
 // Log reads and appends facts. It is safe for concurrent use.
 type Log struct {
 	js    jetstream.JetStream
@@ -95,6 +99,8 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
 	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
 	known := l.reach.of(stream) // before: others record meanwhile
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	ack, err := l.js.PublishMsg(ctx, msg, jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return Recorded{}, appendError(stream, err)
@@ -195,6 +201,8 @@ type stored struct {
 
 // get asks a stream's leader for a message: any other server may be behind.
 func (l *Log) get(ctx context.Context, stream string, which map[string]any) (stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	req, _ := json.Marshal(which) // a number or a string
 	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, req)
 	if err != nil {
@@ -223,34 +231,44 @@ const batch = 256
 // follower may answer that is behind, so it insists until it has seen through.
 func (l *Log) Load(ctx context.Context, stream, filter string, after, through uint64, fold func(Recorded)) error {
 	for after < through {
-		before := after
-		msgs, err := jetstreamext.GetBatch(ctx, l.js, stream, batch,
-			jetstreamext.GetBatchSubject(filter), jetstreamext.GetBatchSeq(after+1))
+		last, err := l.loadSome(ctx, stream, filter, after, through, fold)
 		if err != nil {
 			return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, err)
 		}
-		for raw, err := range msgs {
-			if errors.Is(err, jetstreamext.ErrNoMessages) {
-				break
-			}
-			if err != nil {
-				return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, err)
-			}
-			if raw.Sequence > through {
-				return nil
-			}
-			fold(l.Read(stream, raw.Sequence, raw.Subject, raw.Header, raw.Data))
-			after = raw.Sequence
-		}
-		if after == before {
+		if last == after {
 			select { // a follower that is behind; it will not be for long
 			case <-ctx.Done():
 				return fmt.Errorf("load from %s: %w (%w)", stream, ErrUnknown, ctx.Err())
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
+		after = last
 	}
 	return nil
+}
+
+// loadSome is one request of Load's. It returns how far that came.
+func (l *Log) loadSome(ctx context.Context, stream, filter string, after, through uint64, fold func(Recorded)) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	msgs, err := jetstreamext.GetBatch(ctx, l.js, stream, batch,
+		jetstreamext.GetBatchSubject(filter), jetstreamext.GetBatchSeq(after+1))
+	if err != nil {
+		return after, err
+	}
+	for raw, err := range msgs {
+		switch {
+		case errors.Is(err, jetstreamext.ErrNoMessages), errors.Is(err, context.DeadlineExceeded):
+			return after, nil
+		case err != nil:
+			return after, err
+		case raw.Sequence > through:
+			return through, nil
+		}
+		fold(l.Read(stream, raw.Sequence, raw.Subject, raw.Header, raw.Data))
+		after = raw.Sequence
+	}
+	return after, nil
 }
 
 // Read decodes a message of the log, and so knows that the log reaches that far.
