@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -233,13 +234,20 @@ func (s *shop) close() {
 	}
 }
 
+// given are the ports that were given away; their owners may not listen yet.
+var given sync.Map
+
 // freePort is a port that nobody listens on, below those that the system gives
 // to outgoing connections: it must still be free after a restart.
 func freePort() int {
 	for {
 		port := 20_000 + rand.IntN(10_000)
-		if l, err := net.Listen("tcp", at(port)); err == nil {
-			l.Close()
+		l, err := net.Listen("tcp", at(port))
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if _, twice := given.LoadOrStore(port, true); !twice {
 			return port
 		}
 	}
