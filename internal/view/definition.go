@@ -60,6 +60,12 @@ CREATE TABLE checkpoint (
 	sequence INTEGER NOT NULL, -- of the last fact in the rows
 	event    TEXT NOT NULL,    -- its id
 	sum      INTEGER NOT NULL  -- of these, so that a damaged row is not taken for another log
+) WITHOUT ROWID;
+CREATE TABLE passed (        -- messages that were no facts to the program which made the rows
+	stream   TEXT NOT NULL,
+	sequence INTEGER NOT NULL,
+	type     TEXT NOT NULL,
+	PRIMARY KEY (stream, sequence)
 ) WITHOUT ROWID;`
 
 // The wishes that are remembered, by the id of the command.

@@ -102,7 +102,9 @@ func openFile(ctx context.Context, f *file) (err error) {
 		}
 		f.feeds = append(f.feeds, feed)
 	}
-	return nil
+	learned, err := f.learned(ctx)
+	f.current = f.current && !learned
+	return err
 }
 
 // whole empties the file's log into it and looks whether the file is as long as
@@ -167,6 +169,9 @@ func (f *file) commit(ctx context.Context, from *feed, facts []eventlog.Recorded
 	}()
 	for _, fact := range facts {
 		if fact.Event == nil {
+			if err := passOver(tx, fact); err != nil {
+				return err
+			}
 			continue
 		}
 		if err := project(f.def.Project, tx, fact); err != nil {
