@@ -33,6 +33,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -146,10 +147,21 @@ func decode(t *testing.T, file string, doc []byte) object {
 		t.Fatalf("%s makes a %s of %s, of which no test knows", file, meta.Kind, meta.APIVersion)
 	}
 	o := make()
-	if err := yaml.UnmarshalStrict(doc, o); err != nil {
+	if err := unmarshal(doc, o); err != nil {
 		t.Fatalf("%s: %v\n%s", file, err, doc)
 	}
 	return object{o, meta.Kind, string(doc)}
+}
+
+// unmarshal is as strict as the API server: also about the case of names, which
+// encoding/json is not.
+func unmarshal(text []byte, into any) error {
+	text, err := yaml.YAMLToJSONStrict(text)
+	if err != nil {
+		return err
+	}
+	strict, err := json.UnmarshalStrict(text, into)
+	return errors.Join(append(strict, err)...)
 }
 
 func readValues(t *testing.T, file string) map[string]any {
@@ -162,7 +174,7 @@ func readValues(t *testing.T, file string) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := yaml.UnmarshalStrict(text, &values); err != nil {
+	if err := unmarshal(text, &values); err != nil {
 		t.Fatal(err)
 	}
 	return values

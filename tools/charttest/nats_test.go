@@ -75,7 +75,7 @@ func TestNATSValues(t *testing.T) {
 				t.Fatal(err)
 			}
 			var v natsValues
-			if err := yaml.UnmarshalStrict(text, &v); err != nil {
+			if err := unmarshal(text, &v); err != nil {
 				t.Fatal(err)
 			}
 			if v.Config.Cluster.Enabled != (servers > 1) || servers > 1 && v.Config.Cluster.Replicas != servers {
@@ -165,7 +165,7 @@ func mountsTheAccounts(t *testing.T, v natsValues) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := yaml.UnmarshalStrict(patched, into); err != nil {
+		if err := unmarshal(patched, into); err != nil {
 			t.Fatal(err)
 		}
 	}

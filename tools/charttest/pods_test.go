@@ -121,10 +121,25 @@ func TestPodsSayWhatTheyNeed(t *testing.T) {
 		if r.Requests.Memory().Cmp(*r.Limits.Memory()) > 0 {
 			t.Errorf("asks for more memory than it may use: %v", r)
 		}
-		if !regexp.MustCompile(`^[a-z0-9./-]+(:[\w.-]+|@sha256:[0-9a-f]{64})$`).MatchString(p.main().Image) {
-			t.Errorf("image %q", p.main().Image)
-		}
 	})
+}
+
+func TestImages(t *testing.T) {
+	c, err := loadChart()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for set, want := range map[string]string{
+		"default":    "ghcr.io/lonja/lonja:" + c.Metadata.AppVersion,
+		"existing":   "registry.example:5000/team/lonja:v1.2.3-rc.1",
+		"everything": "ghcr.io/lonja/lonja@sha256:0123456789012345678901234567890123456789012345678901234567890123",
+	} {
+		for _, p := range pods(t, objects(t, "shop", readValues(t, sets[set]))) {
+			if p.main().Image != want {
+				t.Errorf("%s: %s runs %s, want %s", set, p, p.main().Image, want)
+			}
+		}
+	}
 }
 
 func TestProbes(t *testing.T) {
@@ -267,6 +282,28 @@ func TestServicesKeepTheirViews(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a service says for itself holds for it, and for no other.
+func TestServicesMayDifferFromTheDefaults(t *testing.T) {
+	for _, p := range pods(t, objects(t, "shop", readValues(t, sets["everything"]))) {
+		if !p.isService() {
+			continue
+		}
+		set, size := p.Object.(*appsv1.StatefulSet), "none"
+		for _, claim := range set.Spec.VolumeClaimTemplates {
+			size = claim.Spec.Resources.Requests.Storage().String()
+		}
+		limits := p.main().Resources.Limits
+		got := fmt.Sprint(*set.Spec.Replicas, " ", size, " ", *p.spec.TerminationGracePeriodSeconds, " ", limits.Memory(), " ", limits.Cpu())
+		want := map[string]string{"orders": "3 20Gi 60 512Mi 0", "payments": "2 none 30 1Gi 2"}[p.component]
+		if want == "" {
+			want = "2 2Gi 30 512Mi 0"
+		}
+		if got != want {
+			t.Errorf("%s: replicas, volume, grace and limits are %s, want %s", p, got, want)
+		}
+	}
 }
 
 func mounts(p pod, volume, path string) bool {

@@ -16,18 +16,10 @@ var write = flag.Bool("write", false, "write the table of values into the chart'
 
 // The README's table is made of values.yaml: go test -C tools ./charttest -run README -write
 func TestREADMETellsEveryValue(t *testing.T) {
-	text, err := os.ReadFile(chartDir + "/values.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		t.Fatal(err)
-	}
 	var table strings.Builder
 	table.WriteString("| Key | Type | Default | Description |\n|-----|------|---------|-------------|\n")
-	if n := rows(t, &table, "", doc.Content[0]); n < 60 {
-		t.Errorf("found %d values only", n)
+	for _, v := range documented(t) {
+		fmt.Fprintf(&table, "| %s | %s | `%s` | %s |\n", v.path, v.kind, v.byDefault, v.what)
 	}
 	readme, err := os.ReadFile(chartDir + "/README.md")
 	if err != nil {
@@ -48,29 +40,51 @@ func TestREADMETellsEveryValue(t *testing.T) {
 	}
 }
 
-// rows writes a row for each documented value, and complains of every leaf
-// that neither itself nor anything above it is documented.
-func rows(t *testing.T, table *strings.Builder, path string, node *yaml.Node) (n int) {
-	for i := 0; i < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
-		name := strings.TrimPrefix(path+"."+key.Value, ".")
-		if _, what, ok := strings.Cut(key.HeadComment, "# -- "); ok {
-			var goValue any
-			if err := value.Decode(&goValue); err != nil {
-				t.Fatal(err)
-			}
-			kind := map[string]string{"!!str": "string", "!!int": "int", "!!bool": "bool", "!!seq": "list", "!!map": "object"}[value.Tag]
-			text, err := json.Marshal(goValue)
-			if err != nil || kind == "" || strings.Contains(what, "\n") || strings.HasSuffix(what, ".") {
-				t.Errorf("%s: a value is documented in one line without a full stop, and is of a type (%s): %q", name, value.Tag, what)
-			}
-			fmt.Fprintf(table, "| %s | %s | `%s` | %s |\n", name, kind, text, what)
-			n++
-		} else if value.Kind == yaml.MappingNode && len(value.Content) > 0 {
-			n += rows(t, table, name, value)
-		} else {
-			t.Errorf("%s has no line that begins with # --", name)
-		}
+// value is one that values.yaml documents.
+type value struct{ path, kind, byDefault, what string }
+
+// documented reads values.yaml, and complains of every leaf that neither itself
+// nor anything above it is documented.
+func documented(t *testing.T) []value {
+	t.Helper()
+	text, err := os.ReadFile(chartDir + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return n
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	var found []value
+	read(t, &found, "", doc.Content[0])
+	if len(found) < 60 {
+		t.Errorf("found %d values only", len(found))
+	}
+	return found
+}
+
+func read(t *testing.T, found *[]value, path string, node *yaml.Node) {
+	for i := 0; i < len(node.Content); i += 2 {
+		key, content := node.Content[i], node.Content[i+1]
+		v := value{path: strings.TrimPrefix(path+"."+key.Value, ".")}
+		var ok bool
+		if _, v.what, ok = strings.Cut(key.HeadComment, "# -- "); !ok {
+			if content.Kind != yaml.MappingNode || len(content.Content) == 0 {
+				t.Errorf("%s has no line that begins with # --", v.path)
+			}
+			read(t, found, v.path, content)
+			continue
+		}
+		var decoded any
+		if err := content.Decode(&decoded); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(decoded)
+		v.byDefault = string(text)
+		v.kind = map[string]string{"!!str": "string", "!!int": "int", "!!bool": "bool", "!!seq": "list", "!!map": "object"}[content.Tag]
+		if err != nil || v.kind == "" || strings.Contains(v.what, "\n") || strings.HasSuffix(v.what, ".") {
+			t.Errorf("%s: a value is documented in one line without a full stop, and is of a type (%s): %q", v.path, content.Tag, v.what)
+		}
+		*found = append(*found, v)
+	}
 }

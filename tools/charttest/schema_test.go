@@ -76,6 +76,44 @@ func TestWrongValuesAreRefused(t *testing.T) {
 	}
 }
 
+// A value that nothing is made of is a promise that nobody keeps. Each is said in
+// some set, and without it something else comes out, or an error.
+func TestEveryValueDoesSomething(t *testing.T) {
+	for _, v := range documented(t) {
+		said, does := false, false
+		for _, file := range sets {
+			values := readValues(t, file)
+			if !remove(values, strings.Split(v.path, ".")) {
+				continue
+			}
+			said = true
+			with, err := render("shop", readValues(t, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			without, err := render("shop", values)
+			does = does || err != nil || !maps.Equal(with, without)
+		}
+		if service, ok := strings.CutPrefix(v.path, "services."); ok && !said {
+			said, does = true, slices.Contains(services, service) // it says nothing for itself in any set
+		}
+		if !said || !does {
+			t.Errorf("%s: said in a set: %v; does something: %v", v.path, said, does)
+		}
+	}
+}
+
+// remove takes a value out, and tells whether it was there.
+func remove(values map[string]any, path []string) bool {
+	inner, ok := values[path[0]].(map[string]any)
+	if len(path) > 1 {
+		return ok && remove(inner, path[1:])
+	}
+	_, ok = values[path[0]]
+	delete(values, path[0])
+	return ok
+}
+
 // The schema tells of each value that there is, and of none that there is not.
 func TestSchemaKnowsEveryValue(t *testing.T) {
 	text, err := os.ReadFile(chartDir + "/values.schema.json")
