@@ -193,51 +193,6 @@ func TestPodsGoGracefully(t *testing.T) {
 	})
 }
 
-// flags are what the chart may say to the program, by its first words, and why.
-// cmd/lonja is of another module; what this list has and the program has not
-// would show only as a pod that does not start.
-var flags = map[string]map[string]string{
-	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it"},
-	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
-		"admin-password-file": "identity only", "reservation-ttl": "inventory only", "payment-deadline": "payments only"},
-	"streams apply": {"replicas": "of each stream", "wait": "for NATS", "allow-loss": "said by name"},
-	"healthcheck":   {},
-	"":              {"log-level": "every command", "nats": "all that connect", "nats-keys": "all that connect", "nats-ca": "all that connect"},
-}
-
-func TestFlagsAreThePrograms(t *testing.T) {
-	forEachPod(t, func(t *testing.T, _ map[string]any, p pod) {
-		args := p.main().Args
-		words := 0
-		for words < len(args) && !strings.HasPrefix(args[words], "-") {
-			words++
-		}
-		command := map[string]string{"gateway": "gateway", "streams": "streams apply", "test": "healthcheck"}[p.component]
-		want := command
-		switch {
-		case p.isService():
-			command, want = "service", "service "+p.component
-		case p.component == "test":
-			want += " " + args[words-1] // the address, of which TestSelectors knows more
-		}
-		if got := strings.Join(args[:words], " "); got != want {
-			t.Fatalf("runs %q, want %q", got, want)
-		}
-		for _, arg := range args[words:] {
-			name, value, ok := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
-			if !ok || value == "" {
-				t.Errorf("%q is not --flag=value", arg)
-			}
-			if flags[command][name] == "" && (flags[""][name] == "" || command == "healthcheck") {
-				t.Errorf("%s has no --%s", command, name)
-			}
-			if owner, only := strings.CutSuffix(flags[command][name], " only"); only && owner != p.component {
-				t.Errorf("--%s is %s's", name, owner)
-			}
-		}
-	})
-}
-
 // A replica's name is its pod's, and becomes a part of NATS subjects and paths.
 func TestReplicasAreNamedAfterTheirPods(t *testing.T) {
 	token := regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)

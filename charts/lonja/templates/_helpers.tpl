@@ -188,3 +188,13 @@ livenessProbe:
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
 {{- end -}}
+
+{{/* On which event Helm makes the object, and in what order. It is gone after
+     that, for Helm forgets hooks at uninstall; if a Job fails it stays, and Helm
+     prints its log. */}}
+{{- define "lonja.hook" -}}
+helm.sh/hook: {{ index . 0 }}
+helm.sh/hook-weight: {{ index . 1 | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+helm.sh/hook-output-log-policy: hook-failed
+{{- end -}}

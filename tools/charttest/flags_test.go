@@ -1,0 +1,79 @@
+package charttest
+
+import (
+	"strings"
+	"testing"
+)
+
+// flags are what the chart may say to the program, by its first words, and why.
+// cmd/lonja is of another module; what this list has and the program has not
+// would show only as a pod that does not start.
+var flags = map[string]map[string]string{
+	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it"},
+	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
+		"admin-password-file": "identity only", "reservation-ttl": "inventory only", "payment-deadline": "payments only"},
+	"streams apply": {"replicas": "of each stream", "wait": "for NATS", "allow-loss": "said by name"},
+	"healthcheck":   {},
+	"":              {"log-level": "every command", "nats": "all that connect", "nats-keys": "all that connect", "nats-ca": "all that connect"},
+}
+
+func TestFlagsAreThePrograms(t *testing.T) {
+	forEachPod(t, func(t *testing.T, _ map[string]any, p pod) {
+		args := p.main().Args
+		words := 0
+		for words < len(args) && !strings.HasPrefix(args[words], "-") {
+			words++
+		}
+		command := map[string]string{"gateway": "gateway", "streams": "streams apply", "test": "healthcheck"}[p.component]
+		want := command
+		switch {
+		case p.isService():
+			command, want = "service", "service "+p.component
+		case p.component == "test":
+			want += " " + args[words-1] // the address, of which TestSelectors knows more
+		}
+		if got := strings.Join(args[:words], " "); got != want {
+			t.Fatalf("runs %q, want %q", got, want)
+		}
+		for _, arg := range args[words:] {
+			name, value, ok := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+			if !ok || value == "" {
+				t.Errorf("%q is not --flag=value", arg)
+			}
+			if flags[command][name] == "" && (flags[""][name] == "" || command == "healthcheck") {
+				t.Errorf("%s has no --%s", command, name)
+			}
+			if owner, only := strings.CutSuffix(flags[command][name], " only"); only && owner != p.component {
+				t.Errorf("--%s is %s's", name, owner)
+			}
+		}
+	})
+}
+
+// What the values say arrives, word for word.
+func TestFlagsSayWhatTheValuesSay(t *testing.T) {
+	nats := " --log-level=debug --nats=tls://nats-0.nats:4222,tls://nats-1.nats,nats://far.example:4333 --nats-keys=/keys --nats-ca=/ca/ca.crt"
+	views := " --http=:8080 --data=/data --replica=$(POD_NAME)"
+	want := map[string]string{
+		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://shop.example" + nats,
+		"catalog":   "service catalog" + views + nats,
+		"identity":  "service identity" + views + " --admin-email=boss@shop.example --admin-password-file=/admin/password" + nats,
+		"inventory": "service inventory" + views + " --reservation-ttl=1h30m" + nats,
+		"orders":    "service orders" + views + nats,
+		"payments":  "service payments" + views + " --payment-deadline=45m" + nats,
+		"streams":   "streams apply --replicas=3 --wait=90s --allow-loss=DEFERRED --allow-loss=DEADLETTERS" + nats,
+		"test":      "healthcheck http://shop-lonja-gateway:8000/readyz",
+	}
+	for _, p := range pods(t, objects(t, "shop", readValues(t, sets["everything"]))) {
+		if got := strings.Join(p.main().Args, " "); got != want[p.component] {
+			t.Errorf("%s runs\n%s, want\n%s", p, got, want[p.component])
+		}
+		env := map[string]string{}
+		for _, e := range p.main().Env {
+			env[e.Name] = e.Value
+		}
+		if p.serves() && (env["GOGC"] != "50" || env["LONJA_TEXT"] != `with "quotes": and #`) {
+			t.Errorf("%s: environment %v", p, p.main().Env)
+		}
+	}
+}
