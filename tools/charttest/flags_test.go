@@ -1,13 +1,15 @@
 package charttest
 
 import (
+	"maps"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // flags are what the chart may say to the program, by its first words, and why.
-// cmd/lonja is of another module; what this list has and the program has not
-// would show only as a pod that does not start.
 var flags = map[string]map[string]string{
 	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it"},
 	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
@@ -15,6 +17,32 @@ var flags = map[string]map[string]string{
 	"streams apply": {"replicas": "of each stream", "wait": "for NATS", "allow-loss": "said by name"},
 	"healthcheck":   {},
 	"":              {"log-level": "every command", "nats": "all that connect", "nats-keys": "all that connect", "nats-ca": "all that connect"},
+}
+
+// A flag that the program does not have would show only as a pod that does not start.
+func TestTheProgramHasTheseFlags(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "lonja")
+	if out, err := exec.Command("go", "build", "-C", "../..", "-o", program, "./cmd/lonja").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	for command, own := range flags {
+		if command == "" {
+			continue
+		}
+		help, err := exec.Command(program, append(strings.Fields(command), "--help")...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("lonja %s --help: %v\n%s", command, err, help)
+		}
+		wanted := slices.Collect(maps.Keys(own))
+		if command != "healthcheck" {
+			wanted = slices.AppendSeq(wanted, maps.Keys(flags[""]))
+		}
+		for _, name := range wanted {
+			if !strings.Contains(string(help), " --"+name+"=") {
+				t.Errorf("lonja %s has no --%s:\n%s", command, name, help)
+			}
+		}
+	}
 }
 
 func TestFlagsAreThePrograms(t *testing.T) {
