@@ -49,16 +49,38 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 	return options, nil
 }
 
-// dial connects, and waits for a server that is not there yet. Once connected,
-// the connection comes back by itself for ever.
-func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn, error) {
+// lasting are the options of a connection that comes back by itself for ever.
+func (c connection) lasting(identity, name string) ([]nats.Option, error) {
 	options, err := c.options(identity, name)
+	return append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(),                                        // the server's configuration may be about to change
+		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)), err // a server that hangs is left for another one
+}
+
+// dialLater returns a connection at once, which may stand only later: connected
+// is closed when it does. Until then requests are not answered.
+func (c connection) dialLater(identity, name string) (nc *nats.Conn, connected <-chan struct{}, err error) {
+	options, err := c.lasting(identity, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	stands := make(chan struct{})
+	nc, err = nats.Connect(c.NATS, append(options, nats.RetryOnFailedConnect(true), nats.ConnectHandler(func(*nats.Conn) { close(stands) }))...)
+	if err != nil {
+		return nil, nil, fmt.Errorf("NATS at %s: %w", c.NATS, err)
+	}
+	if !nc.IsConnected() {
+		slog.Warn("waiting for NATS", "url", c.NATS, "reason", nc.LastError())
+	}
+	return nc, stands, nil
+}
+
+// dial connects, and waits for a server that is not there yet.
+func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn, error) {
+	options, err := c.lasting(identity, name)
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-		nats.IgnoreAuthErrorAbort(),                                   // a server whose configuration is being changed
-		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
 	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 2*time.Second) {
 		nc, err := nats.Connect(c.NATS, options...)
 		if err == nil {

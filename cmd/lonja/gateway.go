@@ -21,22 +21,22 @@ type gatewayCommand struct {
 	PublicURL string        `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
 }
 
-// Run serves until ctx ends.
-func (c *gatewayCommand) Run(ctx context.Context) error {
-	now := make(chan struct{})
-	close(now)
-	return c.serve(ctx, now)
-}
+// Run serves until ctx ends. It does not wait for NATS: whoever looks after the
+// process must hear from it, and customers get 503 meanwhile.
+func (c *gatewayCommand) Run(ctx context.Context) error { return c.serve(ctx, nil) }
 
 // serve listens and serves until ctx ends, then drains and finishes the requests
-// under way. It prints where everything is, and says that it is ready once started
-// is closed.
+// under way. It prints where everything is, and says that it is ready once it is
+// connected and started, unless that is nil, is closed.
 func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
-	nc, err := c.dial(ctx, "gateway", "gateway")
+	nc, connected, err := c.dialLater("gateway", "gateway")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
+	if started == nil {
+		started = connected
+	}
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return err
