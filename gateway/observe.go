@@ -33,7 +33,10 @@ func (g *gateway) observe(next http.Handler) http.Handler {
 	})
 }
 
-var nosniff, lastAnswer = []string{"nosniff"}, []string{"close"}
+var (
+	nosniff    = []string{"nosniff"}
+	lastAnswer = []string{"close"}
+)
 
 // recorder remembers a response's status. Where the mux found no route it puts
 // a problem in the place of the mux's own words. Once the gateway is stopping,
