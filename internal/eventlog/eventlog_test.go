@@ -1,13 +1,14 @@
 package eventlog_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -16,21 +17,35 @@ import (
 	"lonja/internal/toy"
 )
 
-// hears is a NATS server without JetStream, and a log that asks it. What is said
-// on subject is heard by answer, which may be silent as a server is that stands
-// still.
-func hears(t *testing.T, subject string, answer func(*nats.Msg)) *eventlog.Log {
+// lossy is a way to a server on which the next request that names a subject gets
+// lost, as one does that was sent to a server which stood still.
+type lossy struct {
+	subject string
+	lost    atomic.Int64
+}
+
+type lossyConn struct {
+	net.Conn
+	way *lossy
+}
+
+func (l *lossy) Dial(network, address string) (net.Conn, error) {
+	conn, err := net.Dial(network, address)
+	return &lossyConn{conn, l}, err
+}
+
+func (c *lossyConn) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("PUB "+c.way.subject)) && c.way.lost.CompareAndSwap(0, 1) {
+		return len(b), nil
+	}
+	return c.Conn.Write(b)
+}
+
+// behind is the same log, reached on a way that loses the next request to subject.
+func behind(t *testing.T, log *toy.Log, subject string) (*eventlog.Log, *lossy) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(20 * time.Second) {
-		t.Fatal("the server did not start")
-	}
-	nc, err := nats.Connect(s.ClientURL())
+	way := &lossy{subject: subject}
+	nc, err := nats.Connect(log.Broker.URL(), nats.SetCustomDialer(way))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,62 +54,52 @@ func hears(t *testing.T, subject string, answer func(*nats.Msg)) *eventlog.Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := nc.Subscribe(subject, answer); err != nil {
+	if _, err := js.AccountInfo(t.Context()); err != nil { // so that the client hears answers before any is lost
 		t.Fatal(err)
 	}
-	return eventlog.New(js, toy.Language)
+	return eventlog.New(js, toy.Language), way
 }
 
-func TestAServerThatIsSilentIsNotWaitedForLong(t *testing.T) {
+const filter = "events.counter.c.>"
+
+// The time that a caller has is not used up by one request that nobody answers.
+func TestALostRequestIsNotWaitedForLong(t *testing.T) {
+	log := toy.New(t)
 	added := toy.Added{Counter: "c", By: 1}
-	silent := func(*nats.Msg) {}
-	asks := map[string]func(context.Context) error{
-		"last": func(ctx context.Context) error {
-			_, err := hears(t, "$JS.API.STREAM.MSG.GET.TOYS", silent).Last(ctx, toy.Stream, "events.counter.c.>")
+	asks := map[string]func(context.Context, *eventlog.Log) error{
+		"$JS.API.STREAM.MSG.GET.TOYS": func(ctx context.Context, l *eventlog.Log) error {
+			_, err := l.Last(ctx, toy.Stream, filter)
 			return err
 		},
-		"append": func(ctx context.Context) error {
-			_, err := hears(t, toy.Language.Subject(added), silent).Append(ctx, toy.Stream, "events.counter.c.>", 0, envelope.Envelope{ID: "e"}, added)
+		toy.Language.Subject(added): func(ctx context.Context, l *eventlog.Log) error {
+			_, err := l.Append(ctx, toy.Stream, filter, 0, envelope.Envelope{ID: "e", Causation: "w", Time: time.Now()}, added)
 			return err
 		},
 	}
-	for name, ask := range asks {
-		t.Run(name, func(t *testing.T) {
+	for subject, ask := range asks {
+		t.Run(subject, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			if err := ask(ctx); !errors.Is(err, eventlog.ErrUnknown) || ctx.Err() != nil {
-				t.Errorf("got %v; a minute had passed: %v", err, ctx.Err())
+			l, way := behind(t, log, subject)
+			if err := ask(ctx, l); !errors.Is(err, eventlog.ErrUnknown) || ctx.Err() != nil || way.lost.Load() != 1 {
+				t.Errorf("got %v, lost %d; a minute had passed: %v", err, way.lost.Load(), ctx.Err())
+			}
+			if err := ask(ctx, l); err != nil {
+				t.Errorf("asked again: %v", err)
 			}
 		})
 	}
 }
 
-// Of several servers the next one may answer what the first did not.
-func TestFactsAreAskedForAgain(t *testing.T) {
-	data, err := toy.Language.Encode(toy.Added{Counter: "c", By: 4})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var asked atomic.Int64
-	log := hears(t, "$JS.API.DIRECT.GET.TOYS", func(m *nats.Msg) {
-		if asked.Add(1) == 1 {
-			return
-		}
-		header := envelope.Envelope{ID: "e", Type: "toy.counter.added.v1", Causation: "w", Time: time.Now()}.Header()
-		for key, value := range map[string]string{jetstream.StreamHeader: toy.Stream, jetstream.SequenceHeader: "7", jetstream.SubjectHeader: "events.counter.c.added",
-			jetstream.TimeStampHeaer: time.Now().UTC().Format(time.RFC3339Nano), "Nats-Num-Pending": "0"} {
-			header[key] = []string{value}
-		}
-		_ = m.RespondMsg(&nats.Msg{Header: header, Data: data})
-		_ = m.RespondMsg(&nats.Msg{Header: nats.Header{"Status": {"204"}, "Description": {"EOB"}}})
-	})
+func TestLoadingAsksAgain(t *testing.T) {
+	log := toy.New(t)
+	first, last := log.Add("c", 4), log.Add("c", 5)
+	l, way := behind(t, log, "$JS.API.DIRECT.GET.TOYS")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var got []eventlog.Recorded
-	if err := log.Load(ctx, toy.Stream, "events.counter.c.>", 0, 7, func(r eventlog.Recorded) { got = append(got, r) }); err != nil {
-		t.Fatal(err)
-	}
-	if len(got) != 1 || got[0].Event != (toy.Added{Counter: "c", By: 4}) || got[0].Sequence != 7 || asked.Load() != 2 {
-		t.Errorf("loaded %+v after %d questions", got, asked.Load())
+	var got []uint64
+	err := l.Load(ctx, toy.Stream, filter, 0, last, func(r eventlog.Recorded) { got = append(got, r.Sequence) })
+	if err != nil || len(got) != 2 || got[0] != first || got[1] != last || way.lost.Load() != 1 {
+		t.Errorf("loaded %v, %v, lost %d", got, err, way.lost.Load())
 	}
 }
