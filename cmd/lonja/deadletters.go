@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -70,10 +69,7 @@ func (c *lettersShowCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		out := json.NewEncoder(os.Stdout)
-		out.SetEscapeHTML(false)
-		out.SetIndent("", "  ")
-		return out.Encode(l)
+		return printJSON(l)
 	})
 }
 

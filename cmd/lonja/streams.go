@@ -43,10 +43,7 @@ func (c *planCommand) Run(ctx context.Context) error {
 			return err
 		}
 		if c.JSON {
-			out := json.NewEncoder(os.Stdout)
-			out.SetEscapeHTML(false)
-			out.SetIndent("", "  ")
-			err = out.Encode(plan)
+			err = printJSON(plan)
 		} else {
 			err = writePlan(os.Stdout, plan, inColour(os.Stdout))
 		}

@@ -34,10 +34,7 @@ func (c *timelineCommand) Run(ctx context.Context) error {
 			return err
 		}
 		if c.JSON {
-			out := json.NewEncoder(os.Stdout)
-			out.SetEscapeHTML(false)
-			out.SetIndent("", "  ")
-			return out.Encode(told)
+			return printJSON(told)
 		}
 		return writeTimeline(os.Stdout, c.ID, told, inColour(os.Stdout))
 	})
@@ -97,6 +94,14 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// printJSON prints a value for machines that people may read, too.
+func printJSON(v any) error {
+	out := json.NewEncoder(os.Stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
 }
 
 // inColour tells whether a file is a terminal whose owner wants colours.
