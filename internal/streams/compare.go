@@ -9,7 +9,7 @@ import (
 )
 
 // Difference is a field of a configuration that is not as streams.yaml says.
-// The values are JSON, null for none.
+// The values are JSON, null for none; where a limit is said to be none, it is -1.
 type Difference struct {
 	Field string          `json:"field"`
 	Is    json.RawMessage `json:"is"`
@@ -88,7 +88,7 @@ func unset(value json.RawMessage) bool {
 }
 
 func orNull(value json.RawMessage) json.RawMessage {
-	if unset(value) {
+	if unset(value) && string(value) != "-1" {
 		return json.RawMessage("null")
 	}
 	return value
