@@ -63,3 +63,11 @@ func TestPartsStartBeforeNATS(t *testing.T) {
 	runOnce(t, "healthcheck", "http://"+front+"/readyz")
 	(&shop{t, "http://" + front}).boss()
 }
+
+func TestAPasswordInTheURLIsNotShown(t *testing.T) {
+	url := "nats://ana:geheim@" + freeAddr(t) + ",nats://ana:geheim@" + freeAddr(t)
+	out, err := exec.Command(binary, "streams", "plan", "--nats", url).CombinedOutput()
+	if err == nil || strings.Contains(string(out), "geheim") || !strings.Contains(string(out), "ana:xxxxx@") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -52,9 +54,21 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 // lasting are the options of a connection that comes back by itself for ever.
 func (c connection) lasting(identity, name string) ([]nats.Option, error) {
 	options, err := c.options(identity, name)
-	return append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
-		nats.IgnoreAuthErrorAbort(),                                        // the server's configuration may be about to change
-		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)), err // a server that hangs is left for another one
+	options = append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.IgnoreAuthErrorAbort(),                                   // the server's configuration may be about to change
+		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
+	return options, err
+}
+
+// where is the servers' URL as it may be shown: without a password.
+func (c connection) where() string {
+	urls := strings.Split(c.NATS, ",")
+	for i, s := range urls {
+		if u, err := url.Parse(s); err == nil {
+			urls[i] = u.Redacted()
+		}
+	}
+	return strings.Join(urls, ",")
 }
 
 // dialLater returns a connection at once, which may stand only later: connected
@@ -67,10 +81,10 @@ func (c connection) dialLater(identity, name string) (nc *nats.Conn, connected <
 	stands := make(chan struct{})
 	nc, err = nats.Connect(c.NATS, append(options, nats.RetryOnFailedConnect(true), nats.ConnectHandler(func(*nats.Conn) { close(stands) }))...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("NATS at %s: %w", c.NATS, err)
+		return nil, nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
 	}
 	if !nc.IsConnected() {
-		slog.Warn("waiting for NATS", "url", c.NATS, "reason", nc.LastError())
+		slog.Warn("waiting for NATS", "url", c.where(), "reason", nc.LastError())
 	}
 	return nc, stands, nil
 }
@@ -86,10 +100,10 @@ func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn
 		if err == nil {
 			return nc, nil
 		}
-		slog.Warn("waiting for NATS", "url", c.NATS, "reason", err)
+		slog.Warn("waiting for NATS", "url", c.where(), "reason", err)
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("NATS at %s: %w", c.NATS, err)
+			return nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
 		case <-time.After(wait):
 		}
 	}
@@ -109,7 +123,7 @@ func (c connection) connect(name string) (*nats.Conn, error) {
 		err = fmt.Errorf("%w; give --nats-keys", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("NATS at %s: %w", c.NATS, err)
+		return nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
 	}
 	return nc, nil
 }

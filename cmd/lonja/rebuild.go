@@ -114,7 +114,7 @@ func (c *rebuildCommand) verdict(last map[string]service.Rebuilding) error {
 
 func (c *rebuildCommand) nobody() error {
 	return fmt.Errorf("no replica of %s answers at %s; start one (lonja service %s --nats %s), or, if it cannot start, delete its files in DATA/%s/REPLICA, which makes it build them anew",
-		c.Service, c.NATS, c.Service, c.NATS, c.Service)
+		c.Service, c.where(), c.Service, c.where(), c.Service)
 }
 
 // told is an answer as a line for people.
