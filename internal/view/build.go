@@ -262,14 +262,16 @@ func (v *View) watch(ctx context.Context) {
 // replaced still answers, for it is still open; it does so until another is
 // built. One that is damaged does not.
 func (v *View) lookAfter(ctx context.Context, f *file) {
-	if !f.sound {
-		if err := check(ctx, f.path); damaged(err) {
-			v.drop(f, err)
+	// Only what is still the same file is checked: another one in its place, read
+	// with this one's -wal beside it, would look damaged and hold its locks.
+	disk, err := os.Stat(f.path)
+	if !f.sound && err == nil && os.SameFile(disk, f.disk) {
+		if wrong := check(ctx, f.path); damaged(wrong) {
+			v.drop(f, wrong)
 			return
 		}
 		f.sound = true
 	}
-	disk, err := os.Stat(f.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist), err == nil && !os.SameFile(disk, f.disk):
 		v.config.Logger.Error("a view's file was deleted or replaced and is made anew", "view", v.def.Name, "file", f.path)
