@@ -22,8 +22,9 @@ import (
 
 // singleShop is `docker compose up --build`, and what compose.yaml says in its
 // comments.
-func singleShop(t *testing.T, image string) {
-	c := composeUp(t, image)
+func singleShop(t *testing.T) {
+	t.Parallel()
+	c := composeUp(t)
 	story(t, c.gateway[0])
 	c.auditIsClean()
 
@@ -80,8 +81,8 @@ func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
 
 // clusterUnderFire stops, kills and cuts off every container in turn while
 // customers buy, and wants every order that was acknowledged.
-func clusterUnderFire(t *testing.T, image string) {
-	c := composeUp(t, image, "--profile", "cluster")
+func clusterUnderFire(t *testing.T) {
+	c := composeUp(t, "--profile", "cluster")
 	story(t, c.gateway[0])
 	c.gateway[1].boss()
 

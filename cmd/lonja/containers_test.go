@@ -74,13 +74,12 @@ type containers struct {
 
 // composeUp starts compose.yaml as users do, with ports of its own, until the
 // shop is ready. All of it is gone when the test ends. Flags are compose's own.
-func composeUp(t *testing.T, image string, flags ...string) *containers {
+func composeUp(t *testing.T, flags ...string) *containers {
 	t.Helper()
 	a, b, nats := freeAddr(t), freeAddr(t), freeAddr(t)
-	c := &containers{t: t, name: "lonja-test-" + strings.ToLower(filepath.Base(t.Name())) + "-" + strconv.Itoa(os.Getpid()), ids: map[string]string{},
-		env: []string{"LONJA_IMAGE=" + image, "LONJA_NATS_IMAGE=" + image + "-nats", "LONJA_PORT=" + portOf(a), "LONJA_PORT_B=" + portOf(b), "LONJA_NATS_PORT=" + portOf(nats),
-			"LONJA_ADMIN_EMAIL=" + adminEmail, "LONJA_ADMIN_PASSWORD=" + adminPassword},
-		flags: flags, nats: "nats://" + nats}
+	c := &containers{t: t, name: "lonja-test-" + strings.ToLower(filepath.Base(t.Name())) + "-" + strconv.Itoa(os.Getpid()), ids: map[string]string{}, flags: flags, nats: "nats://" + nats}
+	c.env = []string{"LONJA_IMAGE=" + c.name, "LONJA_NATS_IMAGE=" + c.name + "-nats", "LONJA_PORT=" + portOf(a), "LONJA_PORT_B=" + portOf(b), "LONJA_NATS_PORT=" + portOf(nats),
+		"LONJA_ADMIN_EMAIL=" + adminEmail, "LONJA_ADMIN_PASSWORD=" + adminPassword}
 	t.Cleanup(c.down)
 	c.compose("up", "--build", "-d")
 	c.gateway = append(c.gateway, &shop{t, "http://" + a})
@@ -138,6 +137,7 @@ func (c *containers) down() {
 	if err != nil {
 		c.t.Error(err)
 	}
+	_ = exec.Command("docker", "image", "rm", c.name, c.name+"-nats").Run()
 }
 
 // run runs the operator's tools to their end.

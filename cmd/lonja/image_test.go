@@ -24,14 +24,14 @@ func TestInContainers(t *testing.T) {
 	needBases(t)
 	image := fmt.Sprintf("lonja-test-%d", os.Getpid())
 	t.Cleanup(func() {
-		_ = exec.Command("docker", "image", "rm", "-f", image, image+"-shop", image+"-shop-nats").Run()
+		_ = exec.Command("docker", "image", "rm", "-f", image).Run()
 	})
 	docker(t, "build", "-t", image, "--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc", "--build-arg", "CREATED=2026-11-24T10:00:00Z", ".")
 
-	t.Run("cluster", func(t *testing.T) { clusterUnderFire(t, image+"-shop") })
+	t.Run("cluster", clusterUnderFire)
 	t.Run("image", func(t *testing.T) { t.Parallel(); imageIsLean(t, image) })
 	t.Run("alone", func(t *testing.T) { t.Parallel(); imageRunsAlone(t, image) })
-	t.Run("single", func(t *testing.T) { t.Parallel(); singleShop(t, image+"-shop") })
+	t.Run("single", singleShop)
 }
 
 // imageIsLean looks at what the image is made of.
