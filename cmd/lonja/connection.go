@@ -14,6 +14,7 @@ import (
 
 	"lonja/internal/access"
 	"lonja/internal/natsconf"
+	"lonja/internal/service"
 )
 
 // connection is how a process reaches NATS.
@@ -110,7 +111,7 @@ func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn
 }
 
 // operator is the identity of whoever looks after the shop from a terminal.
-const operator = "operator"
+const operator = service.Operator
 
 // connect connects at once, or not at all, as the operator.
 func (c connection) connect(name string) (*nats.Conn, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -114,28 +115,29 @@ var marks = map[streams.Action]struct{ mark, colour string }{
 // writePlan writes a line for each stream and consumer that is to change, and
 // below it what of it.
 func writePlan(w io.Writer, p streams.Plan, colour bool) error {
-	out := &printer{w: w}
+	var out bytes.Buffer
 	for _, c := range p.Changes {
 		m, plain := marks[c.Action], "\x1b[0m"
 		if !colour {
 			m.colour, plain = "", ""
 		}
-		out.printf("%s%s %s%s\n", m.colour, m.mark, c.What(), plain)
+		fmt.Fprintf(&out, "%s%s %s%s\n", m.colour, m.mark, c.What(), plain)
 		for _, d := range c.Fields {
-			out.printf("    %s: %s -> %s\n", d.Field, shownValue(d.Field, d.Is), shownValue(d.Field, d.Want))
+			fmt.Fprintf(&out, "    %s: %s -> %s\n", d.Field, shownValue(d.Field, d.Is), shownValue(d.Field, d.Want))
 		}
 		for _, why := range []string{c.Impossible, c.Loses} {
 			if why != "" {
-				out.printf("    %s%s%s\n", m.colour, why, plain)
+				fmt.Fprintf(&out, "    %s%s%s\n", m.colour, why, plain)
 			}
 		}
 	}
 	for _, name := range p.Foreign {
-		out.printf("  stream %s is none of the shop's, and is left alone\n", name)
+		fmt.Fprintf(&out, "  stream %s is none of the shop's, and is left alone\n", name)
 	}
-	out.printf("%d to create, %d to change, %d that cannot be changed, %d as streams.yaml says\n",
+	fmt.Fprintf(&out, "%d to create, %d to change, %d that cannot be changed, %d as streams.yaml says\n",
 		p.Count(streams.Create), p.Count(streams.Update), p.Count(streams.Refuse), p.AsSaid)
-	return out.err
+	_, err := out.WriteTo(w)
+	return err
 }
 
 // shownValue is a field's value for people: JetStream writes times in nanoseconds.
@@ -149,16 +151,4 @@ func shownValue(field string, value json.RawMessage) string {
 		return time.Duration(n).String()
 	}
 	return string(value)
-}
-
-// printer keeps the first error of many.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) printf(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
 }

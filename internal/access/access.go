@@ -72,7 +72,7 @@ func DeleteFrom(stream string) Grant { return Publish(api("STREAM.MSG.DELETE", s
 // and make it anew when it is gone. Durable may be "*".
 func Consume(stream, durable string) Grant {
 	g := LookAt(stream)
-	g.And(Publish(consumer(stream, durable)...), Publish(api("CONSUMER.UNPIN", stream, durable)))
+	g.And(Publish(consumer(stream, durable)...))
 	return g
 }
 
@@ -81,11 +81,13 @@ func Consume(stream, durable string) Grant {
 // the beginning of a name, so others' own consumers are not out of reach: what
 // can be done to them is to make them deliver again.
 func ConsumeAlone(stream string, shared []string) Grant {
-	g := Consume(stream, "*")
-	g.And(Publish(api("CONSUMER.DELETE", stream, "*")))
+	own := func(durable string) []string {
+		return append(consumer(stream, durable), api("CONSUMER.DELETE", stream, durable))
+	}
+	g := LookAt(stream)
+	g.And(Publish(own("*")...))
 	for _, durable := range shared {
-		g.Never = append(g.Never, consumer(stream, durable)...)
-		g.Never = append(g.Never, api("CONSUMER.UNPIN", stream, durable), api("CONSUMER.DELETE", stream, durable))
+		g.Never = append(g.Never, own(durable)...)
 	}
 	return g
 }
@@ -96,6 +98,7 @@ func consumer(stream, durable string) []string {
 		api("CONSUMER.CREATE", stream, durable),
 		api("CONSUMER.INFO", stream, durable),
 		api("CONSUMER.MSG.NEXT", stream, durable),
+		api("CONSUMER.UNPIN", stream, durable),
 		"$JS.ACK." + stream + "." + durable + ".>",
 		"$JS.ACK.*.*." + stream + "." + durable + ".>", // as servers of a later version may write it
 	}

@@ -8,15 +8,15 @@ import (
 	"lonja/internal/streams"
 )
 
-// rebuilders is the identity that a replica tells of a rebuild as it goes on,
-// which is more than one answer.
-const rebuilders = "operator"
+// Operator is the identity of whoever looks after the services. It may be told of
+// a rebuild as it goes on, which is more than one answer.
+const Operator = "operator"
 
 // Access is all that the service touches on NATS, by its table of contents.
 func (s *Service) Access(config *streams.Config) access.Grant {
 	g := access.Inbox(s.Name)
 	g.And(access.Answer("health."+s.Name, "rebuild."+s.Name),
-		access.Publish(access.InboxPrefix(rebuilders)+".>"))
+		access.Publish(access.InboxPrefix(Operator)+".>"))
 	for _, verb := range []string{"PING", "INFO", "STATS"} { // of NATS services
 		g.And(access.Answer("$SRV."+verb, "$SRV."+verb+"."+s.Name, "$SRV."+verb+"."+s.Name+".*"))
 	}

@@ -83,11 +83,10 @@ func (h *harness) wantTotal(v *view.View, counter string, want int) {
 	}
 }
 
-// eventually tries until there is no error, thirty seconds at most: SQLite may
-// wait five for a lock, more than once.
+// eventually tries until there is no error, ten seconds at most.
 func (h *harness) eventually(try func() error) {
 	h.t.Helper()
-	deadline, tick := time.After(30*time.Second), time.NewTicker(2*time.Millisecond)
+	deadline, tick := time.After(10*time.Second), time.NewTicker(2*time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()
