@@ -35,7 +35,7 @@ type OrderPaid struct {
 	Lines     []Quantity `json:"lines"`
 }
 
-// OrderShipped says that the goods left.
+// OrderShipped says that the goods left; they were committed before.
 type OrderShipped struct {
 	OrderID OrderID `json:"order_id"`
 }

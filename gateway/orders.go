@@ -74,7 +74,7 @@ func readOrder(c *call, in *orderInput) (*answer, error) {
 }
 
 type orderMove struct {
-	Status string `json:"status" enum:"cancelled,shipped,delivered"`
+	Status string `json:"status" enum:"cancelled,shipped,delivered" doc:"A paid order can be shipped once its goods are taken off the shelves for it, which is a moment later; before, that is 409"`
 }
 
 func moveOrder(c *call, in *struct {

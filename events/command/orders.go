@@ -20,7 +20,7 @@ type CancelOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }
 
-// ShipOrder says that a paid order left. Staff only.
+// ShipOrder says that a paid order left, whose goods inventory has committed. Staff only.
 type ShipOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }

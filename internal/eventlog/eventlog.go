@@ -181,15 +181,23 @@ func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, erro
 // process has seen of it. A server that stood still may take itself for the leader
 // for a while, and not know that: then it is an Unavailable refusal.
 func (l *Log) UpToDate(ctx context.Context, stream string) error {
+	_, err := l.End(ctx, stream)
+	return err
+}
+
+// End is the sequence of a stream's last message, 0 when it has none yet: no less
+// than this process has seen of it. Errors are as UpToDate's.
+func (l *Log) End(ctx context.Context, stream string) (uint64, error) {
 	known := l.reach.of(stream)
 	s, err := l.js.Stream(ctx, stream)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
+		return 0, fmt.Errorf("read %s: %w", stream, err)
 	}
-	if last := s.CachedInfo().State.LastSeq; last < known {
-		return refusal.New(refusal.Unavailable, "the log %s ends at %d although it had reached %d; if this stays so, restore it", stream, last, known)
+	last := s.CachedInfo().State.LastSeq
+	if last < known {
+		return 0, refusal.New(refusal.Unavailable, "the log %s ends at %d although it had reached %d; if this stays so, restore it", stream, last, known)
 	}
-	return nil
+	return last, nil
 }
 
 type stored struct {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"lonja/internal/refusal"
@@ -108,6 +109,25 @@ func (v *View) Await(ctx context.Context, token Token) error {
 			return v.late(behind)
 		}
 	}
+}
+
+// CatchUp waits until the rows hold all that is recorded by now. Whoever is about
+// to refuse something for want of a row calls it first and looks once more: what is
+// not there then did not happen before. Errors are as Await's, and Unavailable when
+// a stream does not answer.
+func (v *View) CatchUp(ctx context.Context) error {
+	now := Token{}
+	for _, src := range v.def.Reads {
+		end, err := v.config.Log.End(ctx, src.Stream)
+		if _, refused := refusal.As(err); err != nil && !refused {
+			err = fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "stream %s did not answer; try again", src.Stream), err)
+		}
+		if err != nil {
+			return err
+		}
+		now.And(src.Stream, end)
+	}
+	return v.Await(ctx, now)
 }
 
 // late refuses to wait any longer, for a feed or for anything to answer from.

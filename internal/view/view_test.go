@@ -267,6 +267,40 @@ func TestWaitingForTheFutureEndsUnavailable(t *testing.T) {
 	}
 }
 
+func TestCatchingUpShowsAllThatWasRecordedBefore(t *testing.T) {
+	h := newHarness(t)
+	some := totals
+	some.Reads = []view.Source{{Stream: toy.Stream, Subjects: []string{"events.counter.c.*"}}}
+	v, stop := h.run(some)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := v.CatchUp(ctx); err != nil { // on an empty log
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		h.log.Add("c", 1)
+		h.log.Add("other", 1)
+		if err := v.CatchUp(ctx); err != nil {
+			t.Fatal(err)
+		}
+		h.wantTotal(v, "c", n+1)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	h.log.Add("c", 1)
+	v, err := h.open(some) // and nothing feeds it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := v.CatchUp(ctx); !refusal.Is(err, refusal.Unavailable) {
+		t.Errorf("a view that is behind has caught up: %v", err)
+	}
+}
+
 func TestATokenIsReadAndWritten(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                          "",

@@ -25,7 +25,9 @@ func cancel(o order, c command.CancelOrder, m decider.Meta) (events.Event, error
 	return cancelled(o, events.CancelledByStaff), nil
 }
 
-func ship(o order, c command.ShipOrder, m decider.Meta) (events.Event, error) {
+// ship needs to know whether the goods are allocated: a paid order may yet be
+// cancelled for want of them.
+func ship(o order, c command.ShipOrder, goods allocated, m decider.Meta) (events.Event, error) {
 	if err := staffOnly(o, c.OrderID, m.Actor); err != nil {
 		return nil, err
 	}
@@ -33,6 +35,9 @@ func ship(o order, c command.ShipOrder, m decider.Meta) (events.Event, error) {
 	case query.Shipped:
 		return nil, nil
 	case query.Paid:
+		if !goods {
+			return nil, refusal.New(refusal.Conflict, "the order is paid, but its goods are not yet taken off the shelves for it; try again in a moment")
+		}
 		return events.OrderShipped{OrderID: c.OrderID}, nil
 	}
 	return nil, noWay(o, query.Shipped)

@@ -105,6 +105,9 @@ func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
 		{"ana", "ship", "not_found forbidden forbidden forbidden     forbidden forbidden forbidden"},
 		{"bea", "ship", "not_found not_found not_found not_found     not_found not_found not_found"},
 
+		{"rita", "ship before the stock agrees", "not_found conflict  conflict  conflict      -         conflict  conflict"},
+		{"bea", "ship before the stock agrees", "not_found not_found not_found not_found     not_found not_found not_found"},
+
 		{"rita", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
 		{"root", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
 		{"ana", "deliver", "not_found forbidden forbidden forbidden     forbidden forbidden forbidden"},
@@ -137,7 +140,10 @@ var wishes = map[string]decision{
 		return cancel(o, command.CancelOrder{OrderID: anOrder}, m)
 	},
 	"ship": func(o order, m decider.Meta) (events.Event, error) {
-		return ship(o, command.ShipOrder{OrderID: anOrder}, m)
+		return ship(o, command.ShipOrder{OrderID: anOrder}, true, m)
+	},
+	"ship before the stock agrees": func(o order, m decider.Meta) (events.Event, error) {
+		return ship(o, command.ShipOrder{OrderID: anOrder}, false, m)
 	},
 	"deliver": func(o order, m decider.Meta) (events.Event, error) {
 		return deliver(o, command.DeliverOrder{OrderID: anOrder}, m)

@@ -50,6 +50,10 @@ func reservedFor(id events.OrderID) events.Event {
 	return events.StockReserved{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1), ExpiresAt: time.Now().Add(time.Hour)}
 }
 
+func committedFor(id events.OrderID) events.Event {
+	return events.StockCommitted{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1)}
+}
+
 func capturedFor(o query.OrderView) events.Event {
 	return events.PaymentCaptured{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total}
 }
@@ -99,7 +103,8 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 		t.Fatalf("captured, and %+v", paid)
 	}
 
-	// It leaves and arrives, and cannot be had back.
+	// Its goods are taken off the shelves; it leaves and arrives, and cannot be had back.
+	shop.Record("INVENTORY", committedFor(order.ID))
 	shop.Refused(command.ShipOrder{OrderID: order.ID}, ana, refusal.Forbidden)
 	shop.Do(command.ShipOrder{OrderID: order.ID}, rita, nil)
 	shop.Refused(command.CancelOrder{OrderID: order.ID}, ana, refusal.Conflict)
@@ -116,9 +121,50 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	}
 	var timeline []query.TimelineEntry
 	shop.Get(query.OrderTimeline{OrderID: order.ID}, ana, last.Position, &timeline)
-	if len(timeline) != 5+2+3 || timeline[0].Actor != ana.ID || timeline[0].CausationID == "" || timeline[9].Actor != root.ID {
+	if len(timeline) != 5+3+3 || timeline[0].Actor != ana.ID || timeline[0].CausationID == "" || timeline[10].Actor != root.ID {
 		t.Fatalf("the timeline is %+v", timeline)
 	}
+}
+
+func TestAnOrderIsShippedOnceItsGoodsAreAllocated(t *testing.T) {
+	shop := shoptest.Start(t)
+	// It was paid and its goods were committed before this program ran.
+	for _, e := range []events.Event{anasOrder("ord_old"), awaiting("ord_old"), paid("ord_old")} {
+		shop.Record("ORDERS", e)
+	}
+	shop.Record("INVENTORY", committedFor("ord_old"))
+	shop.Run(New(), "a", t.TempDir())
+	shop.Do(command.ShipOrder{OrderID: "ord_old"}, rita, nil)
+
+	after := sells(shop, "lantern", 339)
+	pays := func() events.OrderID {
+		t.Helper()
+		order, _ := places(t, shop, ana, "lantern", "", after)
+		shop.Record("INVENTORY", reservedFor(order.ID))
+		if o := reaches(shop, order.ID, ana, query.AwaitingPayment); o.Status != query.AwaitingPayment {
+			t.Fatalf("reserved, and %+v", o)
+		}
+		shop.Record("PAYMENTS", capturedFor(order))
+		if o := reaches(shop, order.ID, ana, query.Paid); o.Status != query.Paid {
+			t.Fatalf("captured, and %+v", o)
+		}
+		return order.ID
+	}
+
+	// It is not shipped before they are, and at once from then on, by any view.
+	late := pays()
+	shop.Refused(command.ShipOrder{OrderID: late}, rita, refusal.Conflict)
+	shop.Record("INVENTORY", committedFor(late))
+	shop.Do(command.ShipOrder{OrderID: late}, rita, nil)
+
+	// Goods that the stock refuses never leave.
+	gone := pays()
+	shop.Refused(command.ShipOrder{OrderID: gone}, rita, refusal.Conflict)
+	shop.Record("INVENTORY", events.StockRefused{Location: events.MainLocation, OrderID: gone})
+	if o := reaches(shop, gone, ana, query.Cancelled); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
+		t.Fatalf("the stock refused, and %+v", o)
+	}
+	shop.Refused(command.ShipOrder{OrderID: gone}, rita, refusal.Conflict)
 }
 
 func statusesOf(steps []query.StatusChange) (all []string) {
@@ -327,6 +373,7 @@ func TestTwoReplicasAreOneService(t *testing.T) {
 		}
 
 		// Cancelled and shipped at once, it is either.
+		shop.Record("INVENTORY", committedFor(id))
 		replies, errs = race(t, shop, command.CancelOrder{OrderID: id}, command.ShipOrder{OrderID: id}, envelope.Envelope{Actor: ana}, envelope.Envelope{Actor: rita})
 		won, want := replies[0], "[placed awaiting_payment paid cancelled]"
 		if errs[0] != nil {

@@ -64,6 +64,80 @@ func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
 	})
 }
 
+// Whatever overtakes what, however often it comes and however old the view is that
+// ship is decided with: an order whose goods the stock refused never ships, and is
+// cancelled once it has heard of it.
+func TestNothingShipsWhatTheStockRefused(t *testing.T) {
+	refused, shipped := 0, 0
+	rapid.Check(t, func(t *rapid.T) {
+		o := given(anasOrder(anOrder))
+		stock := ""             // how the goods stand,
+		var log, heard []string // the facts that say so, and those of them that orders reacts to
+		says := func(status, fact string) {
+			if stock, log = status, append(log, fact); reflexes[fact] != nil {
+				heard = append(heard, fact)
+			}
+		}
+		after := func(decide decision) {
+			fact, err := decide(o, decider.Meta{EntityID: string(anOrder), Actor: rita, Now: noon})
+			if err == nil && fact != nil {
+				o = evolve(o, fact, noon)
+			}
+		}
+		seen := 0 // of the log, by the view
+		steps := map[string]func(){
+			"stock": func() {
+				paid := o.Status == query.Paid || o.Status == query.Shipped
+				switch {
+				case stock == "":
+					says("reserved", "reserved")
+				case stock == "reserved" && paid, stock == "lapsed" && paid && rapid.Bool().Draw(t, "still there"):
+					says("committed", "committed")
+				case stock == "lapsed" && paid:
+					says("refused", "refused")
+				case stock == "reserved":
+					says("lapsed", "released: expired")
+				}
+			},
+			"hear": func() {
+				if len(heard) > 0 {
+					after(reflexes[rapid.SampledFrom(heard).Draw(t, "fact")])
+				}
+			},
+			"pay":  func() { after(reflexes["captured"]) },
+			"view": func() { seen = rapid.IntRange(seen, len(log)).Draw(t, "seen") },
+			"ship": func() {
+				goods := allocated(slices.Contains(log[:seen], "committed"))
+				after(func(o order, m decider.Meta) (events.Event, error) {
+					return ship(o, command.ShipOrder{OrderID: anOrder}, goods, m)
+				})
+			},
+		}
+		names := slices.Sorted(maps.Keys(steps))
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			steps[rapid.SampledFrom(names).Draw(t, "step")]()
+			if stock == "refused" && o.Status == query.Shipped {
+				t.Fatalf("shipped although the stock said %v", log)
+			}
+		}
+		for _, fact := range heard { // all of it is brought in the end
+			after(reflexes[fact])
+		}
+		if stock == "refused" && o.Status != query.Cancelled {
+			t.Fatalf("the stock said %v, and the order is %s", log, o.Status)
+		}
+		if stock == "refused" {
+			refused++
+		}
+		if o.Status == query.Shipped {
+			shipped++
+		}
+	})
+	if refused == 0 || shipped == 0 {
+		t.Fatalf("%d were refused and %d shipped: nothing was tried", refused, shipped)
+	}
+}
+
 func TestAnOrdersSumsAreRight(t *testing.T) {
 	skus := []events.SKU{"lantern", "clock", "gift"}
 	rapid.Check(t, func(t *rapid.T) {

@@ -21,7 +21,7 @@ func New() *service.Service {
 		Commands: []service.Command{
 			service.OnKnowing(orders, lookUp(prices), place).Reading(prices).Replies(show),
 			service.On(orders, cancel).Replies(show),
-			service.On(orders, ship).Replies(show),
+			service.OnKnowing(orders, allocation(book), ship).Reading(book).Replies(show),
 			service.On(orders, deliver).Replies(show),
 		},
 		Reactions: []service.Reaction{

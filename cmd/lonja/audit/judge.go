@@ -21,6 +21,7 @@ var causes = []struct{ effect, cause step }{
 	{released, cancelled},
 	{returned, cancelled},
 	{awaiting, reserved},
+	{shipped, committed},
 	{requested, awaiting},
 	{voided, cancelled},
 	{refunded, cancelled},
@@ -45,7 +46,7 @@ var effects = []struct {
 	{paid, "inventory-on-orders", []step{committed, refused, released, returned}},
 	{cancelled, "inventory-on-orders", []step{refused, released, lapsed, returned}},
 	{reserved, "orders-on-stock", []step{awaiting, paid, shipped, delivered, cancelled}},
-	{refused, "orders-on-stock", []step{shipped, delivered, cancelled}}, // shipped before the stock said no
+	{refused, "orders-on-stock", []step{cancelled}},
 	{lapsed, "orders-on-stock", []step{paid, shipped, delivered, cancelled}},
 	{awaiting, "payments-on-orders", []step{requested, captured, unwanted, declined, expired, voided, refunded}},
 	{cancelled, "payments-on-orders", []step{voided, declined, refunded, captured, unwanted}}, // the last two are money's check
