@@ -27,9 +27,10 @@ type OrderAwaitingPayment struct {
 	Amount  Money   `json:"amount"`
 }
 
-// OrderPaid says that the order's money has come.
+// OrderPaid says that the order's money has come, or that it costs nothing.
 type OrderPaid struct {
-	OrderID   OrderID    `json:"order_id"`
+	OrderID OrderID `json:"order_id"`
+	// PaymentID is the order's payment; nobody was asked for it when Amount is 0.
 	PaymentID PaymentID  `json:"payment_id"`
 	Amount    Money      `json:"amount"`
 	Lines     []Quantity `json:"lines"`

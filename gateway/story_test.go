@@ -56,6 +56,34 @@ func (s *wholeShop) stocks(sku string, price int64, pieces int) (seen string) {
 	return r.Header.Get("Consistency-Token")
 }
 
+func TestAnOrderThatCostsNothingAsksNobodyForMoney(t *testing.T) {
+	shop := openWhole(t)
+	seen := shop.stocks("gift", 0, 10)
+	ana, _ := shop.registers("ana")
+	places := func() (path string, order query.OrderView) {
+		r := shop.do("POST", "/api/orders", `{"items":[{"sku":"gift","quantity":2}]}`, "Authorization", ana,
+			"Consistency-Token", seen, "Prefer", "wait=10").gives(201, &order)
+		if order.Status != query.Paid || order.Payment != nil || order.Total.Amount != 0 {
+			t.Fatalf("ordered %s", r.body)
+		}
+		return r.Header.Get("Location"), order
+	}
+	path, _ := places()
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).gives(200, nil)
+
+	path, order := places()
+	shop.do("PATCH", path, `{"status":"cancelled"}`, "Authorization", ana).gives(200, nil)
+	shoptest.Await(shop.Shop, func(e events.PaymentVoided) bool { return e.OrderID == order.ID })
+	shoptest.Await(shop.Shop, func(e events.StockReturned) bool { return e.OrderID == order.ID })
+	var timeline []query.TimelineEntry
+	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", shop.latest("PAYMENTS")).gives(200, &timeline)
+	for _, f := range timeline {
+		if f.Stream == "PAYMENTS" && f.Type != "lonja.payment.voided.v1" {
+			t.Errorf("money moved for nothing: %+v", f)
+		}
+	}
+}
+
 func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("71053", 339, 10)

@@ -17,7 +17,7 @@ type allocated bool
 
 // untilAllocated is how long a command waits for the goods of an order that was
 // paid a moment ago: inventory commits them within milliseconds, unless it is away.
-const untilAllocated = 2 * time.Second
+const untilAllocated = 3 * time.Second
 
 // allocation finds out whether an order's goods are allocated. It says no only out
 // of a book that has caught up with the log.

@@ -179,6 +179,33 @@ func TestWhatOtherServicesRecordMovesAnOrder(t *testing.T) {
 	}
 }
 
+// Nobody has to pay for an order that costs nothing, whatever an older program
+// made it wait for.
+func TestAnOrderThatCostsNothingIsPaidAtOnce(t *testing.T) {
+	gift := events.OrderPlaced{OrderID: anOrder, CustomerID: "usr_ana", Total: gbp(0), TotalItems: 2,
+		Items: []events.OrderItem{{SKU: "gift", Name: "Gift", Quantity: 2, UnitPrice: gbp(0), LineTotal: gbp(0)}}}
+	isPaid := events.OrderPaid{OrderID: anOrder, PaymentID: events.PaymentFor(anOrder), Amount: gbp(0), Lines: items("gift", 2)}
+	awaits := events.OrderAwaitingPayment{OrderID: anOrder, Amount: gbp(0)}
+	for _, row := range []struct{ fact, outcomes string }{
+		//                     placed      awaiting         paid              cancelled
+		{"reserved", "          paid        -                -                 -"},
+		{"released: expired", " paid        paid             -                 -"},
+		{"expired", "           -           paid             -                 -"},
+		{"declined", "          -           payment_declined -                 -"},
+		{"refused", "           out_of_stock -               out_of_stock+paid -"},
+	} {
+		for i, o := range []order{given(gift), given(gift, awaits), given(gift, isPaid), given(gift, ended(anOrder))} {
+			fact, err := reflexes[row.fact](o, decider.Meta{})
+			if got, want := outcome(fact, err), strings.Fields(row.outcomes)[i]; got != want {
+				t.Errorf("%s, and the order is %q: %s, want %s", row.fact, o.Status, got, want)
+			}
+			if got, ok := fact.(events.OrderPaid); ok && (fmt.Sprint(got) != fmt.Sprint(isPaid) || got.Check() != nil) {
+				t.Errorf("%s, and the order is %q: %+v, want %+v", row.fact, o.Status, got, isPaid)
+			}
+		}
+	}
+}
+
 // to makes a decision out of a reaction to one particular fact.
 func to[E events.Event](react func(order, E, decider.Meta) (events.Event, error), fact E) decision {
 	return func(o order, m decider.Meta) (events.Event, error) { return react(o, fact, m) }

@@ -1,6 +1,8 @@
 package orders
 
 import (
+	"slices"
+
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/internal/decider"
@@ -13,9 +15,14 @@ import (
 // itsOrder is the order that a fact is part of.
 func itsOrder[E events.OfOrder](fact E) string { return string(fact.Order()) }
 
+// reserved asks for an order's money. One that costs nothing is paid with that:
+// no provider takes it.
 func reserved(o order, e events.StockReserved, _ decider.Meta) (events.Event, error) {
-	if o.Status != query.Placed {
+	switch {
+	case o.Status != query.Placed:
 		return nil, nil
+	case o.isFree():
+		return paidInFull(o), nil
 	}
 	return events.OrderAwaitingPayment{OrderID: e.OrderID, Amount: o.Total}, nil
 }
@@ -32,7 +39,7 @@ func released(o order, e events.StockReleased, _ decider.Meta) (events.Event, er
 	if e.Reason != events.ReleasedExpired {
 		return nil, nil
 	}
-	return cancelledFrom(o, events.ReservationExpired, query.Placed, query.AwaitingPayment)
+	return unpaid(o, events.ReservationExpired, query.Placed, query.AwaitingPayment)
 }
 
 func captured(o order, e events.PaymentCaptured, _ decider.Meta) (events.Event, error) {
@@ -49,7 +56,7 @@ func captured(o order, e events.PaymentCaptured, _ decider.Meta) (events.Event, 
 			return nil, refusal.New(refusal.Conflict, "order %s costs %d %s, not the %d %s that were captured",
 				e.OrderID, o.Total.Amount, o.Total.Currency, e.Amount.Amount, e.Amount.Currency)
 		}
-		return events.OrderPaid{OrderID: e.OrderID, PaymentID: e.PaymentID, Amount: e.Amount, Lines: perSKU(o.Items)}, nil
+		return paidInFull(o), nil
 	}
 	return nil, nil
 }
@@ -59,18 +66,32 @@ func declined(o order, _ events.PaymentDeclined, _ decider.Meta) (events.Event, 
 }
 
 func expired(o order, _ events.PaymentExpired, _ decider.Meta) (events.Event, error) {
-	return cancelledFrom(o, events.PaymentHasExpired, query.AwaitingPayment)
+	return unpaid(o, events.PaymentHasExpired, query.AwaitingPayment)
+}
+
+// unpaid cancels an order, in one of the statuses, whose time to be paid is over.
+// One that costs nothing is paid instead: an older program let it await money.
+func unpaid(o order, reason string, statuses ...string) (events.Event, error) {
+	if o.isFree() && slices.Contains(statuses, o.Status) {
+		return paidInFull(o), nil
+	}
+	return cancelledFrom(o, reason, statuses...)
 }
 
 // cancelledFrom cancels an order that has one of the statuses.
 func cancelledFrom(o order, reason string, statuses ...string) (events.Event, error) {
-	for _, s := range statuses {
-		if o.Status == s {
-			return cancelled(o, reason), nil
-		}
+	if !slices.Contains(statuses, o.Status) {
+		return nil, nil
 	}
-	return nil, nil
+	return cancelled(o, reason), nil
 }
+
+func paidInFull(o order) events.Event {
+	return events.OrderPaid{OrderID: o.ID, PaymentID: events.PaymentFor(o.ID), Amount: o.Total, Lines: perSKU(o.Items)}
+}
+
+// isFree reports whether an order costs nothing.
+func (o order) isFree() bool { return o.Total.Amount == 0 }
 
 // perSKU sums the lines of an order that ask for the same thing.
 func perSKU(items []events.OrderItem) []events.Quantity {

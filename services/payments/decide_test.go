@@ -97,6 +97,13 @@ func TestAPaymentGoesItsWay(t *testing.T) {
 	}
 }
 
+func TestNobodyIsAskedForNothing(t *testing.T) {
+	free := events.OrderAwaitingPayment{OrderID: order, Amount: events.Money{Currency: "GBP"}}
+	if then, err := decide(given(), free); then != nil || err != nil {
+		t.Errorf("got %+v %v", then, err)
+	}
+}
+
 // TestEveryStateMeetsEveryWish is the whole of what payments decides. "-" is
 // nothing; in the last columns a word is a refusal's code.
 func TestEveryStateMeetsEveryWish(t *testing.T) {

@@ -8,10 +8,11 @@ import (
 	"lonja/internal/decider"
 )
 
-// request asks for the money of an order that awaits it, until a deadline.
+// request asks for the money of an order that awaits it, until a deadline. Nobody
+// is asked for nothing: an order that costs nothing goes on without it.
 func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, decider.Meta) (events.Event, error) {
 	return func(p payment, e events.OrderAwaitingPayment, m decider.Meta) (events.Event, error) {
-		if p.status != "" {
+		if p.status != "" || e.Amount.Amount == 0 {
 			return nil, nil
 		}
 		id := events.PaymentFor(e.OrderID)

@@ -193,6 +193,13 @@ var (
 	refunds  = events.PaymentRefunded{PaymentID: "pay_1", OrderID: "ord_1", Amount: gbp(678)}
 )
 
+// The same for nothing.
+var (
+	gift = events.OrderPlaced{OrderID: "ord_1", CustomerID: "usr_ana", Total: gbp(0), TotalItems: 2,
+		Items: []events.OrderItem{{SKU: "71053", Name: "Lantern", Quantity: 2, UnitPrice: gbp(0), LineTotal: gbp(0)}}}
+	received = events.OrderPaid{OrderID: "ord_1", PaymentID: "pay_1", Amount: gbp(0), Lines: lanterns(2)}
+)
+
 // all puts facts in a row.
 func all(facts ...events.Event) []events.Event { return facts }
 

@@ -65,7 +65,7 @@ func (s step) String() string { return names[s] }
 var follows = [steps][]step{
 	placed:    {nothing},
 	awaiting:  {placed},
-	paid:      {awaiting},
+	paid:      {awaiting, placed}, // at once when it costs nothing
 	shipped:   {paid},
 	delivered: {shipped},
 	cancelled: {placed, awaiting, paid},

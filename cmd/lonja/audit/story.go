@@ -69,6 +69,9 @@ func (t *story) enterOrder(b *books, r eventlog.Recorded) {
 		t.checkAmount(b, r, "awaits", e.Amount, t.worth)
 	case events.OrderPaid:
 		t.checkAmount(b, r, "is paid with", e.Amount, t.worth)
+		if t.last[ofOrder] == placed && t.worth.Amount > 0 {
+			b.wrong(r, Order, "is paid, but its money was not awaited")
+		}
 		if fingerprint(e.Lines) != t.ordered {
 			b.wrong(r, Order, "its lines are not those that were ordered")
 		}
