@@ -44,7 +44,7 @@ var kinds = index(
 	kind[PaymentRequested](), kind[PaymentCaptured](), kind[PaymentDeclined](), kind[PaymentExpired](),
 	kind[PaymentVoided](), kind[PaymentRefunded](),
 
-	kind[UserRegistered](), kind[UserRolesChanged](),
+	kind[UserRegistered](), kind[UserRolesChanged](), kind[UserPasswordChanged](),
 	kind[SessionStarted](), kind[SessionRotated](), kind[SessionEnded](),
 	kind[RealmOpened](), kind[RealmKeyAdded](), kind[RealmAdminAppointed](),
 )

@@ -70,6 +70,7 @@ var samples = []events.Event{
 
 	events.UserRegistered{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}},
 	events.UserRolesChanged{UserID: ana, Roles: []string{events.Customer, events.Staff}},
+	events.UserPasswordChanged{UserID: ana, PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"},
 	events.SessionStarted{SessionID: session, UserID: ana, TokenHash: "9f86d081884c7d65", ExpiresAt: at},
 	events.SessionRotated{SessionID: session, UserID: ana, TokenHash: "60303ae22b998861"},
 	events.SessionEnded{SessionID: session, UserID: ana, Reason: events.EndedByLogout},

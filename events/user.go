@@ -27,6 +27,13 @@ type UserRolesChanged struct {
 	Roles  []string `json:"roles"`
 }
 
+// UserPasswordChanged says that another password is good from now on, and that
+// no session which was started before is.
+type UserPasswordChanged struct {
+	UserID       UserID `json:"user_id"`
+	PasswordHash string `json:"password_hash"` // as in UserRegistered
+}
+
 // SessionStarted says that somebody logged in. TokenHash is the SHA-256 of the
 // one refresh token that is good until it is used or the session expires.
 type SessionStarted struct {
@@ -88,6 +95,12 @@ func (UserRolesChanged) Fact() string       { return "user.roles_changed.v1" }
 func (e UserRolesChanged) EntityID() string { return string(e.UserID) }
 func (e UserRolesChanged) Check() error {
 	return FirstOf(Token("user_id", e.UserID), CheckRoles(e.Roles))
+}
+
+func (UserPasswordChanged) Fact() string       { return "user.password_changed.v1" }
+func (e UserPasswordChanged) EntityID() string { return string(e.UserID) }
+func (e UserPasswordChanged) Check() error {
+	return FirstOf(Token("user_id", e.UserID), Text("password_hash", e.PasswordHash, 1, 500))
 }
 
 func (SessionStarted) Fact() string       { return "session.started.v1" }

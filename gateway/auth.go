@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"lonja/events"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 )
 
 // leeway is how far clocks may be apart.
@@ -28,25 +30,28 @@ type holder struct {
 
 // tokens verifies access tokens. A signature costs more to verify than all
 // the rest of a read, so tokens that were found good are remembered, by their
-// hash, for as long as they and their key are.
+// hash, for as long as they and their key are. Whether they were revoked since is
+// looked up each time.
 type tokens struct {
-	keys   *keyring
-	parser *jwt.Parser
-	good   *lru.Cache[[sha256.Size]byte, holder]
+	keys    *keyring
+	revoked *revocation.List
+	parser  *jwt.Parser
+	good    *lru.Cache[[sha256.Size]byte, holder]
 }
 
-func newTokens(ask func(context.Context) ([]byte, error)) *tokens {
+func newTokens(ask func(context.Context) ([]byte, error), revoked *revocation.List) *tokens {
 	good, err := lru.New[[sha256.Size]byte, holder](10_000)
 	if err != nil {
 		panic(err) // only a size below one
 	}
-	return &tokens{keys: &keyring{ask: ask}, good: good, parser: jwt.NewParser(
+	return &tokens{keys: &keyring{ask: ask}, revoked: revoked, good: good, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer("lonja"),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))}
 }
 
 // bearer is the holder of the access token in a request's header. It refuses
-// as Unauthenticated, or as Unavailable while no key is known.
+// as Unauthenticated, or as Unavailable while no key is known or nobody can say
+// what was revoked.
 func (t *tokens) bearer(ctx context.Context, h http.Header) (holder, error) {
 	sent := h["Authorization"]
 	if len(sent) == 0 {
@@ -57,19 +62,34 @@ func (t *tokens) bearer(ctx context.Context, h http.Header) (holder, error) {
 		return holder{}, refusal.New(refusal.Unauthenticated, "the header must be one Authorization: Bearer …")
 	}
 	sum := sha256.Sum256([]byte(token))
-	if who, ok := t.good.Get(sum); ok && time.Now().Before(who.expires.Add(leeway)) && t.keys.has(who.keyID) {
-		return who, nil
-	}
-	who, err := t.verify(ctx, token)
-	if err == nil {
+	who, ok := t.good.Get(sum)
+	if !ok || !time.Now().Before(who.expires.Add(leeway)) || !t.keys.has(who.keyID) {
+		var err error
+		if who, err = t.verify(ctx, token); err != nil {
+			return holder{}, err
+		}
 		t.good.Add(sum, who)
 	}
-	return who, err
+	return who, t.revoked.Check(ctx, who.actor)
 }
+
+// audience is whom access tokens must be for.
+const audience = "lonja"
 
 type claims struct {
 	jwt.RegisteredClaims
-	Roles []string `json:"roles"`
+	Roles    []string `json:"roles"`
+	Position uint64   `json:"pos"` // of the event that the token was signed for
+}
+
+// forUs reports whether a token was signed for the shop. Those of versions before
+// said neither for whom nor where they were signed, and are still signed while
+// identity is being upgraded; they count as older than any revocation.
+func (c claims) forUs() bool {
+	if len(c.Audience) == 0 {
+		return c.Position == 0
+	}
+	return slices.Contains(c.Audience, audience)
 }
 
 func (t *tokens) verify(ctx context.Context, token string) (who holder, err error) {
@@ -84,10 +104,10 @@ func (t *tokens) verify(ctx context.Context, token string) (who holder, err erro
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return holder{}, refusal.New(refusal.Unauthenticated, "the access token has expired; refresh the session")
-	case err != nil, !events.IsToken(said.Subject), events.CheckRoles(said.Roles) != nil:
+	case err != nil, !said.forUs(), !events.IsToken(said.Subject), events.CheckRoles(said.Roles) != nil:
 		return holder{}, refusal.New(refusal.Unauthenticated, "the access token is not valid")
 	}
-	who.actor = envelope.Actor{ID: said.Subject, Roles: said.Roles}
+	who.actor = envelope.Actor{ID: said.Subject, Roles: said.Roles, Signed: said.Position}
 	who.expires = said.ExpiresAt.Time
 	return who, nil
 }

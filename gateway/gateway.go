@@ -24,12 +24,15 @@ import (
 	"lonja/events/query"
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
+	"lonja/internal/revocation"
 )
 
-// Config says what the gateway speaks to. Client,
+// Config says what the gateway speaks to. Client, Revoked,
 // Letters and Readers are required.
 type Config struct {
 	Client *client.Client
+	// Revoked are the access tokens that were taken back.
+	Revoked *revocation.List
 	// PublicURL is the shop's origin as customers see it, such as
 	// "https://shop.example". When it is empty, the request's Host says.
 	PublicURL string
@@ -53,8 +56,8 @@ type gateway struct {
 
 // New is the gateway as a handler; see Serve for running it.
 func New(c Config) (http.Handler, error) {
-	if c.Client == nil || c.Letters == nil || c.Readers == nil {
-		return nil, errors.New("gateway: Client, Letters and Readers are required")
+	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Readers == nil {
+		return nil, errors.New("gateway: Client, Revoked, Letters and Readers are required")
 	}
 	if err := checkOrigin(c.PublicURL); err != nil {
 		return nil, err
@@ -67,7 +70,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	g := &gateway{Config: c, mux: http.NewServeMux()}
 	g.api = humago.New(g.mux, describe(c.PublicURL))
-	g.tokens = newTokens(g.askKeys)
+	g.tokens = newTokens(g.askKeys, c.Revoked)
 	var err error
 	if g.measured, err = newMeasures(c.Registry); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)

@@ -22,6 +22,7 @@ import (
 	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 	"lonja/internal/service"
 	"lonja/internal/shoptest"
 )
@@ -53,7 +54,7 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	}
 	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
-	c.Client, c.Letters, c.Readers = f.Client, deadletter.New(f.JS), f.Streams.Readers
+	c.Client, c.Revoked, c.Letters, c.Readers = f.Client, revocation.New(f.Conn), deadletter.New(f.JS), f.Streams.Readers
 	handler, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +127,7 @@ func (f *front) as(user string, roles ...string) string {
 }
 
 func claimsOf(user string, roles ...string) jwt.MapClaims {
-	return jwt.MapClaims{"iss": "lonja", "sub": user, "roles": roles,
+	return jwt.MapClaims{"iss": "lonja", "aud": "lonja", "pos": 7, "sub": user, "roles": roles,
 		"iat": time.Now().Unix(), "exp": time.Now().Add(10 * time.Minute).Unix()}
 }
 

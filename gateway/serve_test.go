@@ -14,13 +14,14 @@ import (
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 )
 
 // serves serves a gateway as the program does, until stop is called; served
 // tells how that ended. Requests go to it from then on.
 func (f *front) serves(drain time.Duration) (stop func(), served <-chan error) {
 	f.t.Helper()
-	handler, err := gateway.New(gateway.Config{Client: f.Client, Letters: deadletter.New(f.JS), Readers: f.Streams.Readers})
+	handler, err := gateway.New(gateway.Config{Client: f.Client, Revoked: revocation.New(f.Conn), Letters: deadletter.New(f.JS), Readers: f.Streams.Readers})
 	if err != nil {
 		f.t.Fatal(err)
 	}

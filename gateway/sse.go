@@ -21,7 +21,8 @@ var lastEventParam = &huma.Param{
 }
 
 // followOrder sends an order's statuses as they happen, as server-sent events,
-// until it is delivered or cancelled or the access token has expired. Who may
+// until it is delivered or cancelled or the access token has expired or was
+// revoked. Who may
 // not see the order is refused before the first byte.
 func followOrder(c *call) error {
 	id := events.OrderID(c.r.PathValue("id"))
@@ -44,7 +45,10 @@ func followOrder(c *call) error {
 	c.w.Header().Set("X-Accel-Buffering", "no") // proxies are to pass it on at once
 	c.w.WriteHeader(http.StatusOK)
 	for pause := minPause; s.send(changes) && ctx.Err() == nil; {
-		switch changes, err = s.next(ctx, id, heartbeat); {
+		if changes, err = s.next(ctx, id, heartbeat); err == nil {
+			err = c.Revoked.Check(ctx, c.actor) // that may have come meanwhile
+		}
+		switch {
 		case err == nil:
 			pause = minPause
 		case !refusal.Is(err, refusal.Unavailable):

@@ -12,6 +12,7 @@ import (
 	"lonja/gateway"
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
+	"lonja/internal/revocation"
 )
 
 type gatewayCommand struct {
@@ -46,7 +47,7 @@ func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) err
 		return err
 	}
 	handler, err := gateway.New(gateway.Config{
-		Client: client.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
+		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
 		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics,
 	})
 	if err != nil {

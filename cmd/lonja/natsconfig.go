@@ -9,6 +9,7 @@ import (
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
 	"lonja/internal/natsconf"
+	"lonja/internal/revocation"
 	"lonja/internal/streams"
 )
 
@@ -28,7 +29,7 @@ type natsConfigCommand struct {
 func identities(config *streams.Config) []natsconf.Identity {
 	services := freshServices()
 	gateway := client.Access(services, config)
-	gateway.And(access.Inbox("gateway"), deadletter.AccessToTend())
+	gateway.And(access.Inbox("gateway"), deadletter.AccessToTend(), revocation.AccessToFollow())
 	observer := config.AccessToWatch()
 	observer.And(access.Inbox("observer"))
 	all := []natsconf.Identity{

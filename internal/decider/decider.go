@@ -37,6 +37,9 @@ type Kind[S any] struct {
 	// Evolve is the state after a fact that happened at a time. It cannot fail
 	// and decides nothing. It may reuse the state that it is given.
 	Evolve func(s S, fact eventlog.Event, at time.Time) S
+	// EvolveAt is Evolve for a state that depends on where in the log its facts
+	// stand, too. A kind has one of the two.
+	EvolveAt func(s S, fact eventlog.Recorded) S
 }
 
 // Wish is what a decision is asked for: a command, or a reaction to a fact.
@@ -83,10 +86,13 @@ type Decider[S any] struct {
 }
 
 // New makes a decider. Bind it before use. It panics when the kind lacks a
-// name, a stream or Evolve.
+// name, a stream or a way to evolve.
 func New[S any](kind Kind[S]) *Decider[S] {
-	if kind.Name == "" || kind.Stream == "" || kind.Evolve == nil {
-		panic("decider: a kind needs Name, Stream and Evolve")
+	if kind.Name == "" || kind.Stream == "" || (kind.Evolve == nil) == (kind.EvolveAt == nil) {
+		panic("decider: a kind needs Name, Stream and one of Evolve and EvolveAt")
+	}
+	if kind.EvolveAt == nil {
+		kind.EvolveAt = func(s S, r eventlog.Recorded) S { return kind.Evolve(s, r.Event, r.Time) }
 	}
 	return &Decider[S]{kind: kind}
 }
@@ -226,7 +232,7 @@ func (d *Decider[S]) fold(e *entity[S], r eventlog.Recorded) {
 	if r.Event == nil {
 		return // no fact; the views report it
 	}
-	e.state = d.kind.Evolve(e.state, r.Event, r.Time)
+	e.state = d.kind.EvolveAt(e.state, r)
 	e.wishes[keyOf(r.Causation)] = r.Sequence
 }
 

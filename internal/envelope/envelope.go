@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,7 +28,8 @@ const (
 	HeaderRoles       = "ce-actorroles"
 	HeaderRequestHash = "ce-requesthash"
 	HeaderTrace       = "traceparent"
-	HeaderAfter       = "lonja-after" // commands and queries: the consistency token to wait for
+	HeaderAfter       = "lonja-after"  // commands and queries: the consistency token to wait for
+	HeaderSigned      = "lonja-signed" // commands and queries: see Actor.Signed
 )
 
 // Envelope is what stands on the outside of a message.
@@ -51,6 +53,9 @@ type Envelope struct {
 type Actor struct {
 	ID    string   // a user's id, or "service:orders"
 	Roles []string // as the access token says; empty for services
+	// Signed is the sequence on identity's stream at which the actor's access
+	// token was signed, 0 when that is not known. It is not recorded.
+	Signed uint64
 }
 
 // Is reports whether the actor has one of the roles.
@@ -80,11 +85,14 @@ func (e Envelope) Header() nats.Header {
 	set(HeaderRequestHash, e.RequestHash)
 	set(HeaderTrace, e.Trace)
 	set(HeaderAfter, e.After)
+	if e.Actor.Signed > 0 {
+		set(HeaderSigned, strconv.FormatUint(e.Actor.Signed, 10))
+	}
 	return h
 }
 
 // Of reads an envelope. Get answers for one header, or "" when it is missing.
-// A time that does not parse, or is beyond all sense, is an error; missing attributes are empty.
+// A time or a number that does not parse, or is beyond all sense, is an error; missing attributes are empty.
 func Of(get func(string) string) (Envelope, error) {
 	e := Envelope{
 		ID: get(HeaderID), Type: get(HeaderType), Source: get(HeaderSource),
@@ -94,6 +102,12 @@ func Of(get func(string) string) (Envelope, error) {
 	}
 	if roles := get(HeaderRoles); roles != "" {
 		e.Actor.Roles = strings.Split(roles, ",")
+	}
+	if signed := get(HeaderSigned); signed != "" {
+		var err error
+		if e.Actor.Signed, err = strconv.ParseUint(signed, 10, 64); err != nil {
+			return e, fmt.Errorf("header %s: %w", HeaderSigned, err)
+		}
 	}
 	if t := get(HeaderTime); t != "" {
 		parsed, err := time.Parse(time.RFC3339Nano, t)

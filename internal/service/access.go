@@ -5,6 +5,7 @@ import (
 
 	"lonja/internal/access"
 	"lonja/internal/deadletter"
+	"lonja/internal/revocation"
 	"lonja/internal/streams"
 )
 
@@ -35,6 +36,9 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 		}
 	}
 	g.And(access.LookAt(deadletter.Stream))
+	if config.Declares(revocation.Stream) {
+		g.And(revocation.AccessToFollow())
+	}
 	own := s.consumers(config)
 	for _, durable := range own {
 		from := config.Stream(durable)

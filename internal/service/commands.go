@@ -42,7 +42,7 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 		ctx, cancel := context.WithTimeout(m.Context(), patience)
 		defer cancel()
 		began := time.Now()
-		receipt, err := d.decide(ctx, c, m)
+		receipt, err := d.decide(ctx, c, m, d.trusted)
 		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
 		if err != nil {
 			d.respond(m.Metadata.Get(wire.MetaReply), nil, nil, err)
@@ -60,9 +60,9 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	})
 }
 
-// decide hands a command to its handler. A panic is an error: whoever waits
-// must hear of it.
-func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r decider.Receipt, err error) {
+// decide hands a command to its handler, unless its sender may not send it. A
+// panic is an error: whoever waits must hear of it.
+func (d *deps) decide(ctx context.Context, c Command, m *message.Message, may func(context.Context, envelope.Actor) error) (r decider.Receipt, err error) {
 	defer recovered(&err)
 	if err := d.lost(); err != nil {
 		return r, err
@@ -70,6 +70,9 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r dec
 	env, err := envelope.Of(m.Metadata.Get)
 	if err != nil {
 		return r, refusal.New(refusal.Invalid, "%v", err)
+	}
+	if err := may(ctx, env.Actor); err != nil {
+		return r, err
 	}
 	if env.ID == "" {
 		env.ID = m.UUID
@@ -80,6 +83,15 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message) (r dec
 		}
 	}
 	return r, err
+}
+
+// trusted refuses whoever sends with an access token that was revoked. Gateways
+// do so, too; but what they sent may have been long on its way.
+func (d *deps) trusted(ctx context.Context, who envelope.Actor) error {
+	if d.revoked == nil {
+		return nil
+	}
+	return d.revoked.Check(ctx, who)
 }
 
 // lost refuses to decide anything on a log that lost facts: new ones must not be

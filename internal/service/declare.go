@@ -22,7 +22,7 @@ type Wish interface {
 
 // On declares that a service decides the command C on entities with state S.
 func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
-	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C) (decider.Decide[S], any, error) {
+	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C, _ envelope.Actor) (decider.Decide[S], any, error) {
 		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, m) }, nil, nil
 	}}
 }
@@ -36,8 +36,16 @@ func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (e
 func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
 	know func(context.Context, C) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
-	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C) (decider.Decide[S], any, error) {
-		known, err := know(ctx, c)
+	return OnKnowingWho(d, func(ctx context.Context, c C, _ envelope.Actor) (K, error) { return know(ctx, c) }, decide)
+}
+
+// OnKnowingWho is OnKnowing where what is to be known depends on who sends the
+// command, too.
+func OnKnowingWho[S any, C Wish, K any](d *decider.Decider[S],
+	know func(context.Context, C, envelope.Actor) (K, error),
+	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
+	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C, who envelope.Actor) (decider.Decide[S], any, error) {
+		known, err := know(ctx, c, who)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -58,7 +66,7 @@ type Replier[S any] interface {
 // Handler is a declared command.
 type Handler[S any, C Wish] struct {
 	decider *decider.Decider[S]
-	prepare func(context.Context, C) (decide decider.Decide[S], known any, err error)
+	prepare func(context.Context, C, envelope.Actor) (decide decider.Decide[S], known any, err error)
 	target  func(context.Context, C) (string, error)
 	reply   func(S, C, eventlog.Event) any
 	after   *view.View
@@ -132,7 +140,7 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 			return decider.Receipt{}, decider.UsedBefore()
 		}
 	}
-	decide, known, err := h.prepare(ctx, c)
+	decide, known, err := h.prepare(ctx, c, w.Actor)
 	if err != nil {
 		return decider.Receipt{}, err
 	}

@@ -65,7 +65,7 @@ func (s *Service) addDeferred(router *message.Router, d *deps) error {
 		var receipt decider.Receipt
 		err := error(refusal.New(refusal.NotFound, "there is no command %s", name))
 		if ok {
-			receipt, err = d.decide(ctx, command, m)
+			receipt, err = d.decide(ctx, command, m, trustedThen)
 		}
 		if refusal.Is(err, refusal.Unavailable) {
 			return err
@@ -77,6 +77,10 @@ func (s *Service) addDeferred(router *message.Router, d *deps) error {
 		return errors.Join(d.tell(ctx, m, outcome), err)
 	})
 }
+
+// trustedThen lets a command pass that was accepted while its sender was trusted.
+// That they have logged out since takes nothing back that they were promised.
+func trustedThen(context.Context, envelope.Actor) error { return nil }
 
 // givenUpUnlessRefused is nil for an answer, be it a refusal.
 func givenUpUnlessRefused(m *message.Message, err error) error {

@@ -142,6 +142,9 @@ func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body 
 	began := time.Now()
 	defer func() { observe(d.metrics.queries, q.name(), began, false, err) }()
 	defer recovered(&err)
+	if err := d.trusted(ctx, ask.Actor); err != nil {
+		return nil, err
+	}
 	return q.answer(ctx, payload, ask)
 }
 

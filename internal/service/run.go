@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lonja/internal/deadletter"
+	"lonja/internal/revocation"
 	"lonja/internal/view"
 )
 
@@ -22,7 +23,7 @@ const finish = 4 * time.Second
 // checkStreams makes sure that the streams which the service works on are there;
 // it makes none. One that is not as streams.yaml says is told of.
 func (s *Service) checkStreams(ctx context.Context, d *deps) error {
-	names := []string{deadletter.Stream}
+	names := []string{deadletter.Stream, revocation.Stream}
 	for _, v := range s.Views {
 		for _, src := range v.Sources() {
 			names = append(names, src.Stream)

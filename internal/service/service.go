@@ -18,6 +18,7 @@ import (
 	"lonja/internal/deadletter"
 	"lonja/internal/decider"
 	"lonja/internal/eventlog"
+	"lonja/internal/revocation"
 	"lonja/internal/streams"
 	"lonja/internal/view"
 )
@@ -61,7 +62,7 @@ type Reaction struct {
 	Reflexes []Reflex
 }
 
-// Reflex is a reaction to one type of fact; see When and Remind.
+// Reflex is a reaction to one type of fact; see When, Remind and Revoke.
 type Reflex interface {
 	fact() string // "stock.reserved.v1"
 	bind(*eventlog.Log, decider.Config)
@@ -106,6 +107,7 @@ type deps struct {
 	log     *eventlog.Log
 	letters *deadLetters
 	metrics *metrics
+	revoked *revocation.List // nil when there is no stream of revocations
 }
 
 // Run runs a service until ctx ends, then finishes what it has begun and
@@ -123,6 +125,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	config.Logger = config.Logger.With("service", s.Name, "replica", config.Replica)
+	if config.Clock == nil {
+		config.Clock = time.Now
+	}
 	js, err := jetstream.New(config.Conn)
 	if err != nil {
 		return err
@@ -130,6 +135,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
 	d.metrics = newMetrics(s, d)
 	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
+	if config.Streams.Declares(revocation.Stream) {
+		d.revoked = revocation.New(config.Conn)
+	}
 	s.bind(d)
 
 	if err := s.checkStreams(ctx, d); err != nil {

@@ -107,6 +107,11 @@ func (c *Config) Has(durable string) bool {
 	return err == nil
 }
 
+// Declares reports whether there is a stream of this name.
+func (c *Config) Declares(stream string) bool {
+	return slices.ContainsFunc(c.Streams, func(s Stream) bool { return s.Name == stream })
+}
+
 // Stream is the stream that a consumer is on, or "".
 func (c *Config) Stream(durable string) string {
 	stream, _, _ := c.consumer(durable)

@@ -30,14 +30,14 @@ func (a account) registered(m decider.Meta, roles ...string) events.Event {
 	}
 }
 
-func setRoles(u user, c command.SetRoles, m decider.Meta) (events.Event, error) {
+func setRoles(u user, c command.SetRoles, acting user, _ decider.Meta) (events.Event, error) {
 	roles := slices.Compact(slices.Sorted(slices.Values(c.Roles)))
 	switch {
-	case !m.Actor.Is(events.Admin):
-		return nil, refusal.New(refusal.Forbidden, "only administrators may do this")
+	case !acting.is(events.Admin):
+		return nil, onlyAdmins()
 	case !u.known():
 		return nil, noSuchUser(c.UserID)
-	case m.Actor.ID == string(u.ID) && !slices.Contains(roles, events.Admin):
+	case acting.ID == u.ID && !slices.Contains(roles, events.Admin):
 		return nil, refusal.New(refusal.Conflict, "you cannot take the role of an administrator from yourself; another one can")
 	case slices.Equal(roles, u.Roles):
 		return nil, nil
@@ -56,8 +56,11 @@ func logIn(_ session, _ command.LogIn, p provenUser, m decider.Meta) (events.Eve
 
 func refresh(s session, c command.RefreshSession, r renewal, m decider.Meta) (events.Event, error) {
 	switch {
-	case s.id == "" || s.over(m.Now):
+	case s.id == "" || s.over(m.Now) || s.outlived(r.user):
 		return nil, badToken()
+	case r.token.n == s.rotations-1 && m.Now.Sub(s.moved).Abs() <= repeatable:
+		// Its answer was lost, or two were sent at once: the same successor again.
+		return nil, nil
 	case r.token.n < s.rotations:
 		// It was used before: its holder now and its holder then are not the same.
 		return events.SessionEnded{SessionID: s.id, UserID: s.user, Reason: events.EndedByReuse}, nil
@@ -99,6 +102,10 @@ func appoint(r realm, id, was events.UserID) (events.Event, error) {
 		return nil, nil
 	}
 	return events.RealmAdminAppointed{UserID: id}, nil
+}
+
+func onlyAdmins() error {
+	return refusal.New(refusal.Forbidden, "only administrators may do this")
 }
 
 func noSuchUser(id events.UserID) error {

@@ -11,8 +11,10 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
+	"lonja/events/query"
 	"lonja/internal/decider"
 	"lonja/internal/envelope"
+	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 )
 
@@ -24,15 +26,20 @@ var (
 
 	ana      = events.UserRegistered{UserID: "usr_ana", Name: "Ana", Email: "ana@example.com", PasswordHash: "hash", Roles: []string{events.Customer}}
 	boss     = events.UserRegistered{UserID: "usr_boss", Name: "Boss", Email: "boss@example.com", PasswordHash: "hash", Roles: []string{events.Admin, events.Customer}}
-	asBoss   = envelope.Actor{ID: "usr_boss", Roles: []string{events.Admin}}
-	asAna    = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
-	asNobody = envelope.Actor{}
+	asBoss   = given(userKind, boss)
+	asAna    = given(userKind, ana)
+	asNobody = user{}
 )
 
-// given is an entity's state after facts that happened at noon.
+// given is an entity's state after facts that happened at noon, at the positions
+// 1, 2 and so on.
 func given[S any](kind decider.Kind[S], facts ...events.Event) (s S) {
-	for _, fact := range facts {
-		s = kind.Evolve(s, fact, noon)
+	for i, fact := range facts {
+		if kind.EvolveAt == nil {
+			s = kind.Evolve(s, fact, noon)
+			continue
+		}
+		s = kind.EvolveAt(s, eventlog.Recorded{Envelope: envelope.Envelope{Time: noon}, Sequence: uint64(i + 1), Event: fact})
 	}
 	return s
 }
@@ -76,7 +83,7 @@ func TestSettingRoles(t *testing.T) {
 	for name, c := range map[string]struct {
 		given []events.Event
 		roles []string
-		as    envelope.Actor
+		as    user
 		then  events.Event
 		code  refusal.Code
 	}{
@@ -92,12 +99,12 @@ func TestSettingRoles(t *testing.T) {
 			[]events.Event{boss}, []string{"staff", "admin"}, asBoss,
 			events.UserRolesChanged{UserID: "usr_boss", Roles: []string{"admin", "staff"}}, ""},
 		"takes the role of another administrator": {
-			[]events.Event{boss}, []string{"customer"}, envelope.Actor{ID: "usr_other", Roles: []string{events.Admin}},
+			[]events.Event{boss}, []string{"customer"}, user{UserView: query.UserView{ID: "usr_other", Roles: []string{events.Admin}}},
 			events.UserRolesChanged{UserID: "usr_boss", Roles: []string{"customer"}}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := given(userKind, c.given...)
-			got, err := setRoles(u, command.SetRoles{UserID: u.ID, Roles: c.roles}, decider.Meta{Actor: c.as})
+			got, err := setRoles(u, command.SetRoles{UserID: u.ID, Roles: c.roles}, c.as, decider.Meta{})
 			then(t, got, err, c.then, c.code)
 		})
 	}
@@ -117,7 +124,7 @@ var (
 )
 
 func TestLoggingInStartsASession(t *testing.T) {
-	who := provenUser{bearer{hall, given(userKind, ana)}}
+	who := provenUser{bearer{realm: hall, user: given(userKind, ana)}}
 	got, err := logIn(session{}, command.LogIn{}, who, decider.Meta{EntityID: "ses_1", Now: noon})
 	then(t, got, err, started, "")
 }
@@ -129,19 +136,28 @@ func TestRefreshing(t *testing.T) {
 		at    time.Time
 		then  events.Event
 		code  refusal.Code
+		of    user
 	}{
-		"replaces the token":              {[]events.Event{started}, 0, noon, rotated(1), ""},
-		"replaces the replacement":        {[]events.Event{started, rotated(1)}, 1, noon, rotated(2), ""},
-		"with a used token ends them all": {[]events.Event{started, rotated(1)}, 0, noon, ended(events.EndedByReuse), ""},
-		"with a token to come is refused": {[]events.Event{started}, 1, noon, nil, refusal.Unauthenticated},
-		"is refused after a logout":       {[]events.Event{started, ended(events.EndedByLogout)}, 0, noon, nil, refusal.Unauthenticated},
-		"is refused after a reuse":        {[]events.Event{started, rotated(1), ended(events.EndedByReuse)}, 1, noon, nil, refusal.Unauthenticated},
-		"works to the last moment":        {[]events.Event{started}, 0, noon.Add(sessionLife - 1), rotated(1), ""},
-		"is refused after thirty days":    {[]events.Event{started}, 0, noon.Add(sessionLife), nil, refusal.Unauthenticated},
-		"of no session is refused":        {nil, 0, noon, nil, refusal.Unauthenticated},
+		"replaces the token":                              {[]events.Event{started}, 0, noon, rotated(1), "", user{}},
+		"replaces the replacement":                        {[]events.Event{started, rotated(1)}, 1, noon, rotated(2), "", user{}},
+		"with the token before, at once, changes nothing": {[]events.Event{started, rotated(1)}, 0, noon.Add(repeatable), nil, "", user{}},
+		"the same by a clock that is a little behind":     {[]events.Event{started, rotated(1)}, 0, noon.Add(-repeatable), nil, "", user{}},
+		"with the token before, later, ends them all":     {[]events.Event{started, rotated(1)}, 0, noon.Add(repeatable + 1), ended(events.EndedByReuse), "", user{}},
+		"the same by a clock that is far behind":          {[]events.Event{started, rotated(1)}, 0, noon.Add(-time.Hour), ended(events.EndedByReuse), "", user{}},
+		"with an older one ends them all":                 {[]events.Event{started, rotated(1), rotated(2)}, 0, noon, ended(events.EndedByReuse), "", user{}},
+		"with the token before, after a logout, is refused": {[]events.Event{started, rotated(1), ended(events.EndedByLogout)}, 0, noon, nil,
+			refusal.Unauthenticated, user{}},
+		"with a token to come is refused": {[]events.Event{started}, 1, noon, nil, refusal.Unauthenticated, user{}},
+		"is refused after a logout":       {[]events.Event{started, ended(events.EndedByLogout)}, 0, noon, nil, refusal.Unauthenticated, user{}},
+		"is refused after a reuse":        {[]events.Event{started, rotated(1), ended(events.EndedByReuse)}, 1, noon, nil, refusal.Unauthenticated, user{}},
+		"works to the last moment":        {[]events.Event{started}, 0, noon.Add(sessionLife - 1), rotated(1), "", user{}},
+		"is refused after thirty days":    {[]events.Event{started}, 0, noon.Add(sessionLife), nil, refusal.Unauthenticated, user{}},
+		"is refused when the password was changed": {[]events.Event{started}, 0, noon, nil, refusal.Unauthenticated,
+			given(userKind, ana, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"})},
+		"of no session is refused": {nil, 0, noon, nil, refusal.Unauthenticated, user{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			known := renewal{bearer{realm: hall}, refreshToken{"ses_1", c.n}}
+			known := renewal{bearer{realm: hall, user: c.of}, refreshToken{"ses_1", c.n}}
 			got, err := refresh(given(sessionKind, c.given...), command.RefreshSession{RefreshToken: token(c.n)}, known, decider.Meta{Now: c.at})
 			then(t, got, err, c.then, c.code)
 		})

@@ -99,10 +99,16 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Fatalf("listed %+v", listed)
 	}
 
-	// The first refresh token is used again: neither it nor its successor is
-	// good any more.
+	// The first refresh token is sent again, as if its answer had been lost. Once
+	// that answer was used, it is a theft: it and all that came of it are good no more.
+	var repeated, later query.Tokens
+	shop.Do(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, &repeated)
+	if repeated.RefreshToken != second.RefreshToken || repeated.AccessToken != second.AccessToken {
+		t.Fatalf("once %+v, twice %+v", second, repeated)
+	}
+	shop.Do(command.RefreshSession{RefreshToken: second.RefreshToken}, nobody, &later)
 	shop.Refused(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, refusal.Unauthenticated)
-	shop.Refused(command.RefreshSession{RefreshToken: second.RefreshToken}, nobody, refusal.Unauthenticated)
+	shop.Refused(command.RefreshSession{RefreshToken: later.RefreshToken}, nobody, refusal.Unauthenticated)
 	reuse := shoptest.Await(shop, func(e events.SessionEnded) bool { return e.UserID == registered.ID })
 	if reuse.Reason != events.EndedByReuse {
 		t.Fatalf("ended by %s", reuse.Reason)
@@ -137,7 +143,11 @@ func TestWhoMaySeeWhom(t *testing.T) {
 	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, envelope.Actor{}, &ana)
 	at := shop.Do(command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}, envelope.Actor{}, &bob).Position
 	asAna := envelope.Actor{ID: string(ana.ID), Roles: ana.Roles}
-	asStaff := envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+	// Whatever a token says: that ana is no administrator is known here.
+	asStaff := envelope.Actor{ID: string(ana.ID), Roles: []string{events.Staff, events.Admin}}
+	var admin query.Tokens
+	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, envelope.Actor{}, &admin)
+	asBoss, asNobody := actor(admin), envelope.Actor{}
 
 	var seen query.UserView
 	shop.Get(query.User{UserID: ana.ID}, asAna, at, &seen)
@@ -155,6 +165,7 @@ func TestWhoMaySeeWhom(t *testing.T) {
 	}{
 		{query.User{UserID: bob.ID}, asAna, refusal.NotFound},
 		{query.User{UserID: bob.ID}, asStaff, refusal.NotFound},
+		{query.User{UserID: bob.ID}, envelope.Actor{ID: "*", Roles: []string{events.Admin}}, refusal.NotFound},
 		{query.User{UserID: bob.ID}, asNobody, refusal.Unauthenticated},
 		{query.User{UserID: "usr_none"}, asBoss, refusal.NotFound},
 		{query.User{UserID: "usr_>"}, asBoss, refusal.Invalid},

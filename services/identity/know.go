@@ -8,6 +8,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 )
 
@@ -40,15 +41,31 @@ func (i *identity) hashed(ctx context.Context, c command.RegisterUser) (account,
 type bearer struct {
 	realm realm
 	user  user
+	again func() (user, error) // looks the user up once more
+}
+
+func (i *identity) bearer(ctx context.Context, u user) bearer {
+	return bearer{i.realm, u, func() (user, error) { return i.look(ctx, u.ID) }}
 }
 
 // Reply implements service.Replier: the session's tokens, or no, when what the
 // wish led to was the session's end.
+//
+// The user is looked up once more, after the session's event was recorded. So
+// what changed before it shows in the token, and what changes after it revokes
+// the token; nothing falls between.
 func (b bearer) Reply(s session, fact events.Event) any {
 	if _, ended := fact.(events.SessionEnded); ended {
 		return badToken()
 	}
-	tokens, err := b.realm.tokens(b.user, s)
+	u, err := b.again()
+	if err == nil && u.passwordAt != b.user.passwordAt {
+		err = badToken()
+	}
+	if err != nil {
+		return err
+	}
+	tokens, err := b.realm.tokens(u, s)
 	if err != nil {
 		return err
 	}
@@ -73,7 +90,7 @@ func (i *identity) authenticated(ctx context.Context, c command.LogIn) (provenUs
 	if err == nil && !ok {
 		err = refusal.New(refusal.Unauthenticated, "email or password is wrong")
 	}
-	return provenUser{bearer{i.realm, u}}, err
+	return provenUser{i.bearer(ctx, u)}, err
 }
 
 // renewal is a user who showed a refresh token of a session of theirs.
@@ -101,7 +118,7 @@ func (i *identity) renewed(ctx context.Context, c command.RefreshSession) (renew
 		return renewal{}, badToken()
 	}
 	u, err := i.look(ctx, of)
-	return renewal{bearer{i.realm, u}, token}, err
+	return renewal{i.bearer(ctx, u), token}, err
 }
 
 func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (string, error) {
@@ -112,6 +129,20 @@ func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (strin
 func (i *identity) loggedOut(_ context.Context, c command.LogOut) (string, error) {
 	token, err := i.realm.read(c.RefreshToken)
 	return string(token.session), err
+}
+
+// acting is who sends a command, as they are now.
+func (i *identity) acting(ctx context.Context, _ command.SetRoles, who envelope.Actor) (user, error) {
+	return i.actor(ctx, who)
+}
+
+// actor is who sends a message, as they are now: their token says how they were
+// when it was signed. It is nobody when the sender is no user.
+func (i *identity) actor(ctx context.Context, who envelope.Actor) (user, error) {
+	if !events.IsToken(who.ID) {
+		return user{}, nil
+	}
+	return i.look(ctx, events.UserID(who.ID))
 }
 
 // look is a user as they are now; nobody has no id and no hash.

@@ -6,6 +6,7 @@ package identity
 import (
 	"cmp"
 
+	"lonja/events"
 	"lonja/internal/decider"
 	"lonja/internal/service"
 	"lonja/internal/view"
@@ -65,11 +66,16 @@ func (i *identity) service() *service.Service {
 		Views:    []*view.View{i.accounts},
 		Commands: []service.Command{
 			service.OnKnowing(i.users, i.hashed, register).To(i.applicant).Once(i.accounts).Replies(show),
-			service.On(i.users, setRoles).Replies(show),
+			service.OnKnowingWho(i.users, i.acting, setRoles).Replies(show),
 			service.OnKnowing(i.sessions, i.authenticated, logIn), // what is known replies
 			service.OnKnowing(i.sessions, i.renewed, refresh).To(i.refreshed),
 			service.On(i.sessions, logOut).To(i.loggedOut),
 		},
+		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Reflexes: []service.Reflex{
+			service.Revoke(func(e events.UserRolesChanged) string { return string(e.UserID) }),
+			service.Revoke(func(e events.UserPasswordChanged) string { return string(e.UserID) }),
+			service.Revoke(func(e events.SessionEnded) string { return string(e.UserID) }),
+		}}},
 		Queries: []service.Query{
 			service.Answer(i.accounts, i.findUser),
 			service.Answer(i.accounts, i.listUsers),

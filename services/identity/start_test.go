@@ -259,9 +259,9 @@ func TestSecretsStayOnTheStream(t *testing.T) {
 	shop.Refused(command.LogIn{Email: cmd.Email, Password: "wrong horse"}, envelope.Actor{}, refusal.Unauthenticated)
 	at := shop.Do(command.LogIn{Email: cmd.Email, Password: password}, envelope.Actor{}, &tokens)
 	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &next)
-	at = shop.Do(command.LogOut{RefreshToken: next.RefreshToken}, envelope.Actor{}, nil)
 	var seen query.UserView
 	shop.Get(query.User{UserID: tokens.User.ID}, actor(tokens), at.Position, &seen)
+	shop.Do(command.LogOut{RefreshToken: next.RefreshToken}, envelope.Actor{}, nil)
 	r.stopped(t)
 
 	secrets := []string{password, "wrong horse", "the administrator's own", tokens.RefreshToken, next.RefreshToken, tokens.AccessToken, "$argon2id$"}

@@ -18,8 +18,7 @@ import (
 	"lonja/internal/refusal"
 )
 
-// accessLife is how long an access token is good. Nobody can take it back
-// before, so it is short.
+// accessLife is how long an access token is good, unless it is revoked before.
 const accessLife = 10 * time.Minute
 
 // refreshToken is a session's token after n rotations. Written, it carries a
@@ -57,10 +56,17 @@ func hashOf(token string) string {
 type claims struct {
 	jwt.RegisteredClaims
 	Roles []string `json:"roles"`
+	// Position is the sequence of the session's event that the token was signed
+	// for. All that was recorded before it is considered in the token; what
+	// revokes it comes later.
+	Position uint64 `json:"pos"`
 }
 
+// audience is whom access tokens are for: the shop's gateways.
+const audience = "lonja"
+
 // access is a user's access token, issued when the session last moved: the
-// same one every time.
+// same one every time, as long as the user's roles are the same.
 func (r realm) access(u user, s session) (string, error) {
 	if len(r.keys) == 0 {
 		return "", fmt.Errorf("the realm has no key to sign with")
@@ -69,12 +75,14 @@ func (r realm) access(u user, s session) (string, error) {
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    "lonja",
+			Audience:  jwt.ClaimStrings{audience},
 			Subject:   string(u.ID),
-			IssuedAt:  jwt.NewNumericDate(s.updatedAt),
-			ExpiresAt: jwt.NewNumericDate(s.updatedAt.Add(accessLife)),
+			IssuedAt:  jwt.NewNumericDate(s.moved),
+			ExpiresAt: jwt.NewNumericDate(s.moved.Add(accessLife)),
 			ID:        envelope.Derive("access", string(s.id), strconv.Itoa(s.rotations)),
 		},
-		Roles: u.Roles,
+		Roles:    u.Roles,
+		Position: s.movedAt,
 	})
 	token.Header["kid"] = signing.id
 	return token.SignedString(signing.private)

@@ -2,11 +2,11 @@ package identity
 
 import (
 	"slices"
-	"time"
 
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/internal/decider"
+	"lonja/internal/eventlog"
 )
 
 // user is the state that decisions about an account are made on. Without an id
@@ -14,15 +14,18 @@ import (
 type user struct {
 	query.UserView
 	passwordHash string
+	passwordAt   uint64 // where in the log the password was chosen
 }
 
-var userKind = decider.Kind[user]{Name: "user", Stream: "IDENTITY", Evolve: evolveUser}
+var userKind = decider.Kind[user]{Name: "user", Stream: "IDENTITY", EvolveAt: evolveUser}
 
-func evolveUser(u user, fact events.Event, _ time.Time) user {
-	switch e := fact.(type) {
+func evolveUser(u user, r eventlog.Recorded) user {
+	switch e := r.Event.(type) {
 	case events.UserRegistered:
 		u.UserView = query.UserView{ID: e.UserID, Name: e.Name, Email: e.Email, Roles: e.Roles}
-		u.passwordHash = e.PasswordHash
+		u.passwordHash, u.passwordAt = e.PasswordHash, r.Sequence
+	case events.UserPasswordChanged:
+		u.passwordHash, u.passwordAt = e.PasswordHash, r.Sequence
 	case events.UserRolesChanged:
 		u.Roles = e.Roles
 	}
@@ -30,6 +33,9 @@ func evolveUser(u user, fact events.Event, _ time.Time) user {
 }
 
 func (u user) known() bool { return u.ID != "" }
+
+// is reports whether the user has a role.
+func (u user) is(role string) bool { return slices.Contains(u.Roles, role) }
 
 // show is an account as every answer shows it.
 func show(u user, _ events.Event) any {

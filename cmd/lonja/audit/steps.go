@@ -40,6 +40,7 @@ const (
 	archived
 	registered
 	rolesChanged
+	passwordChanged
 	started
 	rotated
 	ended
@@ -55,7 +56,7 @@ var names = [steps]string{
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
 	created: "created", changed: "changed", archived: "archived",
-	registered: "registered", rolesChanged: "roles_changed", started: "started", rotated: "rotated", ended: "ended",
+	registered: "registered", rolesChanged: "roles_changed", passwordChanged: "password_changed", started: "started", rotated: "rotated", ended: "ended",
 	opened: "opened", keyAdded: "key_added", adminAppointed: "admin_appointed",
 }
 
@@ -94,11 +95,12 @@ var follows = [steps][]step{
 	changed:  {created, changed},
 	archived: {created, changed},
 
-	registered:   {nothing},
-	rolesChanged: {registered, rolesChanged},
-	started:      {nothing},
-	rotated:      {started, rotated},
-	ended:        {started, rotated},
+	registered:      {nothing},
+	rolesChanged:    {registered, rolesChanged, passwordChanged},
+	passwordChanged: {registered, rolesChanged, passwordChanged},
+	started:         {nothing},
+	rotated:         {started, rotated},
+	ended:           {started, rotated},
 
 	opened:         {nothing},
 	keyAdded:       {opened, keyAdded, adminAppointed},
@@ -145,6 +147,7 @@ var plain = map[string]step{
 	events.PaymentVoided{}.Fact(): voided, events.PaymentRefunded{}.Fact(): refunded,
 	events.ProductCreated{}.Fact(): created, events.ProductChanged{}.Fact(): changed, events.ProductArchived{}.Fact(): archived,
 	events.UserRegistered{}.Fact(): registered, events.UserRolesChanged{}.Fact(): rolesChanged,
-	events.SessionStarted{}.Fact(): started, events.SessionRotated{}.Fact(): rotated, events.SessionEnded{}.Fact(): ended,
+	events.UserPasswordChanged{}.Fact(): passwordChanged,
+	events.SessionStarted{}.Fact():      started, events.SessionRotated{}.Fact(): rotated, events.SessionEnded{}.Fact(): ended,
 	events.RealmOpened{}.Fact(): opened, events.RealmKeyAdded{}.Fact(): keyAdded, events.RealmAdminAppointed{}.Fact(): adminAppointed,
 }

@@ -141,6 +141,8 @@ func ofTheUser(id string, _ events.Event) []chapter {
 			return e.UserID == user
 		case events.UserRolesChanged:
 			return e.UserID == user
+		case events.UserPasswordChanged:
+			return e.UserID == user
 		case events.SessionStarted:
 			return e.UserID == user
 		case events.SessionRotated:

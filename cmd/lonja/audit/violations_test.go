@@ -114,7 +114,9 @@ func TestWhatMustNotBeIsNamed(t *testing.T) {
 		"a session that ended before": {all(events.SessionEnded{SessionID: "ses_1", UserID: "usr_ana", Reason: "logout"}),
 			[]string{"transitions: IDENTITY:1 session ses_1: ended after nothing; it may only come after started or rotated"}},
 		"roles of nobody": {all(events.UserRolesChanged{UserID: "usr_ana", Roles: []string{"staff"}}),
-			[]string{"transitions: IDENTITY:1 user usr_ana: roles_changed after nothing; it may only come after registered or roles_changed"}},
+			[]string{"transitions: IDENTITY:1 user usr_ana: roles_changed after nothing; it may only come after registered or roles_changed or password_changed"}},
+		"a password of nobody": {all(events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "SECRET"}),
+			[]string{"transitions: IDENTITY:1 user usr_ana: password_changed after nothing; it may only come after registered or roles_changed or password_changed"}},
 		"a key before the realm": {all(events.RealmKeyAdded{KeyID: "k", Seed: make([]byte, 32)}),
 			[]string{"transitions: IDENTITY:1 realm main: key_added after nothing; it may only come after opened or key_added or admin_appointed"}},
 	} {
