@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"lonja/gateway"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 )
 
 func TestOnlyGoodTokensAreTaken(t *testing.T) {
@@ -58,6 +60,8 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 		"never expiring":          "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("exp", nil)),
 		"not yet good":            "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("nbf", ago(-time.Hour))),
 		"another issuer":          "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("iss", "mallory")),
+		"for another":             "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("aud", "mallory")),
+		"for nobody":              "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("aud", nil)),
 		"no subject":              "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("sub", nil)),
 		"a service as subject":    "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("sub", "service:orders")),
 		"roles of no kind":        "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("roles", []string{"king"})),
@@ -89,6 +93,51 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 	}
 	late := shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("exp", ago(30*time.Second)))
 	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+late).gives(200, nil) // clocks differ
+}
+
+// What gateways follow holds for tokens that they took before, and for those of
+// versions that said neither for whom nor where they were signed.
+func TestARevokedTokenIsRefused(t *testing.T) {
+	shop := open(t)
+	var seen uint64
+	shop.plays("queries.orders.order", func(m *nats.Msg) any { seen = header(m).Actor.Signed; return struct{}{} })
+	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{} })
+	read := func(authorization string) *response {
+		return shop.do("GET", "/api/orders/ord_1", nil, "Authorization", authorization)
+	}
+	with := func(pos uint64) string {
+		claims := claimsOf("usr_ana", events.Customer)
+		claims["pos"] = pos
+		return "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claims)
+	}
+	claims := claimsOf("usr_ana", events.Customer)
+	delete(claims, "aud")
+	delete(claims, "pos")
+	former := "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claims)
+	read(with(7)).gives(200, nil)
+	if seen != 7 {
+		t.Errorf("orders heard that it was signed at %d", seen)
+	}
+	read(former).gives(200, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	lines := follow(ctx, t, shop.server.URL+"/api/orders/ord_1/stream", with(7))
+	until(t, lines, ": waiting")
+
+	if err := revocation.Revoke(t.Context(), shop.JS, "usr_ana", 8); err != nil {
+		t.Fatal(err)
+	}
+	for read(with(7)).StatusCode == 200 && ctx.Err() == nil {
+	}
+	read(with(7)).refuses(401, refusal.Unauthenticated, "")
+	read(former).refuses(401, refusal.Unauthenticated, "")
+	read(with(8)).gives(200, nil)
+	read(shop.as("usr_bob", events.Customer)).gives(200, nil)
+	for lines.Scan() { // a stream that was open ends, too
+	}
+	if lines.Err() != nil {
+		t.Errorf("the stream of a revoked token goes on: %v", lines.Err())
+	}
 }
 
 func TestKeysOutliveIdentityAndNewOnesAreFound(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"lonja/events"
+	"lonja/internal/revocation"
 	"lonja/internal/service"
 	"lonja/internal/streams"
 )
@@ -36,6 +37,19 @@ func TestEveryFactIsCapturedByExactlyOneStream(t *testing.T) {
 			t.Errorf("%s is captured by %v", typ, capturing)
 		}
 	}
+}
+
+// A revocation must not be forgotten by the stream before those who follow it do.
+func TestRevocationsAreKeptAsLongAsTheCodeSays(t *testing.T) {
+	for _, s := range mustStreams(t).Streams {
+		if s.Name == revocation.Stream {
+			if s.MaxAge != revocation.Kept || s.MaxMsgsPerSubject != 1 {
+				t.Errorf("kept for %v, %d for each user", s.MaxAge, s.MaxMsgsPerSubject)
+			}
+			return
+		}
+	}
+	t.Error("there is no such stream")
 }
 
 func TestEverySharedConsumerIsClaimedByExactlyOneReaction(t *testing.T) {

@@ -54,16 +54,17 @@ type revoked struct {
 	known  time.Time
 }
 
-// moment is a time while a connection stood; the zero moment is never.
+// moment is a time on a connection; the zero moment is never.
 type moment struct {
 	at         time.Time
+	connected  bool
 	reconnects uint64 // how often the connection had come back
 }
 
-// within reports whether a moment was so short a time ago, and on the connection
-// as it is now.
+// within reports whether a moment was so short a time ago, on the connection that
+// still stands now.
 func (m moment) within(d time.Duration, now moment) bool {
-	return !m.at.IsZero() && m.reconnects == now.reconnects && now.at.Sub(m.at) < d
+	return !m.at.IsZero() && now.connected && m.reconnects == now.reconnects && now.at.Sub(m.at) < d
 }
 
 // New is a list over a connection. It begins to ask when it is asked.
@@ -94,7 +95,7 @@ func (l *List) Check(ctx context.Context, who envelope.Actor) error {
 	return nil
 }
 
-func (l *List) now() moment { return moment{time.Now(), l.conn.Stats().Reconnects} }
+func (l *List) now() moment { return moment{time.Now(), l.conn.IsConnected(), l.conn.Stats().Reconnects} }
 
 // current makes sure that the list is fresh, or as fresh as it can be.
 func (l *List) current(ctx context.Context) error {

@@ -21,6 +21,7 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 	"lonja/internal/service"
 	"lonja/internal/streams"
 	"lonja/internal/toy"
@@ -85,10 +86,13 @@ type world struct {
 	gate    sync.Mutex  // views stand still while it is locked
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
+
+// newWorldWith has more streams than usual.
+func newWorldWith(t *testing.T, more string) *world {
 	t.Helper()
 	log := toy.New(t)
-	c, err := streams.Parse([]byte(config))
+	c, err := streams.Parse([]byte(config + more))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -372,6 +376,39 @@ func TestADeferredCommandIsTakenUpOnceAndItsOutcomeKept(t *testing.T) {
 	if _, _, err := w.Outcome(t.Context(), envelope.NewID()); !refusal.Is(err, refusal.NotFound) {
 		t.Errorf("an unknown command: %v", err)
 	}
+}
+
+func TestWhoseTokenWasRevokedIsRefused(t *testing.T) {
+	w := newWorldWith(t, "  - {name: REVOCATIONS, subjects: [revocations.>], max_msgs_per_subject: 1, allow_direct: true}\n")
+	stop := w.start()
+	if err := revocation.Revoke(t.Context(), w.log.JS, "ana", 10); err != nil {
+		t.Fatal(err)
+	}
+	by := func(user string, signed uint64) envelope.Envelope {
+		return envelope.Envelope{ID: envelope.NewID(), Actor: envelope.Actor{ID: user, Signed: signed}}
+	}
+	for _, c := range []struct {
+		from envelope.Envelope
+		code refusal.Code
+	}{{by("ana", 9), refusal.Unauthenticated}, {by("ana", 0), refusal.Unauthenticated}, {by("ana", 10), ""}, {by("bob", 9), ""}, {by("", 0), ""}} {
+		_, sent := w.Send(t.Context(), add{"c", 1}, c.from)
+		_, asked := w.Ask(t.Context(), total{"c"}, c.from)
+		for _, err := range []error{sent, asked} {
+			if c.code == "" && err != nil || c.code != "" && !refusal.Is(err, c.code) {
+				t.Errorf("%+v: want %q, got %v", c.from.Actor, c.code, err)
+			}
+		}
+	}
+	w.awaitTotal("c", 3)
+
+	// What was accepted while she was trusted is done, though she is no longer.
+	stop()
+	left := by("ana", 9)
+	if err := w.Defer(t.Context(), add{"c", 1}, left); err != nil {
+		t.Fatal(err)
+	}
+	w.start()
+	w.awaitTotal("c", 4)
 }
 
 func TestASharedConsumerThatIsDeletedComesBack(t *testing.T) {
