@@ -65,7 +65,12 @@ func (c *upCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error { return config.Apply(ctx, js, 0) })
+	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
+		if err := config.Apply(ctx, js, 0); err != nil {
+			return err
+		}
+		return config.GiveBack(ctx, js)
+	})
 	if err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 			return d.Streams.Ensure(ctx, d.js, consumer)
 		},
 		Group:      d.Streams.Group(consumer),
+		Patience:   2 * patience,
 		Logger:     d.Logger,
 		Unreadable: d.letters.unreadable,
 	}

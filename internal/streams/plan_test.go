@@ -103,6 +103,23 @@ func TestWhatWasChangedBehindOurBackIsPutRight(t *testing.T) {
 	wantPlan(t, c, js)
 }
 
+// A consumer that a shop has had for long is given another patience in passing:
+// what is under way stays so.
+func TestAConsumersPatienceIsChanged(t *testing.T) {
+	js := toy.New(t).JS
+	grouped := strings.Replace(said, "max_deliver: -1", "max_deliver: -1, priority_policy: pinned_client, priority_groups: [one], priority_timeout: 5000000000", 1)
+	cons := things(t, parse(t, grouped), js, 1)
+	if _, err := cons.Fetch(1, jetstream.FetchPriorityGroup("one")); err != nil {
+		t.Fatal(err)
+	}
+	c := parse(t, strings.NewReplacer("ack_wait: 12000000000", "ack_wait: 2000000000", "priority_timeout: 5000000000", "priority_timeout: 2000000000").Replace(grouped))
+	wantPlan(t, c, js, "update consumer things-reader on THINGS ack_wait priority_timeout")
+	if err := c.Apply(t.Context(), js, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantPlan(t, c, js)
+}
+
 func TestNothingIsDoneWhenSomethingIsImpossibleOrLosesMessages(t *testing.T) {
 	for _, test := range []struct {
 		name, from, to, planned, why string

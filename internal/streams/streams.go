@@ -93,6 +93,34 @@ func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable str
 	return cons, nil
 }
 
+// redone is how many messages a consumer may do again to be rid of those that
+// somebody has who is dead; with more it is quicker to wait for ack_wait.
+const redone = 2000
+
+// GiveBack lets the shared consumers deliver at once what they delivered and what
+// nobody acknowledged. It is meant for the start of a server whose clients died
+// with it: else they would hold it until ack_wait. A consumer begins again at the
+// first such message, and what was done after that changes nothing when it is
+// done again. So it may be interrupted and repeated, and done while others work.
+func (c *Config) GiveBack(ctx context.Context, js jetstream.JetStream) error {
+	for _, s := range c.Streams {
+		for _, want := range s.Consumers {
+			cons, err := js.Consumer(ctx, s.Name, want.Durable)
+			if err != nil {
+				return fmt.Errorf("consumer %s: %w", want.Durable, err)
+			}
+			info := cons.CachedInfo()
+			if info.NumAckPending == 0 || info.Delivered.Stream-info.AckFloor.Stream > redone {
+				continue
+			}
+			if _, err := js.ResetConsumer(ctx, s.Name, want.Durable); err != nil {
+				return fmt.Errorf("consumer %s: %w", want.Durable, err)
+			}
+		}
+	}
+	return nil
+}
+
 // Group is the priority group of a consumer, or "".
 func (c *Config) Group(durable string) string {
 	if _, config, err := c.consumer(durable); err == nil && len(config.PriorityGroups) > 0 {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ type Facts struct {
 	// to keep a stream busy, and few enough that what reacts in the background
 	// does not crowd out those who wait for an answer.
 	InFlight int
+	// Patience is how long a handler may take; 0 means 10 seconds. As long as it
+	// takes no longer, its message is delivered to nobody else.
+	Patience time.Duration
 	// Group is the priority group to pull for, when the consumer has one.
 	Group string
 	// Unreadable keeps a message that is no Watermill message somewhere else.
@@ -45,9 +49,8 @@ func (f *Facts) init() { f.closing = make(chan struct{}) }
 // meanwhile is made again.
 func (f *Facts) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	f.once.Do(f.init)
-	if f.InFlight == 0 {
-		f.InFlight = 8
-	}
+	f.InFlight = cmp.Or(f.InFlight, 8)
+	f.Patience = cmp.Or(f.Patience, 10*time.Second)
 	out := make(chan *message.Message)
 	f.open.Go(func() {
 		defer close(out)
@@ -77,6 +80,11 @@ func (f *Facts) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return out, nil
 }
 
+// prefetch is how many messages may wait for a handler: fewer than 64 can stop
+// the client's pulling, and what waits here others cannot work on. The consumer's
+// max_ack_pending bounds it, too.
+const prefetch = 64
+
 // consume hands messages over until ctx ends or the consumer is gone.
 func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error {
 	cons, err := f.Consumer(ctx)
@@ -84,49 +92,80 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 		return err
 	}
 	broken := make(chan error, 1)
-	slots := make(chan struct{}, f.InFlight)
-	options := []jetstream.PullConsumeOpt{
-		// Fewer than 64 can stop the client's pulling; the consumer's
-		// max_ack_pending is what bounds it.
-		jetstream.PullMaxMessages(max(64, f.InFlight)), jetstream.PullExpiry(5 * time.Second), jetstream.PullHeartbeat(time.Second),
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
-				select {
-				case broken <- err:
-				default:
-				}
-			}
-		}),
-	}
-	if f.Group != "" {
-		options = append(options, jetstream.PullPriorityGroup(f.Group))
-	}
+	hands := newHeld(f.Patience, f.InFlight)
+	vouching, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	go hands.vouch(vouching, min(vouchEvery, cons.CachedInfo().Config.AckWait/4))
+	waiting := make(chan arrival, prefetch)
+	var handing sync.WaitGroup
+	handing.Go(func() { f.hand(out, waiting, hands) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
 		msg, err := fact(m)
 		if err != nil {
 			f.discard(ctx, m, err)
 			return
 		}
-		slots <- struct{}{}
-		out <- msg
-		go func() {
-			f.settle(msg, m)
-			<-slots
-		}()
-	}, options...)
-	if err != nil {
-		return err
+		hands.take(m)
+		waiting <- arrival{msg, m}
+	}, f.pulling(goneTo(broken))...)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+		case err = <-broken:
+		}
+		consuming.Drain()
+		<-consuming.Closed()
 	}
-	select {
-	case <-ctx.Done():
-	case err = <-broken:
-	}
-	consuming.Drain()
-	<-consuming.Closed()
+	close(waiting)
+	handing.Wait()
 	if f.Group != "" {
 		err = errors.Join(err, f.unpin(context.WithoutCancel(ctx), cons.CachedInfo()))
 	}
 	return err
+}
+
+// arrival is a message on its way to a handler.
+type arrival struct {
+	msg *message.Message
+	raw jetstream.Msg
+}
+
+// hand hands over what waits, as handlers get free.
+func (f *Facts) hand(out chan<- *message.Message, waiting <-chan arrival, hands *held) {
+	slots := make(chan struct{}, f.InFlight)
+	for next := range waiting {
+		slots <- struct{}{}
+		hands.begin(next.raw)
+		out <- next.msg
+		go func() {
+			f.settle(next.msg, next.raw)
+			hands.settled(next.raw)
+			<-slots
+		}()
+	}
+}
+
+// pulling is how messages are asked for. A group's place is held by asking for
+// more before its priority_timeout, which is short so that a replica that died
+// does not hold it for long.
+func (f *Facts) pulling(gone func(jetstream.ConsumeContext, error)) []jetstream.PullConsumeOpt {
+	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(max(prefetch, f.InFlight)), jetstream.ConsumeErrHandler(gone)}
+	if f.Group == "" {
+		return append(options, jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
+	}
+	return append(options, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond), jetstream.PullPriorityGroup(f.Group))
+}
+
+// goneTo tells of the errors after which a consumer delivers no more.
+func goneTo(broken chan<- error) func(jetstream.ConsumeContext, error) {
+	return func(_ jetstream.ConsumeContext, err error) {
+		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+			select {
+			case broken <- err:
+			default:
+			}
+		}
+	}
 }
 
 // unpin gives the group's place to another member at once, who would else wait

@@ -1,0 +1,95 @@
+package wire_test
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/toy"
+	"lonja/internal/wire"
+)
+
+// ackWait is the consumer's in these tests.
+const ackWait = 2 * time.Second
+
+// react subscribes to the toys with a shared consumer; handle is called for
+// messages side by side, and acknowledges them.
+func react(t *testing.T, log *toy.Log, facts *wire.Facts, handle func(*message.Message)) jetstream.Consumer {
+	t.Helper()
+	cons, err := log.JS.CreateOrUpdateConsumer(t.Context(), toy.Stream, jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts.JetStream, facts.Logger = log.JS, slog.New(slog.DiscardHandler)
+	facts.Consumer = func(ctx context.Context) (jetstream.Consumer, error) {
+		return log.JS.Consumer(ctx, toy.Stream, "reader")
+	}
+	arriving, err := facts.Subscribe(t.Context(), "reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var working sync.WaitGroup
+	working.Go(func() {
+		for m := range arriving {
+			working.Go(func() { handle(m); m.Ack() })
+		}
+	})
+	t.Cleanup(func() {
+		if err := facts.Close(); err != nil {
+			t.Error(err)
+		}
+		working.Wait()
+	})
+	return cons
+}
+
+func TestWhatIsWorkedOnOrWaitsIsDeliveredOnce(t *testing.T) {
+	log := toy.New(t)
+	for range 3 {
+		log.Add("c", 1)
+	}
+	delivered := make(chan string, 10)
+	cons := react(t, log, &wire.Facts{InFlight: 1}, func(m *message.Message) {
+		<-time.After(ackWait * 3 / 2) // work that takes longer than the server waits
+		delivered <- m.Metadata.Get(wire.MetaSequence) + "/" + m.Metadata.Get(wire.MetaDelivered)
+	})
+	got := []string{<-delivered, <-delivered, <-delivered}
+	if slices.Sort(got); !slices.Equal(got, []string{"1/1", "2/1", "3/1"}) {
+		t.Errorf("delivered sequence/times %v", got)
+	}
+	if info, err := cons.Info(t.Context()); err != nil || info.NumRedelivered != 0 || info.Delivered.Consumer != 3 {
+		t.Errorf("%+v, %v", info, err)
+	}
+}
+
+func TestWhatAStuckHandlerHoldsUpIsGivenToOthers(t *testing.T) {
+	log := toy.New(t)
+	stuck, over := make(chan string, 10), make(chan struct{})
+	react(t, log, &wire.Facts{InFlight: 1, Patience: time.Second}, func(m *message.Message) {
+		stuck <- m.Metadata.Get(wire.MetaSequence)
+		<-over
+	})
+	defer close(over)
+	log.Add("c", 1)
+	if first := <-stuck; first != "1" {
+		t.Fatalf("the first was %s", first)
+	}
+	log.Add("c", 1) // waits behind it
+	// The one that gets stuck may be asked again, but has no handler for that.
+	taken := make(chan string, 10)
+	react(t, log, &wire.Facts{}, func(m *message.Message) { taken <- m.Metadata.Get(wire.MetaSequence) })
+	for missing := map[string]bool{"1": true, "2": true}; len(missing) > 0; {
+		select {
+		case seq := <-taken:
+			delete(missing, seq)
+		case <-time.After(time.Minute):
+			t.Fatalf("nobody was given %v", missing)
+		}
+	}
+}
