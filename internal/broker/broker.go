@@ -1,11 +1,17 @@
-// Package broker runs a NATS server with JetStream inside the process.
+// Package broker runs a NATS server with JetStream inside the process, and
+// looks after its store: one failed write or sync makes JetStream refuse
+// everything until the store is opened again.
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
+	"os"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -19,42 +25,94 @@ type Config struct {
 	// it the store is synced every SyncInterval.
 	SyncAlways   bool
 	SyncInterval time.Duration
-	// MaxStore bounds the store in bytes; 0 means three quarters of what is
-	// free, at most 64 GiB.
+	// MaxStore bounds the store in bytes; 0 means half of what Shared holds and the
+	// disk has left, at most 64 GiB.
 	MaxStore int64
+	// Shared is the folder that holds Dir and what grows with it, the views; ""
+	// means that nothing does.
+	Shared string
+	Logger *slog.Logger // nil discards
 }
 
-// Broker is a running server.
-type Broker struct{ server *server.Server }
+// Broker is a running server. It is safe for concurrent use.
+type Broker struct {
+	config Config
+	host   string
+	port   int
+	stop   func() // stops watching, and waits
 
-// Start starts a server and returns once it takes connections.
+	mu     sync.Mutex
+	server *server.Server // nil while it is being opened again
+	url    string
+	ends   map[string]uint64 // the last sequence of each stream, when all was well
+	well   context.Context
+	fail   context.CancelCauseFunc
+}
+
+// Start starts a server and returns once it takes connections. It is an error
+// that says so when a stream that the store holds cannot be opened.
 func Start(c Config) (*Broker, error) {
-	host, port, err := net.SplitHostPort(c.Addr)
+	host, port, err := address(c.Addr)
 	if err != nil {
-		return nil, fmt.Errorf("--nats %q: %w", c.Addr, err)
+		return nil, err
 	}
-	n, err := strconv.Atoi(port)
-	if err != nil || n < 0 || n > 65535 {
-		return nil, fmt.Errorf("--nats %q: port must be 0 to 65535", c.Addr)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	if n == 0 {
-		n = server.RANDOM_PORT
+	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
+		return nil, err
 	}
-	if c.MaxStore == 0 {
-		if c.MaxStore, err = defaultMaxStore(c.Dir); err != nil {
-			return nil, err
-		}
+	b := &Broker{config: c, host: host, port: port}
+	b.well, b.fail = context.WithCancelCause(context.Background())
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	b.look()
+	ctx, cancel := context.WithCancel(context.Background())
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		b.watch(ctx)
+	}()
+	b.stop = func() { cancel(); <-watched }
+	return b, nil
+}
+
+func address(addr string) (host string, port int, err error) {
+	host, number, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", 0, fmt.Errorf("--nats %q: %w", addr, err)
+	}
+	port, err = strconv.Atoi(number)
+	if err != nil || port < 0 || port > 65535 {
+		return "", 0, fmt.Errorf("--nats %q: port must be 0 to 65535", addr)
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return host, port, nil
+}
+
+// open makes sure that what the store shows is on the disk, and starts a server
+// on it.
+func (b *Broker) open() error {
+	if err := secure(b.config.Dir, b.config.unsynced()); err != nil {
+		return fmt.Errorf("the store in %s: %w", b.config.Dir, err)
+	}
+	limit, err := b.config.limit()
+	if err != nil {
+		return err
 	}
 	s, err := server.NewServer(&server.Options{
 		ServerName:         "lonja",
-		Host:               host,
-		Port:               n,
+		Host:               b.host,
+		Port:               b.port,
 		JetStream:          true,
-		StoreDir:           c.Dir,
-		JetStreamMaxStore:  c.MaxStore,
+		StoreDir:           b.config.Dir,
+		JetStreamMaxStore:  limit,
 		JetStreamMaxMemory: 64 << 20,
-		SyncAlways:         c.SyncAlways,
-		SyncInterval:       c.SyncInterval,
+		SyncAlways:         b.config.SyncAlways,
+		SyncInterval:       b.config.SyncInterval,
 		// A client that hangs is found out soon: until then it keeps its place in
 		// the queue groups.
 		PingInterval: 5 * time.Second,
@@ -63,25 +121,92 @@ func Start(c Config) (*Broker, error) {
 		NoLog:        true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("NATS server: %w", err)
+		return fmt.Errorf("NATS server: %w", err)
 	}
 	go s.Start()
-	if !s.ReadyForConnections(20 * time.Second) {
-		s.Shutdown()
-		return nil, fmt.Errorf("NATS server did not start on %s: is another one running there?", c.Addr)
+	if err := b.opened(s); err != nil {
+		shutDown(s)
+		return err
 	}
-	if !s.JetStreamEnabled() {
-		s.Shutdown()
-		return nil, errors.New("NATS server runs without JetStream: is its store in use or unreadable? " + c.Dir)
-	}
-	return &Broker{s}, nil
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.server, b.url = s, s.ClientURL()
+	b.port = s.Addr().(*net.TCPAddr).Port // the same one when it is opened again
+	return nil
 }
 
-// URL is where clients connect.
-func (b *Broker) URL() string { return b.server.ClientURL() }
+// opened waits until a server serves, and makes sure that it has opened all that
+// the store holds: it passes over what it cannot read.
+func (b *Broker) opened(s *server.Server) error {
+	if !s.ReadyForConnections(20 * time.Second) {
+		return fmt.Errorf("NATS server did not start on %s: is another one running there?", b.config.Addr)
+	}
+	if !s.JetStreamEnabled() {
+		return errors.New("NATS server runs without JetStream: is its store in use or unreadable? " + b.config.Dir)
+	}
+	state, err := stateOf(s)
+	if err != nil {
+		return err
+	}
+	held, err := streamsIn(b.config.Dir)
+	if err != nil {
+		return err
+	}
+	for _, stream := range held {
+		if _, there := state.ends[stream]; !there {
+			return fmt.Errorf("stream %s in %s cannot be opened; restore the store, or remove that stream's folder if its messages are not needed", stream, b.config.Dir)
+		}
+	}
+	for stream, end := range b.reached() {
+		if state.ends[stream] < end {
+			return fmt.Errorf("stream %s ends at %d although it had reached %d: its disk has lost messages; restore it", stream, state.ends[stream], end)
+		}
+	}
+	return nil
+}
+
+// state is what a server stores, in bytes, and the last sequence of each stream.
+type state struct {
+	used, most int64
+	ends       map[string]uint64
+}
+
+func stateOf(s *server.Server) (state, error) {
+	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	if err != nil {
+		return state{}, fmt.Errorf("NATS server: %w", err)
+	}
+	st := state{used: int64(info.Store), most: info.Config.MaxStore, ends: map[string]uint64{}}
+	for _, account := range info.AccountDetails {
+		for _, stream := range account.Streams {
+			st.ends[stream.Name] = stream.State.LastSeq
+		}
+	}
+	return st, nil
+}
+
+func shutDown(s *server.Server) {
+	s.Shutdown()
+	s.WaitForShutdown()
+}
+
+func (b *Broker) reached() map[string]uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ends
+}
+
+// URL is where clients connect. It stays the same.
+func (b *Broker) URL() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.url
+}
 
 // Stop stops the server and waits until its store is closed.
 func (b *Broker) Stop() {
-	b.server.Shutdown()
-	b.server.WaitForShutdown()
+	b.stop()
+	if b.server != nil {
+		shutDown(b.server)
+	}
 }
