@@ -59,8 +59,8 @@ func New(c Config) (http.Handler, error) {
 	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Readers == nil {
 		return nil, errors.New("gateway: Client, Revoked, Letters and Readers are required")
 	}
-	if err := checkOrigin(c.PublicURL); err != nil {
-		return nil, err
+	if err := CheckOrigin(c.PublicURL); err != nil {
+		return nil, fmt.Errorf("gateway: PublicURL %w", err)
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -128,14 +128,15 @@ func (g *gateway) routes() {
 	page(g, "GET /metrics", "Read the metrics", g.metrics(), tag("operations"), shows("text/plain"))
 }
 
-// checkOrigin makes sure that a configured origin is one.
-func checkOrigin(s string) error {
+// CheckOrigin makes sure that a PublicURL is an origin, or "". The error says
+// what it must be.
+func CheckOrigin(s string) error {
 	if s == "" {
 		return nil
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" || u.RawQuery != "" || u.User != nil {
-		return fmt.Errorf("gateway: PublicURL must be an origin such as https://shop.example, not %q", s)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || s != u.Scheme+"://"+u.Host {
+		return errors.New("must be an origin such as https://shop.example: no path, no user, no slash at the end")
 	}
 	return nil
 }

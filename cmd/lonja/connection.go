@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -63,11 +62,13 @@ func (c connection) lasting(identity, name string) ([]nats.Option, error) {
 
 // where is the servers' URL as it may be shown: without a password.
 func (c connection) where() string {
-	urls := strings.Split(c.NATS, ",")
-	for i, s := range urls {
-		if u, err := url.Parse(s); err == nil {
-			urls[i] = u.Redacted()
-		}
+	servers, err := c.servers()
+	if err != nil {
+		return "nowhere"
+	}
+	var urls []string
+	for _, u := range servers {
+		urls = append(urls, u.Redacted())
 	}
 	return strings.Join(urls, ",")
 }

@@ -24,12 +24,19 @@ type gatewayCommand struct {
 
 // Run serves until ctx ends. It does not wait for NATS: whoever looks after the
 // process must hear from it, and customers get 503 meanwhile.
-func (c *gatewayCommand) Run(ctx context.Context) error { return c.serve(ctx, nil) }
+func (c *gatewayCommand) Run(ctx context.Context) error {
+	listener, err := listen("--http", c.HTTP)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	return c.serve(ctx, listener, nil)
+}
 
-// serve listens and serves until ctx ends, then drains and finishes the requests
-// under way. It prints where everything is, and says that it is ready once it is
-// connected and started, unless that is nil, is closed.
-func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) error {
+// serve serves until ctx ends, then drains and finishes the requests under way.
+// It prints where everything is, and says that it is ready once it is connected
+// and started, unless that is nil, is closed.
+func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, started <-chan struct{}) error {
 	nc, connected, err := c.dialLater("gateway", "gateway")
 	if err != nil {
 		return err
@@ -52,10 +59,6 @@ func (c *gatewayCommand) serve(ctx context.Context, started <-chan struct{}) err
 	})
 	if err != nil {
 		return err
-	}
-	listener, err := net.Listen("tcp", c.HTTP)
-	if err != nil {
-		return fmt.Errorf("--http: %w", err)
 	}
 	shop := "http://" + listener.Addr().String()
 	fmt.Println("shop     ", shop)

@@ -36,15 +36,26 @@ type commands struct {
 // launched is when the process began.
 var launched = time.Now()
 
+// interrupted is the exit code of a command that was told to stop before it was
+// done, as shells have it. Those that serve until they are told to end with 0.
+const interrupted = 130
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // whoever asks a second time does not wait
 	err := run(ctx, os.Args[1:])
 	var code exitCode
-	if errors.As(err, &code) {
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
 		os.Exit(int(code))
-	}
-	if err != nil {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(os.Stderr, "lonja: interrupted")
+		os.Exit(interrupted)
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "lonja:", err)
+		os.Exit(interrupted)
+	default:
 		fmt.Fprintln(os.Stderr, "lonja:", err)
 		os.Exit(1)
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 )
@@ -17,9 +16,9 @@ func (p profiling) start() error {
 	if p.Pprof == "" {
 		return nil
 	}
-	listener, err := net.Listen("tcp", p.Pprof)
+	listener, err := listen("--pprof", p.Pprof)
 	if err != nil {
-		return fmt.Errorf("--pprof: %w", err)
+		return err
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

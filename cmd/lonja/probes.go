@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -40,9 +39,9 @@ func (p *probed) serve(addr string, names []string) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := listen("--http", addr)
 	if err != nil {
-		return nil, fmt.Errorf("--http: %w", err)
+		return nil, err
 	}
 	p.services = make(map[string]*service.Service, len(names))
 	for _, name := range names {

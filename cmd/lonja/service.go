@@ -87,13 +87,8 @@ type serviceCommand struct {
 
 // Run serves until ctx ends.
 func (c *serviceCommand) Run(ctx context.Context) (err error) {
-	for _, name := range c.Names {
-		if !slices.Contains(serviceNames, name) {
-			return fmt.Errorf("there is no service %q; there are %s", name, strings.Join(serviceNames, ", "))
-		}
-	}
-	if !events.IsToken(c.Replica) {
-		return fmt.Errorf("--replica %q must be letters, digits, '_' or '-'", c.Replica)
+	if err := c.usable(); err != nil {
+		return err
 	}
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
@@ -104,6 +99,20 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	}
 	defer stopProbes()
 	return c.serve(ctx, func() { fmt.Println("ready     serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
+}
+
+// usable checks what the services would otherwise find out one after the other,
+// and try again for ever: the folder, and their keys.
+func (c *serviceCommand) usable() error {
+	if err := writableFolder("--data", c.Data); err != nil {
+		return err
+	}
+	for _, name := range c.Names {
+		if _, err := c.options(name, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // serve runs the services until ctx ends, each on its own: one that fails is

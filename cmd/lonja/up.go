@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -40,11 +41,16 @@ type upCommand struct {
 // apply, every service, the gateway. It stops them the other way round, so that
 // what was begun is finished.
 func (c *upCommand) Run(ctx context.Context) error {
+	err := c.serve(ctx)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil // told to stop before it was ready
+	}
+	return err
+}
+
+func (c *upCommand) serve(ctx context.Context) error {
 	always, every, err := c.Sync.parse()
 	if err != nil {
-		return err
-	}
-	if err := c.profiling.start(); err != nil {
 		return err
 	}
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
@@ -52,9 +58,23 @@ func (c *upCommand) Run(ctx context.Context) error {
 	}
 	release, err := dirlock.Take(filepath.Join(c.Data, "nats"))
 	if err != nil {
-		return err
+		return fmt.Errorf("--data: %w", err)
 	}
 	defer release()
+	listener, err := listen("--http", c.HTTP)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := c.profiling.start(); err != nil {
+		return err
+	}
+	// The server opens its store before it listens, which may take its time.
+	probe, err := listen("--nats", c.NATS)
+	if err != nil {
+		return err
+	}
+	probe.Close()
 	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Addr: c.NATS, SyncAlways: always, SyncInterval: every})
 	if err != nil {
 		return err
@@ -84,6 +104,6 @@ func (c *upCommand) Run(ctx context.Context) error {
 	defer func() { stopServices(); <-stopped }()
 
 	// It does not drain: there is no other gateway to turn to.
-	gateway := &gatewayCommand{connection: at, HTTP: c.HTTP, PublicURL: c.PublicURL}
-	return gateway.serve(ctx, started)
+	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL}
+	return gateway.serve(ctx, listener, started)
 }

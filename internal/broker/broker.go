@@ -5,13 +5,13 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -118,13 +118,15 @@ func (b *Broker) open() error {
 		PingInterval: 5 * time.Second,
 		MaxPingsOut:  2,
 		NoSigs:       true,
-		NoLog:        true,
+		NoLog:        true, // it gets a logger below
 	})
 	if err != nil {
 		return fmt.Errorf("NATS server: %w", err)
 	}
-	go s.Start()
-	if err := b.opened(s); err != nil {
+	var log fatal
+	s.SetLogger(&log, false, false)
+	s.Start()
+	if err := b.opened(s, &log); err != nil {
 		shutDown(s)
 		return err
 	}
@@ -137,12 +139,12 @@ func (b *Broker) open() error {
 
 // opened waits until a server serves, and makes sure that it has opened all that
 // the store holds: it passes over what it cannot read.
-func (b *Broker) opened(s *server.Server) error {
-	if !s.ReadyForConnections(20 * time.Second) {
-		return fmt.Errorf("NATS server did not start on %s: is another one running there?", b.config.Addr)
+func (b *Broker) opened(s *server.Server, log *fatal) error {
+	if log.why() == "" && !s.ReadyForConnections(5*time.Second) {
+		log.Fatalf("it takes no connections")
 	}
-	if !s.JetStreamEnabled() {
-		return errors.New("NATS server runs without JetStream: is its store in use or unreadable? " + b.config.Dir)
+	if why := log.why(); why != "" {
+		return fmt.Errorf("NATS server with its store in %s: %s", b.config.Dir, why)
 	}
 	state, err := stateOf(s)
 	if err != nil {
@@ -164,6 +166,24 @@ func (b *Broker) opened(s *server.Server) error {
 	}
 	return nil
 }
+
+// fatal keeps what a server cannot start for. It tells that to its logger alone,
+// from whichever of its goroutines finds out.
+type fatal struct{ said atomic.Pointer[string] }
+
+func (f *fatal) why() string {
+	if said := f.said.Load(); said != nil {
+		return *said
+	}
+	return ""
+}
+
+func (f *fatal) Fatalf(format string, v ...any) { f.said.Store(new(fmt.Sprintf(format, v...))) }
+func (f *fatal) Errorf(string, ...any)          {}
+func (f *fatal) Warnf(string, ...any)           {}
+func (f *fatal) Noticef(string, ...any)         {}
+func (f *fatal) Debugf(string, ...any)          {}
+func (f *fatal) Tracef(string, ...any)          {}
 
 // state is what a server stores, in bytes, and the last sequence of each stream.
 type state struct {

@@ -95,7 +95,9 @@ func (l *List) Check(ctx context.Context, who envelope.Actor) error {
 	return nil
 }
 
-func (l *List) now() moment { return moment{time.Now(), l.conn.IsConnected(), l.conn.Stats().Reconnects} }
+func (l *List) now() moment {
+	return moment{time.Now(), l.conn.IsConnected(), l.conn.Stats().Reconnects}
+}
 
 // current makes sure that the list is fresh, or as fresh as it can be.
 func (l *List) current(ctx context.Context) error {

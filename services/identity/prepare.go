@@ -48,7 +48,7 @@ func (i *identity) appointAdmin(ctx context.Context) error {
 			return err
 		}
 	}
-	c := command.RegisterUser{Name: "Administrator", Email: i.AdminEmail, Password: i.AdminPassword}
+	c := command.RegisterUser{Name: adminName, Email: i.AdminEmail, Password: i.AdminPassword}
 	if c.Password == "" {
 		c.Password = base64.RawURLEncoding.EncodeToString(random()[:15])
 	}

@@ -7,6 +7,7 @@ import (
 	"cmp"
 
 	"lonja/events"
+	"lonja/events/command"
 	"lonja/internal/decider"
 	"lonja/internal/service"
 	"lonja/internal/view"
@@ -24,6 +25,19 @@ type Config struct {
 
 	derive keyDerivation // nil means Argon2id
 }
+
+// Check holds the first administrator to what is asked of every user. The error
+// is an events.FieldError about "email" or "password".
+func (c Config) Check() error {
+	return command.RegisterUser{
+		Name: adminName, Email: cmp.Or(c.AdminEmail, adminEmail), Password: cmp.Or(c.AdminPassword, "one will be made"),
+	}.Check()
+}
+
+const (
+	adminName  = "Administrator"
+	adminEmail = "admin@lonja.local"
+)
 
 // identity is what the parts of the service share.
 type identity struct {
@@ -47,7 +61,7 @@ func build(config Config) *identity {
 	if config.AdminPassword == "" && config.Announce == nil {
 		panic("identity: without AdminPassword, Announce is required")
 	}
-	config.AdminEmail = cmp.Or(config.AdminEmail, "admin@lonja.local")
+	config.AdminEmail = cmp.Or(config.AdminEmail, adminEmail)
 	return &identity{
 		Config:    config,
 		users:     decider.New(userKind),

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAWrongFlagEndsTheProgramAtOnceAndIsNamed: whatever is wrong is told in one
+// line, before anything is begun, and no secret is in it.
+func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
+	short := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(short, []byte("geheim\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ args, names string }{
+		{"up --http nonsense", "--http"},
+		{"up --http 127.0.0.1:99999", "--http"},
+		{"up --nats nonsense", "--nats"},
+		{"up --pprof nonsense", "--pprof"},
+		{"up --data /dev/null/x", "--data"},
+		{"up --sync never", "--sync"},
+		{"up --public-url shop.example", "--public-url"},
+		{"up --public-url https://shop.example/", "--public-url"},
+		{"up --public-url https://ana:geheim@shop.example", "--public-url"},
+		{"up --reservation-ttl 0s", "--reservation-ttl"},
+		{"up --reservation-ttl=-1s", "--reservation-ttl"},
+		{"up --payment-deadline 0s", "--payment-deadline"},
+		{"up --payment-deadline soon", "--payment-deadline"},
+		{"up --payment-deadline 20m", "--payment-deadline"},
+		{"up --reservation-ttl 10m", "--reservation-ttl"},
+		{"up --admin-email nobody", "--admin-email"},
+		{"up --admin-password geheim", "--admin-password"},
+		{"up --admin-password-file " + short, "--admin-password-file"},
+		{"up --admin-password-file /dev/null/x", "--admin-password-file"},
+		{"up --log-level loud", "--log-level"},
+		{"service nothing", `"nothing"`},
+		{"service orders orders", "orders"},
+		{"service orders --replica a.b", "--replica"},
+		{"service orders --http nonsense", "--http"},
+		{"service orders --data /dev/null/x", "--data"},
+		{"service orders --nats nats://ana:geheim%@host", "--nats"},
+		{"service orders --nats nats://host:99999", "--nats"},
+		{"service orders --nats http://host", "--nats"},
+		{"service orders --nats-keys /dev/null/x", "--nats-keys"},
+		{"service orders --nats-ca " + short, "--nats-ca"},
+		{"service inventory payments --payment-deadline 20m", "--payment-deadline"},
+		{"service identity --admin-password geheim", "--admin-password"},
+		{"gateway --http nonsense", "--http"},
+		{"gateway --drain=-1s", "--drain"},
+		{"gateway --public-url ftp://shop.example", "--public-url"},
+		{"gateway --nats-keys /dev/null/x", "--nats-keys"},
+		{"streams plan --replicas=-1", "--replicas"},
+		{"streams apply --replicas 6", "--replicas"},
+		{"streams apply --wait=-1s", "--wait"},
+		{"streams apply --allow-loss NOTHING", "--allow-loss"},
+		{"deadletters list --limit 0", "--limit"},
+		{"deadletters retry one", "<letters>"},
+		{"audit --data /dev/null/x", "--data"},
+		{"rebuild nothing", `"nothing"`},
+		{"timeline x --nats http://host", "--nats"},
+		{"nats-config --out x --servers a/b", "--servers"},
+		{"nats-config --out x --servers auth", "--servers"},
+		{"nats-config --out x --servers a,a", "--servers"},
+		{"nats-config --out x --store a;b", "--store"},
+		{"nats-config --out x --max-store lots", "--max-store"},
+		{"nats-config --out x --rotate nobody", "--rotate"},
+		{"nats-config --out x --retire nobody", "--retire"},
+		{"healthcheck nonsense", "<url>"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			dir := t.TempDir()
+			code, said := ends(t, dir, strings.Fields(c.args)...)
+			if code == 0 || strings.Count(said, "\n") != 1 || !strings.Contains(said, c.names) || strings.Contains(said, "geheim") {
+				t.Errorf("exit code %d, %q; want one line about %s", code, said, c.names)
+			}
+			if made, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*")); len(made) > 0 {
+				t.Errorf("it has begun: %s", made)
+			}
+		})
+	}
+}
+
+// An address that is taken, or another machine's, is told at once, not when all
+// the rest has been tried.
+func TestAnAddressThatCannotBeHadIsToldAtOnce(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	const elsewhere = "203.0.113.1:4222"
+	for args, flag := range map[string]string{
+		"up --nats 127.0.0.1:0 --http":                     "--http",
+		"up --http 127.0.0.1:0 --nats":                     "--nats",
+		"up --http 127.0.0.1:0 --nats 127.0.0.1:0 --pprof": "--pprof",
+		"gateway --http":                                   "--http",
+		"service catalog orders --http":                    "--http",
+	} {
+		for _, addr := range []string{taken.Addr().String(), elsewhere} {
+			code, said := ends(t, t.TempDir(), append(strings.Fields(args), addr)...)
+			if want := flag + ": listen tcp " + addr; code == 0 || !strings.Contains(said, want) || strings.Count(said, "\n") != 1 {
+				t.Errorf("%s: exit code %d, %q; want one line with %q", args, code, said, want)
+			}
+		}
+	}
+}
+
+// ends runs the program in a folder and fails the test unless it ends by itself,
+// long before it used to give up on a server that does not start.
+func ends(t *testing.T, dir string, args ...string) (code int, said string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
+		t.Fatalf("lonja %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
