@@ -101,7 +101,7 @@ func (c *call) did(reply client.Reply) *answer {
 
 // ask sends a query and answers with its answer.
 func (c *call) ask(q query.Query) (*answer, error) {
-	body, err := c.query(c.r.Context(), q, 0)
+	body, err := c.query(c.r.Context(), q)
 	if err != nil {
 		return nil, err
 	}
@@ -110,10 +110,9 @@ func (c *call) ask(q query.Query) (*answer, error) {
 	return a, nil
 }
 
-// query sends a query that is meant to take a while, or none; from here on the
-// call has seen what the answer shows.
-func (c *call) query(ctx context.Context, q query.Query, while time.Duration) (json.RawMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience+while)
+// query sends a query; from here on the call has seen what the answer shows.
+func (c *call) query(ctx context.Context, q query.Query) (json.RawMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	body, position, err := c.Client.AskAt(ctx, q, c.envelope(""))
 	if err == nil {

@@ -9,6 +9,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -40,10 +41,14 @@ type Config struct {
 	Services []string
 	// Letters are the messages that could not be handled; Readers are the
 	// consumers of a stream's subject.
-	Letters  *deadletter.Box
-	Readers  func(stream, subject string) []string
-	Logger   *slog.Logger         // nil discards
-	Registry *prometheus.Registry // for metrics; nil means one of its own
+	Letters *deadletter.Box
+	Readers func(stream, subject string) []string
+	// MaxFollowers is how many may follow an order at once, and MaxWaiting how
+	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
+	MaxFollowers int
+	MaxWaiting   int
+	Logger       *slog.Logger         // nil discards
+	Registry     *prometheus.Registry // for metrics; nil means one of its own
 }
 
 type gateway struct {
@@ -52,6 +57,11 @@ type gateway struct {
 	api      huma.API
 	tokens   *tokens
 	measured *measures
+
+	changes   *changes // of orders
+	following *places
+	waiting   *places
+	asking    chan struct{} // of the followers who ask right now
 }
 
 // New is the gateway as a handler; see Serve for running it.
@@ -68,11 +78,21 @@ func New(c Config) (http.Handler, error) {
 	if c.Registry == nil {
 		c.Registry = prometheus.NewRegistry()
 	}
-	g := &gateway{Config: c, mux: http.NewServeMux()}
+	if c.MaxFollowers < 0 || c.MaxWaiting < 0 {
+		return nil, errors.New("gateway: MaxFollowers and MaxWaiting must not be negative")
+	}
+	g := &gateway{Config: c, mux: http.NewServeMux(), changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
 	g.api = humago.New(g.mux, describe(c.PublicURL))
 	g.tokens = newTokens(g.askKeys, c.Revoked)
 	var err error
 	if g.measured, err = newMeasures(c.Registry); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	var errs [3]error
+	g.following, errs[0] = newPlaces(c.Registry, "followers", "following orders", cmp.Or(c.MaxFollowers, defaultFollowers))
+	g.waiting, errs[1] = newPlaces(c.Registry, "waiting", "waiting for their orders", cmp.Or(c.MaxWaiting, defaultWaiting))
+	errs[2] = c.Client.Changes("orders", g.changes.changed)
+	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.routes()

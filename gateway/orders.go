@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -27,13 +28,22 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	for i, line := range wanted.Items {
 		items[i] = events.Quantity(line)
 	}
+	// Nothing is ordered by whoever then cannot wait as they wish.
+	wait := preferredWait(c.r.Header)
+	if wait > 0 {
+		leave, err := c.waiting.take()
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+	}
 	reply, err := c.send(command.PlaceOrder{Items: items}, c.id)
 	if err != nil {
 		return nil, err
 	}
 	a := c.did(reply)
 	a.Status, a.Location = http.StatusCreated, "/api/orders/"+reply.EntityID
-	if wait := preferredWait(c.r.Header); wait > 0 {
+	if wait > 0 {
 		if body := c.awaitOrder(events.OrderID(reply.EntityID), wait); body != nil {
 			a.Body, a.Seen = body, c.seen.String()
 		}
@@ -42,17 +52,43 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	return a, nil
 }
 
-// awaitOrder is an order once it is no longer placed, or as it is when the
-// time is over. It is nil when orders cannot tell: the order is placed all the
-// same, and its receipt is answer enough.
-func (c *call) awaitOrder(id events.OrderID, wait time.Duration) []byte {
+// awaitOrder is an order once it is settled, or as it is when the time is over or
+// the gateway stops. It is nil when orders cannot tell: the order is placed all
+// the same, and its receipt is answer enough.
+func (c *call) awaitOrder(id events.OrderID, wait time.Duration) (latest []byte) {
+	w := c.changes.watch(string(id))
+	defer c.changes.unwatch(w)
 	ctx, cancel := c.untilStopping()
 	defer cancel()
-	body, err := c.query(ctx, query.Order{OrderID: id, Origin: c.origin(), Await: wait.Milliseconds()}, wait)
-	if err != nil {
-		return nil
+	over, again := time.After(wait), time.NewTicker(lookAgainSoon)
+	defer again.Stop()
+	for {
+		body, err := c.query(ctx, query.Order{OrderID: id, Origin: c.origin()})
+		if err != nil {
+			return latest
+		}
+		if latest = body; settled(body) {
+			return latest
+		}
+		select {
+		case news := <-w.news:
+			c.seen = seen(c.seen, news.String())
+		case <-again.C:
+		case <-over:
+			return latest
+		case <-ctx.Done():
+			return latest
+		}
 	}
-	return body
+}
+
+// settled reports whether an order's answer is what a customer waits for.
+func settled(body []byte) bool {
+	var o struct {
+		Status  string    `json:"status"`
+		Payment *struct{} `json:"payment"`
+	}
+	return json.Unmarshal(body, &o) == nil && query.Settled(o.Status, o.Payment != nil)
 }
 
 func listOrders(c *call, in *struct {

@@ -9,12 +9,16 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// longestWait is the most that Prefer: wait=N gets.
-const longestWait = 30 * time.Second
+const (
+	// longestWait is the most that Prefer: wait=N gets.
+	longestWait = 30 * time.Second
+	// lookAgainSoon is how long one who waits relies on being told of changes.
+	lookAgainSoon = 5 * time.Second
+)
 
 var preferParam = &huma.Param{
 	Name: "Prefer", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Example: "wait=10",
-	Description: "wait=N answers when the order awaits its payment or is cancelled, or after N seconds, 30 at most",
+	Description: "wait=N answers when the order says where to pay or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered",
 }
 
 // preferredWait is how long Prefer: wait=N (RFC 7240) wishes to wait, 0 for not

@@ -25,7 +25,7 @@ type stoppingKey struct{}
 // After the drain the gateway stops listening and finishes what is under way,
 // within four seconds. Serve then returns nil.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Duration) error {
-	base, stop := context.WithCancel(context.WithValue(context.Background(), stoppingKey{}, ctx.Done()))
+	base, stop := context.WithCancel(context.WithValue(context.Background(), stoppingKey{}, ctx))
 	defer stop()
 	server := &http.Server{
 		Handler:           h,
@@ -58,31 +58,20 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	return nil
 }
 
-// stopping is closed once the gateway that serves a request begins to stop.
-func stopping(ctx context.Context) <-chan struct{} {
-	ch, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
-	return ch
+// stopping ends once the gateway that serves a request begins to stop.
+func stopping(ctx context.Context) context.Context {
+	if serving, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
+		return serving
+	}
+	return context.Background()
 }
 
-func isStopping(ctx context.Context) bool {
-	select {
-	case <-stopping(ctx):
-		return true
-	default:
-		return false
-	}
-}
+func isStopping(ctx context.Context) bool { return stopping(ctx).Err() != nil }
 
 // untilStopping is the request's context, which also ends when the gateway
 // stops: for waiting that nobody would miss.
 func (c *call) untilStopping() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(c.r.Context())
-	go func() {
-		select {
-		case <-stopping(ctx):
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
+	stop := context.AfterFunc(stopping(ctx), cancel)
+	return ctx, func() { stop(); cancel() }
 }

@@ -1,18 +1,24 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"lonja/events"
 	"lonja/events/query"
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/view"
 )
 
 var lastEventParam = &huma.Param{
@@ -21,66 +27,158 @@ var lastEventParam = &huma.Param{
 }
 
 // followOrder sends an order's statuses as they happen, as server-sent events,
-// until it is delivered or cancelled or the access token has expired or was
-// revoked. Who may
-// not see the order is refused before the first byte.
+// until it is delivered or cancelled or the access token has expired or was revoked.
+// Who may not see the order is refused before the first byte; who has seen its last
+// status is answered 204, after which a browser does not come again.
 func followOrder(c *call) error {
-	id := events.OrderID(c.r.PathValue("id"))
+	id := events.OrderID(strings.Clone(c.r.PathValue("id")))
 	if err := known(id); err != nil {
 		return err
 	}
-	ctx, cancel := c.untilStopping()
-	defer cancel()
-	ctx, expire := context.WithDeadline(ctx, c.expires.Add(leeway))
-	defer expire()
-	s := &stream{call: c, rc: http.NewResponseController(c.w)}
-	if last := c.r.Header["Last-Event-Id"]; len(last) == 1 {
-		s.last, _ = strconv.ParseUint(last[0], 10, 64)
-	}
-	changes, err := s.next(c.r.Context(), id, 0) // a gateway that is stopping still tells how the order stands
+	leave, err := c.following.take()
 	if err != nil {
 		return err
 	}
-	c.w.Header().Set("Content-Type", "text/event-stream")
-	c.w.Header().Set("X-Accel-Buffering", "no") // proxies are to pass it on at once
-	c.w.WriteHeader(http.StatusOK)
-	for pause := minPause; s.send(changes) && ctx.Err() == nil; {
-		if changes, err = s.next(ctx, id, heartbeat); err == nil {
-			err = c.Revoked.Check(ctx, c.actor) // that may have come meanwhile
-		}
-		switch {
-		case err == nil:
-			pause = minPause
-		case !refusal.Is(err, refusal.Unavailable):
-			return nil
-		default: // orders is away; it will be back
-			changes = nil
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-			}
-			pause = min(2*pause, maxPause)
-		}
+	f := &follower{gateway: c.gateway, order: id, actor: c.actor, trace: c.trace,
+		until: c.expires.Add(leeway), stop: stopping(c.r.Context()), watch: c.changes.watch(string(id))}
+	f.leave = func() { f.changes.unwatch(f.watch); leave() }
+	if last := c.r.Header["Last-Event-Id"]; len(last) == 1 {
+		f.last, _ = strconv.ParseUint(last[0], 10, 64)
 	}
+	// All of them, so that the end is seen even by whoever knows it already. A
+	// gateway that is stopping still tells how the order stands.
+	changes, err := f.ask(c.r.Context(), 0, c.seen)
+	if err == nil && len(changes) > 0 && isFinal(changes[len(changes)-1]) && changes[len(changes)-1].Sequence <= f.last {
+		c.w.WriteHeader(http.StatusNoContent)
+		f.leave()
+		return nil
+	}
+	if err == nil {
+		f.conn, err = c.takeOver()
+	}
+	if err != nil {
+		f.leave()
+		return err
+	}
+	go f.run(changes)
 	return nil
+}
+
+// takeOver begins the response and takes its connection out of the server's
+// hands: what net/http keeps for a request is more than ten thousand followers
+// should cost. The body is sent as it is, and ends with the connection.
+func (c *call) takeOver() (net.Conn, error) {
+	h := c.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // proxies are to pass it on at once
+	h.Set("Transfer-Encoding", "identity")
+	c.w.WriteHeader(http.StatusOK)
+	conn, _, err := http.NewResponseController(c.w).Hijack()
+	return conn, err
 }
 
 const (
 	heartbeat = 10 * time.Second // of a stream on which nothing happens
+	// lookAgain is how long a follower relies on being told of changes.
+	lookAgain = 30 * time.Second
+	// askAtOnce is how many followers ask at the same time, however many were woken.
+	askAtOnce = 64
 	minPause  = 100 * time.Millisecond
-	maxPause  = 2 * time.Second
 )
 
-// stream is one client that follows an order.
-type stream struct {
-	*call
-	rc   *http.ResponseController
-	last uint64 // the sequence that the client has seen
+// ordersStream is where the facts are that change an order's status.
+const ordersStream = "ORDERS"
+
+// follower is one client that follows an order. There are many, so it is small,
+// and holds on to nothing of its request.
+type follower struct {
+	*gateway
+	conn  net.Conn
+	watch *watch
+	leave func()
+	stop  context.Context // ends when the gateway stops
+
+	order events.OrderID
+	actor envelope.Actor
+	trace string
+	until time.Time // the access token is good
+	last  uint64    // the sequence that the client has seen
 }
 
-// next are the changes after the last one, waited for at most so long.
-func (s *stream) next(ctx context.Context, id events.OrderID, wait time.Duration) (changes []query.StatusChange, err error) {
-	body, err := s.query(ctx, query.OrderStatuses{OrderID: id, After: s.last, Await: wait.Milliseconds()}, wait)
+// run sends what the order went through, and then what it goes through, until
+// that is over or the client is gone.
+func (f *follower) run(changes []query.StatusChange) {
+	defer f.leave()
+	defer f.conn.Close()
+	gone := make(chan struct{})
+	go f.untilGone(gone)
+
+	var want view.Token // what is to be asked for, nil for nothing
+	// Those who came together are not to look again together.
+	asked, tick := time.Now().Add(-rand.N(lookAgain)), time.NewTimer(rand.N(heartbeat))
+	defer tick.Stop()
+	resting, pause := false, time.Duration(0) // after orders gave no answer
+	for more := f.send(changes); more; {
+		var turn chan<- struct{}
+		if want != nil && !resting {
+			turn = f.asking
+		}
+		select {
+		case news := <-f.watch.news:
+			if len(news) == 0 || news[ordersStream] > f.last {
+				want = seen(news, want.String())
+			}
+		case turn <- struct{}{}:
+			changes, err := f.ask(f.stop, f.last, want)
+			<-f.asking
+			switch {
+			case err == nil:
+				want, pause, asked = nil, 0, time.Now()
+				more = len(changes) == 0 || f.send(changes)
+			case refusal.Is(err, refusal.Unavailable): // it will be back
+				resting, pause = true, min(2*pause+minPause, heartbeat)
+				tick.Reset(pause)
+			default:
+				return
+			}
+		case <-tick.C:
+			if time.Now().After(f.until) {
+				return
+			}
+			if want == nil && time.Since(asked) > lookAgain {
+				want = view.Token{}
+			}
+			resting = false
+			tick.Reset(heartbeat)
+			more = f.send(nil)
+		case <-gone:
+			return
+		case <-f.stop.Done():
+			return
+		}
+	}
+}
+
+// untilGone closes gone when the client has, or its connection was closed here.
+func (f *follower) untilGone(gone chan<- struct{}) {
+	defer close(gone)
+	for b := make([]byte, 1); ; {
+		if _, err := f.conn.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+// ask asks for the changes after a sequence, where a view shows what was seen, as
+// long as the access token was not revoked.
+func (f *follower) ask(ctx context.Context, after uint64, seen view.Token) (changes []query.StatusChange, err error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := f.Revoked.Check(ctx, f.actor); err != nil {
+		return nil, err
+	}
+	body, err := f.Client.Ask(ctx, query.OrderStatuses{OrderID: f.order, After: after},
+		envelope.Envelope{Actor: f.actor, Correlation: traceID(f.trace), Trace: f.trace, After: seen.String()})
 	if err != nil {
 		return nil, err
 	}
@@ -89,25 +187,30 @@ func (s *stream) next(ctx context.Context, id events.OrderID, wait time.Duration
 
 // send writes changes, or a comment that keeps the connection alive when there
 // are none. It reports whether there is more to come.
-func (s *stream) send(changes []query.StatusChange) bool {
-	_ = s.rc.SetWriteDeadline(time.Now().Add(patience))
+func (f *follower) send(changes []query.StatusChange) bool {
+	var b bytes.Buffer
 	if len(changes) == 0 {
-		fmt.Fprint(s.w, ": waiting\n\n")
+		b.WriteString(": waiting\n\n")
 	}
+	more := true
 	for _, change := range changes {
-		if change.Sequence <= s.last {
+		if change.Sequence <= f.last {
 			continue
 		}
-		s.last = change.Sequence
+		f.last = change.Sequence
 		data, _ := json.Marshal(struct {
 			Status string    `json:"status"`
 			Time   time.Time `json:"time"`
 		}{change.Status, change.Time})
-		fmt.Fprintf(s.w, "id: %d\nevent: status\ndata: %s\n\n", change.Sequence, data)
-		if change.Status == query.Delivered || change.Status == query.Cancelled {
-			_ = s.rc.Flush()
-			return false
-		}
+		fmt.Fprintf(&b, "id: %d\nevent: status\ndata: %s\n\n", change.Sequence, data)
+		more = more && !isFinal(change)
 	}
-	return s.rc.Flush() == nil
+	_ = f.conn.SetWriteDeadline(time.Now().Add(patience))
+	_, err := f.conn.Write(b.Bytes())
+	return err == nil && more
+}
+
+// isFinal reports whether nothing comes after a change.
+func isFinal(c query.StatusChange) bool {
+	return c.Status == query.Delivered || c.Status == query.Cancelled
 }

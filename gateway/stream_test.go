@@ -12,6 +12,7 @@ import (
 
 	"lonja/events/query"
 	"lonja/internal/refusal"
+	"lonja/internal/service"
 )
 
 // changes are played statuses of one order, by sequence.
@@ -21,7 +22,7 @@ var changes = []query.StatusChange{
 }
 
 // playsStatuses answers as orders does: what comes after a sequence, no more
-// than the first few at once.
+// than the first few at once. The next of them then happens, and is told.
 func (f *front) playsStatuses(atOnce int) {
 	f.plays("queries.orders.statuses", func(m *nats.Msg) any {
 		var q query.OrderStatuses
@@ -34,8 +35,19 @@ func (f *front) playsStatuses(atOnce int) {
 				after = append(after, c)
 			}
 		}
+		if n := len(after); n == atOnce && after[n-1] != changes[len(changes)-1] {
+			f.tells(after[n-1].Sequence + 1)
+		}
 		return after
 	})
+}
+
+// tells tells that something happened to an order, as orders does.
+func (f *front) tells(sequence uint64) {
+	f.t.Helper()
+	if err := f.Conn.Publish("changes.orders.ord_1", []byte(service.Position("ORDERS", sequence))); err != nil {
+		f.t.Error(err)
+	}
 }
 
 func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
@@ -51,6 +63,8 @@ func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
 	if !strings.Contains(string(r.body), "id: 5\nevent: status\ndata: {\"status\":\"awaiting_payment\",\"time\":\"") {
 		t.Errorf("an event looks otherwise: %s", r.body)
 	}
+	shop.quiet("queries.orders.statuses")
+	shop.playsStatuses(10)
 	for last, want := range map[string]string{"5": "paid cancelled", "9": "cancelled", "4": "awaiting_payment paid cancelled",
 		"nonsense": "placed awaiting_payment paid cancelled", "-1": "placed awaiting_payment paid cancelled"} {
 		r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).gives(200, nil)
@@ -97,6 +111,7 @@ func TestAStreamOutlivesItsService(t *testing.T) {
 	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
 	until(t, lines, `"placed"`)
 	shop.quiet("queries.orders.statuses")
+	shop.tells(5)
 	until(t, lines, ": waiting")
 	until(t, lines, ": waiting")
 	shop.playsStatuses(10)

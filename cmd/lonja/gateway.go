@@ -17,9 +17,16 @@ import (
 
 type gatewayCommand struct {
 	connection
-	HTTP      string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
-	Drain     time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
-	PublicURL string        `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
+	HTTP  string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Drain time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
+	waitingBounds
+	PublicURL string `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
+}
+
+// waitingBounds are the flags that bound those who wait at a gateway.
+type waitingBounds struct {
+	MaxFollowers int `help:"How many may follow an order's statuses at once; 0 means 20000. More get 503." default:"0"`
+	MaxWaiting   int `help:"How many may wait at once with Prefer: wait; 0 means 4000. More get 503, and order nothing." default:"0"`
 }
 
 // Run serves until ctx ends. It does not wait for NATS: whoever looks after the
@@ -55,6 +62,7 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, start
 	}
 	handler, err := gateway.New(gateway.Config{
 		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
+		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting,
 		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics,
 	})
 	if err != nil {

@@ -29,6 +29,7 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 
 type upCommand struct {
 	shopRules
+	waitingBounds
 	profiling
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
@@ -104,6 +105,6 @@ func (c *upCommand) serve(ctx context.Context) error {
 	defer func() { stopServices(); <-stopped }()
 
 	// It does not drain: there is no other gateway to turn to.
-	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL}
+	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds}
 	return gateway.serve(ctx, listener, started)
 }

@@ -17,14 +17,20 @@ const (
 	Cancelled       = "cancelled"
 )
 
+// Settled reports whether whoever placed an order need not wait any longer: it
+// says where to pay, or nothing is to be paid.
+func Settled(status string, payable bool) bool {
+	return status != Placed && (status != AwaitingPayment || payable)
+}
+
 // Order asks orders for one OrderView. A customer sees only their own.
 type Order struct {
 	OrderID events.OrderID `json:"order_id"`
 	// Origin, such as "https://shop.example", is put before a payment URL
 	// that is only a path.
 	Origin string `json:"origin,omitempty"`
-	// Await, when not zero, delays the answer until the order is neither
-	// placed nor unknown, or so many milliseconds have passed.
+	// Await, when not zero, delays the answer until the order is Settled, or so
+	// many milliseconds have passed.
 	Await int64 `json:"await_ms,omitempty"`
 }
 

@@ -49,6 +49,9 @@ func Inbox(identity string) Grant {
 // Publish lets publish to subjects.
 func Publish(subjects ...string) Grant { return Grant{Publish: subjects} }
 
+// Subscribe lets hear what is published on subjects.
+func Subscribe(subjects ...string) Grant { return Grant{Subscribe: subjects} }
+
 // Answer lets take requests on subjects, and answer them.
 func Answer(subjects ...string) Grant { return Grant{Subscribe: subjects, Answers: true} }
 

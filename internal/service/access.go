@@ -51,6 +51,9 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 	if config.Has(s.deferred()) {
 		g.And(access.Publish(OutcomeSubject("*")))
 	}
+	if len(s.Announces) > 0 {
+		g.And(access.Publish(ChangesSubject(s.Name, "*")))
+	}
 	for _, v := range s.Views {
 		for _, src := range v.Sources() {
 			g.And(deadletter.AccessToKeep(deadletter.Undecodable, src.Stream))
@@ -62,8 +65,8 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 	return g
 }
 
-// AccessToAsk is what it takes to ask the service for all that it does, and to
-// leave commands for it while it is away.
+// AccessToAsk is what it takes to ask the service for all that it does, to hear
+// of what changed, and to leave commands for it while it is away.
 func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 	g := access.Publish("health." + s.Name)
 	for _, c := range s.Commands {
@@ -74,6 +77,9 @@ func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 	}
 	for _, q := range s.Queries {
 		g.And(access.Publish("queries." + q.name()))
+	}
+	if len(s.Announces) > 0 {
+		g.And(access.Subscribe(ChangesSubject(s.Name, "*")))
 	}
 	return g
 }

@@ -244,7 +244,7 @@ func (a *Answering[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any
 		return nil, err
 	}
 	if ask.After != "" && a.view != nil {
-		if err := awaitView(ctx, a.view, ask.After); err != nil {
+		if err := awaitView(ctx, a.view, view.ParseToken(ask.After)); err != nil {
 			return nil, err
 		}
 	}
@@ -253,8 +253,15 @@ func (a *Answering[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any
 	return a.fn(ctx, q, ask.Actor)
 }
 
-func awaitView(ctx context.Context, v *view.View, token string) error {
+// awaitView waits until a view has reached a token, and holds no slot meanwhile.
+func awaitView(ctx context.Context, v *view.View, token view.Token) error {
+	if v.Reached(token) {
+		return nil
+	}
+	if err := Aside(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return v.Await(ctx, view.ParseToken(token))
+	return v.Await(ctx, token)
 }

@@ -83,13 +83,15 @@ func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answer
 	if err != nil {
 		return err
 	}
+	waiting := make(chan struct{}, waitingAtOnce)
 	for _, q := range s.Queries {
-		slots := make(chan struct{}, 1024)
+		slots := make(chan struct{}, workingAtOnce)
 		handle := func(req micro.Request) {
 			slots <- struct{}{}
 			a.busy.Go(func() {
-				d.answer(working, q, req)
-				<-slots
+				s := &slot{held: slots, waiting: waiting}
+				defer s.leave()
+				d.answer(context.WithValue(working, slotKey{}, s), q, req)
 			})
 		}
 		err := a.service.AddEndpoint(endpointName(q.name()), micro.HandlerFunc(handle), micro.WithEndpointSubject("queries."+q.name()))

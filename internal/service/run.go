@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -43,6 +44,10 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 	var opening errgroup.Group
 	for _, v := range s.Views {
 		opening.Go(func() error {
+			var touched func([]view.Touch)
+			if slices.Contains(s.Announces, v) {
+				touched = d.announce
+			}
 			return v.Open(ctx, view.Config{
 				JetStream:  d.js,
 				Log:        d.log,
@@ -50,6 +55,7 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 				Consumer:   s.Name + "-" + d.Replica,
 				Logger:     d.Logger,
 				DeadLetter: d.letters.undecodable,
+				Touched:    touched,
 			})
 		})
 	}

@@ -30,6 +30,9 @@ type Service struct {
 	Commands  []Command
 	Reactions []Reaction
 	Queries   []Query
+	// Announces are the views whose touched keys are told to whoever waits for
+	// news of them; see ChangesSubject.
+	Announces []*view.View
 	// Deciders are those that no command and no reaction names, but Prepare uses.
 	Deciders []Binder
 	// Prepare, which may be nil, is called at every start, before anything is

@@ -45,15 +45,18 @@ func (v *View) Watch(key string) (touched <-chan struct{}, release func()) {
 
 // hasMoved wakes all who wait for the view, and of those who watch a key, those
 // whose key was touched.
-func (v *View) hasMoved(touched []string) {
+func (v *View) hasMoved(touched []Touch) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.move()
-	for _, key := range touched {
-		if w, ok := v.watched[key]; ok {
+	for _, t := range touched {
+		if w, ok := v.watched[t.Key]; ok {
 			close(w.touched)
-			delete(v.watched, key)
+			delete(v.watched, t.Key)
 		}
+	}
+	v.mu.Unlock()
+	if v.config.Touched != nil && len(touched) > 0 {
+		v.config.Touched(touched)
 	}
 }
 
@@ -136,6 +139,14 @@ func (v *View) late(behind *feed) error {
 		return v.absent()
 	}
 	return refusal.New(refusal.Unavailable, "view %s has not yet caught up with %s; try again", v.def.Name, behind.source.Stream)
+}
+
+// Reached reports whether Await would return nil at once.
+func (v *View) Reached(token Token) bool {
+	v.mu.Lock()
+	f := v.answers
+	v.mu.Unlock()
+	return f != nil && f.behind(token) == nil
 }
 
 // Position is how far the rows that answer stand, as a token: whoever saw them

@@ -49,6 +49,10 @@ type Config struct {
 	// DeadLetter is told of each message that is no fact. It must be durable
 	// when it returns nil; it may be told twice.
 	DeadLetter func(context.Context, eventlog.Recorded) error
+	// Touched is told which keys projections touched, once that is committed and
+	// answers show it. It is called in order for each stream, and must not block.
+	// Nil means that nobody wants to know. A build tells nothing.
+	Touched func([]Touch)
 	// Watch is how often the view's file is looked after; 0 means every five seconds.
 	Watch time.Duration
 }

@@ -47,10 +47,13 @@ type feed struct {
 }
 
 // reach tells that the rows hold all that is read of the stream up to seq, and
-// which keys were touched on the way.
-func (f *feed) reach(seq uint64, touched ...string) {
+// which keys were touched on the way; those of a build nobody sees yet.
+func (f *feed) reach(seq uint64, touched ...Touch) {
 	if seq > f.reached.Load() {
 		f.reached.Store(seq)
+	}
+	if f.file.building {
+		touched = nil
 	}
 	f.file.moved(touched)
 }

@@ -18,9 +18,9 @@ type file struct {
 	found
 	def      *Definition
 	config   *Config
-	current  bool                   // its rows are what this definition makes; else an older one's
-	building bool                   // it is being made, out of sight
-	moved    func(touched []string) // is told whenever the rows have changed
+	current  bool                  // its rows are what this definition makes; else an older one's
+	building bool                  // it is being made, out of sight
+	moved    func(touched []Touch) // is told whenever the rows have changed
 
 	db    *sql.DB
 	conn  *sql.Conn  // writes, inside write
@@ -213,6 +213,7 @@ func project(p func(*Tx, eventlog.Recorded) error, tx *Tx, fact eventlog.Recorde
 			err = &bug{fmt.Errorf("cannot project %s at %s:%d: %w", fact.Type, fact.Stream, fact.Sequence, err)}
 		}
 	}()
+	tx.at = fact
 	return p(tx, fact)
 }
 

@@ -34,7 +34,7 @@ func (v *View) Replay(ctx context.Context, config Config, path string, through T
 	if config.DeadLetter == nil {
 		config.DeadLetter = func(context.Context, eventlog.Recorded) error { return nil }
 	}
-	f := &file{found: found{path: path, hash: v.def.hash()}, def: &v.def, config: &config, moved: func([]string) {}}
+	f := &file{found: found{path: path, hash: v.def.hash()}, def: &v.def, config: &config, moved: func([]Touch) {}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, f.close(), remove(f.path))

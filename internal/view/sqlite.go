@@ -9,6 +9,8 @@ import (
 
 	"modernc.org/sqlite" // the driver
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"lonja/internal/eventlog"
 )
 
 // How the connections to a file are set up. A file that is being built is worth
@@ -100,13 +102,28 @@ type Tx struct {
 	ctx     context.Context
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt
-	touched []string
+	at      eventlog.Recorded // the fact that is projected
+	touched []Touch
 	err     error
 }
 
+// Touch is a key that a projection touched, and the last fact at which it did.
+type Touch struct {
+	Key      string
+	Stream   string
+	Sequence uint64
+}
+
 // Touch wakes those who watch a key, once the transaction is committed; see
-// View.Watch.
-func (tx *Tx) Touch(key string) { tx.touched = append(tx.touched, key) }
+// View.Watch. Config.Touched is told, too.
+func (tx *Tx) Touch(key string) {
+	now := Touch{key, tx.at.Stream, tx.at.Sequence}
+	if n := len(tx.touched); n > 0 && tx.touched[n-1].Key == key {
+		tx.touched[n-1] = now
+		return
+	}
+	tx.touched = append(tx.touched, now)
+}
 
 func (tx *Tx) stmt(query string) (*sql.Stmt, error) {
 	if tx.err != nil {

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
@@ -54,6 +56,11 @@ func committedFor(id events.OrderID) events.Event {
 	return events.StockCommitted{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1)}
 }
 
+func requestedFor(o query.OrderView) events.Event {
+	return events.PaymentRequested{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total,
+		Provider: "sandbox", URL: "/sandbox/payments/1", ExpiresAt: time.Now().Add(time.Hour)}
+}
+
 func capturedFor(o query.OrderView) events.Event {
 	return events.PaymentCaptured{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total}
 }
@@ -83,16 +90,14 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	// Its goods are set aside, which is said twice.
 	shop.Record("INVENTORY", reservedFor(order.ID))
 	shop.Record("INVENTORY", reservedFor(order.ID))
-	var waiting query.OrderView
-	shop.Get(query.Order{OrderID: order.ID, Await: 10_000}, ana, receipt.Position, &waiting)
-	if waiting.Status != query.AwaitingPayment {
+	waiting := reaches(shop, order.ID, ana, query.AwaitingPayment)
+	if waiting.Status != query.AwaitingPayment || waiting.Payment != nil {
 		t.Fatalf("reserved, and %+v", waiting)
 	}
 	shop.Refused(command.ShipOrder{OrderID: order.ID}, rita, refusal.Conflict)
 
 	// It is told where to pay, and pays; that is said twice, too.
-	after := shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: events.PaymentFor(order.ID), OrderID: order.ID, Amount: order.Total,
-		Provider: "sandbox", URL: "/sandbox/payments/1", ExpiresAt: time.Now().Add(time.Hour)})
+	after := shop.Record("PAYMENTS", requestedFor(order))
 	shop.Get(query.Order{OrderID: order.ID, Origin: origin}, ana, after, &waiting)
 	if waiting.Payment == nil || waiting.Payment.URL != origin+"/sandbox/payments/1" || waiting.Payment.Status != query.PaymentPending {
 		t.Fatalf("to be paid at %+v", waiting.Payment)
@@ -311,8 +316,11 @@ func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
 	if got := <-steps; order.ID != orderID || len(got) == 0 || got[0].Status != query.Placed {
 		t.Fatalf("followed %s: %+v", orderID, got)
 	}
+	// What it waits for is where to pay.
 	shop.Record("INVENTORY", reservedFor(orderID))
-	if got := <-answer; got.Status != query.AwaitingPayment {
+	reaches(shop, orderID, ana, query.AwaitingPayment)
+	shop.Record("PAYMENTS", requestedFor(order))
+	if got := <-answer; got.Status != query.AwaitingPayment || got.Payment == nil {
 		t.Fatalf("waited for %+v", got)
 	}
 	// When nothing happens in time, the answer is what there is.
@@ -321,6 +329,49 @@ func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
 	if order.ID != waits.ID || order.Status != query.Placed {
 		t.Fatalf("waited in vain for %+v", order)
 	}
+}
+
+// Gateways of an older version wait in the service itself, and whoever likes may
+// ask for more than there is yet. However many do, others are answered beside them;
+// who is one too many hears so at once.
+func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
+	shop := shoptest.Start(t, quiet())
+	after := shop.Record("ORDERS", anasOrder(anOrder))
+	shop.Get(query.Order{OrderID: anOrder}, ana, after, new(json.RawMessage))
+
+	wait := func(n int, q any, name string, env envelope.Envelope) (answers *nats.Subscription) {
+		t.Helper()
+		inbox := shop.Conn.NewRespInbox()
+		answers, err := shop.Conn.SubscribeSync(inbox)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, _ := json.Marshal(q)
+		for range n {
+			if err := shop.Conn.PublishMsg(&nats.Msg{Subject: "queries." + name, Reply: inbox, Header: env.Header(), Data: data}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return answers
+	}
+	began := time.Now()
+	wait(1_100, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", envelope.Envelope{Actor: ana})
+	wait(1_100, query.OrderStatuses{OrderID: anOrder, After: 1, Await: 30_000}, "orders.statuses", envelope.Envelope{Actor: ana})
+	// A place in the log that is not there yet is waited for, for some seconds.
+	ahead := wait(1_100, query.OrderTimeline{OrderID: anOrder}, "orders.timeline", envelope.Envelope{Actor: ana, After: "ORDERS:1000000"})
+	for _, q := range []interface{ Query() string }{query.Order{OrderID: anOrder}, query.OrderStatuses{OrderID: anOrder}, query.OrderTimeline{OrderID: anOrder}} {
+		shop.Get(q, ana, "", new(json.RawMessage))
+	}
+	if n, _, _ := ahead.Pending(); n > 0 && time.Since(began) < 5*time.Second {
+		t.Errorf("%d of those who wait were answered", n)
+	}
+
+	many := wait(1_500, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", envelope.Envelope{Actor: ana})
+	refused, err := many.NextMsg(10 * time.Second)
+	if err != nil || refused.Header.Get(service.HeaderErrorCode) != string(refusal.Unavailable) {
+		t.Fatalf("one too many: %v %+v", err, refused)
+	}
+	shop.Get(query.Order{OrderID: anOrder}, ana, "", new(json.RawMessage))
 }
 
 func TestAServiceThatStopsKeepsNobodyWaiting(t *testing.T) {

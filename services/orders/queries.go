@@ -41,18 +41,19 @@ func reader(a envelope.Actor) any {
 }
 
 func findOrder(book *view.View) func(context.Context, query.Order, envelope.Actor) (any, error) {
-	const one = `SELECT o.status, ` + shown + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+	const one = `SELECT o.status, p.id IS NOT NULL, ` + shown + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
 		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
 	return func(ctx context.Context, q query.Order, a envelope.Actor) (any, error) {
 		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
 		}
 		var status string
+		var payable bool
 		var body []byte
 		args := []any{unquoted(q.Origin), string(q.OrderID), reader(a)}
 		err := wait(ctx, book, q.OrderID, q.Await, func() (bool, error) {
-			found, err := book.Get(ctx, one, args, &status, &body)
-			return found && status != query.Placed, err
+			found, err := book.Get(ctx, one, args, &status, &payable, &body)
+			return found && query.Settled(status, payable), err
 		})
 		if err == nil && body == nil {
 			err = noSuchOrder(q.OrderID)
@@ -110,10 +111,14 @@ func bodies(ctx context.Context, book *view.View, sql string, args []any) (all [
 
 // wait tries until it is done or so many milliseconds have passed, whenever the
 // book has something new of the order. It tries once at least, and goes no longer
-// than longest.
+// than longest. Gateways wait by themselves; this is for those of older versions,
+// and for whoever asks over NATS.
 func wait(ctx context.Context, book *view.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
 	if ms <= 0 {
 		_, err := try()
+		return err
+	}
+	if err := service.Aside(ctx); err != nil {
 		return err
 	}
 	over := time.After(time.Duration(min(ms, longest.Milliseconds())) * time.Millisecond)

@@ -18,6 +18,8 @@ func New() *service.Service {
 	return &service.Service{
 		Name:  "orders",
 		Views: []*view.View{prices, book},
+		// Customers wait at the gateway for news of their orders.
+		Announces: []*view.View{book},
 		Commands: []service.Command{
 			service.OnKnowing(orders, lookUp(prices), place).Reading(prices).Replies(show),
 			service.On(orders, cancel).Replies(show),
