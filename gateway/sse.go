@@ -142,7 +142,8 @@ func (f *follower) run(changes []query.StatusChange) {
 				return
 			}
 		case <-tick.C:
-			if time.Now().After(f.until) {
+			err := f.Revoked.Check(f.stop, f.actor)
+			if time.Now().After(f.until) || err != nil && !refusal.Is(err, refusal.Unavailable) {
 				return
 			}
 			if want == nil && time.Since(asked) > lookAgain {
