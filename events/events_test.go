@@ -81,3 +81,16 @@ func TestMoneyNeverOverflows(t *testing.T) {
 		t.Error(got, ok)
 	}
 }
+
+func TestMoneyIsWrittenAsPeopleDo(t *testing.T) {
+	for m, want := range map[events.Money]string{
+		{Amount: 295, Currency: "GBP"}: "2.95 GBP",
+		{Amount: 5, Currency: "EUR"}:   "0.05 EUR",
+		{Amount: 295, Currency: "JPY"}: "295 JPY",
+		{Amount: 295, Currency: "?"}:   `295 "?"`,
+	} {
+		if got := m.String(); got != want {
+			t.Errorf("written %s, want %s", got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
 
@@ -16,6 +17,16 @@ const MaxAmount = 10_000_000_000_000
 type Money struct {
 	Amount   int64  `json:"amount" doc:"In minor units: 295 is 2.95" example:"295"`
 	Currency string `json:"currency" doc:"ISO 4217 code" example:"GBP"`
+}
+
+// String is the amount as people write it, "2.95 GBP". Of a currency that there is
+// not it is the minor units.
+func (m Money) String() string {
+	amount, err := currency.NewAmountFromInt64(m.Amount, m.Currency)
+	if err != nil {
+		return fmt.Sprintf("%d %q", m.Amount, m.Currency)
+	}
+	return amount.String()
 }
 
 // Times is m, n times over; ok is false when the result is beyond MaxAmount.

@@ -92,6 +92,8 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 		{"quantity missing", "POST", "/api/orders", order(`[{"sku":"A"}]`), 422, "items[0].quantity"},
 		{"hostile SKU in an order", "POST", "/api/orders", order(`[{"sku":"A.>","quantity":1}]`), 422, "items[0].sku"},
 		{"unknown field in an order", "POST", "/api/orders", order(`[{"sku":"A","quantity":1,"price":1}]`), 422, "items[0].price"},
+		{"price seen negative", "POST", "/api/orders", order(`[{"sku":"A","quantity":1,"unit_price":{"amount":-1,"currency":"GBP"}}]`), 422, "items[0].unit_price.amount"},
+		{"price seen without a currency", "POST", "/api/orders", order(`[{"sku":"A","quantity":1,"unit_price":{"amount":1}}]`), 422, "items[0].unit_price.currency"},
 		{"1001 items", "POST", "/api/orders", order(`[{"sku":"A","quantity":1}` + strings.Repeat(`,{"sku":"A","quantity":1}`, 1000) + `]`), 422, "items"},
 		{"hostile order", "GET", "/api/orders/ord_1.>", "", 404, ""},
 		{"hostile order's timeline", "GET", "/api/orders/%2A/timeline", "", 404, ""},

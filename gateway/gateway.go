@@ -123,8 +123,8 @@ func (g *gateway) routes() {
 	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
 	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, mayWait, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
-	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
-		signedIn, keyed, waits, gives[query.OrderView](201))
+	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
+		signedIn, keyed, waits, gives[query.OrderView](201), refuses(409))
 	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
 	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, mayWait, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))

@@ -15,8 +15,9 @@ type newOrder struct {
 }
 
 type orderLine struct {
-	SKU      events.SKU `json:"sku"`
-	Quantity int64      `json:"quantity" minimum:"1" maximum:"1000000000"`
+	SKU       events.SKU    `json:"sku"`
+	Quantity  int64         `json:"quantity" minimum:"1" maximum:"1000000000"`
+	UnitPrice *events.Money `json:"unit_price,omitempty" doc:"The price that the customer has seen; when it is another one by now, the order is refused with 409"`
 }
 
 func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
@@ -24,9 +25,9 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	items := make([]events.Quantity, len(wanted.Items))
+	items := make([]command.OrderLine, len(wanted.Items))
 	for i, line := range wanted.Items {
-		items[i] = events.Quantity(line)
+		items[i] = command.OrderLine(line)
 	}
 	// Nothing is ordered by whoever then cannot wait as they wish.
 	wait := preferredWait(c.r.Header)

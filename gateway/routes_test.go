@@ -31,6 +31,8 @@ func TestRoutesSendTheirCommand(t *testing.T) {
 		{"PUT", "/api/products/A/stock", `{"on_hand":0}`, "commands.inventory.count", `{"sku":"A","on_hand":0}`, 200, ""},
 		{"POST", "/api/products/A/stock/adjustments", `{"delta":-2,"reason":"broken"}`, "commands.inventory.adjust", `{"sku":"A","delta":-2,"reason":"broken"}`, 200, ""},
 		{"POST", "/api/orders", `{"items":[{"sku":"A","quantity":2}]}`, "commands.orders.place", `{"items":[{"sku":"A","quantity":2}]}`, 201, "/api/orders/entity"},
+		{"POST", "/api/orders", `{"items":[{"sku":"A","quantity":2,"unit_price":{"amount":0,"currency":"GBP"}}]}`, "commands.orders.place",
+			`{"items":[{"sku":"A","quantity":2,"unit_price":{"amount":0,"currency":"GBP"}}]}`, 201, "/api/orders/entity"},
 		{"POST", "/api/auth/login", `{"email":"a@example.com","password":"p"}`, "commands.identity.login", `{"email":"a@example.com","password":"p"}`, 200, ""},
 		{"POST", "/api/auth/refresh", `{"refresh_token":"r"}`, "commands.identity.refresh", `{"refresh_token":"r"}`, 200, ""},
 		{"POST", "/api/auth/logout", `{"refresh_token":"r"}`, "commands.identity.logout", `{"refresh_token":"r"}`, 204, ""},

@@ -12,7 +12,16 @@ const MaxItems = 1000
 // PlaceOrder orders some of the catalogue's products for the customer who
 // sends it. A SKU may stand in several lines.
 type PlaceOrder struct {
-	Items []events.Quantity `json:"items"`
+	Items []OrderLine `json:"items"`
+}
+
+// OrderLine is so many pieces of a SKU, at the price that is on offer.
+type OrderLine struct {
+	SKU      events.SKU `json:"sku"`
+	Quantity int64      `json:"quantity"`
+	// UnitPrice, when not nil, is the price that the customer has seen: an order
+	// at another one is refused.
+	UnitPrice *events.Money `json:"unit_price,omitempty"`
 }
 
 // CancelOrder gives an order up. Its owner may until it is shipped; so may staff.
@@ -40,14 +49,21 @@ func (c PlaceOrder) Check() error {
 		return events.Wrong("items", "must be at most %d", MaxItems)
 	}
 	for i, item := range c.Items {
-		if item.Quantity < 1 || item.Quantity > events.MaxQuantity {
-			return events.Wrong(fmt.Sprintf("items[%d].quantity", i), "must be 1 to %d", int64(events.MaxQuantity))
-		}
-		if !events.IsToken(string(item.SKU)) {
-			return events.In(fmt.Sprintf("items[%d]", i), events.Token("sku", item.SKU))
+		if err := item.check(); err != nil {
+			return events.In(fmt.Sprintf("items[%d]", i), err)
 		}
 	}
 	return nil
+}
+
+func (l OrderLine) check() error {
+	switch {
+	case l.Quantity < 1 || l.Quantity > events.MaxQuantity:
+		return events.Wrong("quantity", "must be 1 to %d", int64(events.MaxQuantity))
+	case l.UnitPrice != nil:
+		return events.FirstOf(events.Token("sku", l.SKU), l.UnitPrice.Check("unit_price"))
+	}
+	return events.Token("sku", l.SKU)
 }
 
 func (CancelOrder) Command() string    { return "orders.cancel" }

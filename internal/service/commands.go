@@ -77,7 +77,8 @@ func (d *deps) decide(ctx context.Context, c Command, m *message.Message, may fu
 	if env.ID == "" {
 		env.ID = m.UUID
 	}
-	if r, err = c.handle(ctx, decider.Wish{Envelope: env}, m.Payload); err == nil {
+	left, _ := time.Parse(time.RFC3339Nano, m.Metadata.Get(wire.MetaStored)) // a request was not stored
+	if r, err = c.handle(ctx, decider.Wish{Envelope: env, Left: left}, m.Payload); err == nil {
 		if refused, ok := r.Reply.(error); ok {
 			return r, refused
 		}

@@ -95,7 +95,8 @@ func (h *Handler[S, C]) To(target func(context.Context, C) (string, error)) *Han
 }
 
 // Reading makes the command wait, like a query, until the view has reached the
-// sender's consistency token.
+// sender's consistency token. One that was left for later waits until it has caught
+// up: it is mostly taken up by a service that has just started, whose view is behind.
 func (h *Handler[S, C]) Reading(v *view.View) *Handler[S, C] {
 	h.after = v
 	return h
@@ -123,8 +124,8 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 	if err := c.Check(); err != nil {
 		return decider.Receipt{}, err
 	}
-	if h.after != nil && w.After != "" {
-		if err := h.after.Await(ctx, view.ParseToken(w.After)); err != nil {
+	if h.after != nil {
+		if err := h.freshen(ctx, w); err != nil {
 			return decider.Receipt{}, err
 		}
 	}
@@ -156,6 +157,16 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 		reply = r.Reply
 	}
 	return h.decider.Decide(ctx, w, decide, reply)
+}
+
+func (h *Handler[S, C]) freshen(ctx context.Context, w decider.Wish) error {
+	switch {
+	case !w.Left.IsZero():
+		return h.after.CatchUp(ctx)
+	case w.After != "":
+		return h.after.Await(ctx, view.ParseToken(w.After))
+	}
+	return nil
 }
 
 // When declares what follows from the fact E: a decision on the entity that

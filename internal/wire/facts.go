@@ -235,5 +235,6 @@ func fact(m jetstream.Msg) (*message.Message, error) {
 	msg.Metadata.Set(MetaStream, meta.Stream)
 	msg.Metadata.Set(MetaSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
 	msg.Metadata.Set(MetaDelivered, strconv.FormatUint(meta.NumDelivered, 10))
+	msg.Metadata.Set(MetaStored, meta.Timestamp.UTC().Format(time.RFC3339Nano))
 	return msg, nil
 }

@@ -23,7 +23,8 @@ const (
 	MetaSubject   = MetaPrefix + "subject"   // the message's
 	MetaStream    = MetaPrefix + "stream"    // of a message of JetStream: its stream,
 	MetaSequence  = MetaPrefix + "sequence"  // its sequence
-	MetaDelivered = MetaPrefix + "delivered" // and how often it was delivered, from 1
+	MetaDelivered = MetaPrefix + "delivered" // how often it was delivered, from 1,
+	MetaStored    = MetaPrefix + "stored"    // and when it was stored, as RFC 3339
 )
 
 var marshaler = &wmnats.NATSMarshaler{}

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"time"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -19,6 +20,7 @@ CREATE TABLE offers (
 	name     TEXT NOT NULL,
 	amount   INTEGER NOT NULL,
 	currency TEXT NOT NULL,
+	since    INTEGER NOT NULL, -- that it costs this, in microseconds of Unix time
 	listed   INTEGER NOT NULL
 ) WITHOUT ROWID;`,
 	Reads:   []view.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
@@ -28,39 +30,54 @@ CREATE TABLE offers (
 func projectOffers(tx *view.Tx, r eventlog.Recorded) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
-		return note(tx, e.Product)
+		return note(tx, e.Product, r.Time)
 	case events.ProductChanged:
-		return note(tx, e.Product)
+		return note(tx, e.Product, r.Time)
 	case events.ProductArchived:
 		return tx.Exec(`UPDATE offers SET listed = 0 WHERE sku = ?`, string(e.SKU))
 	}
 	return nil
 }
 
-func note(tx *view.Tx, p events.Product) error {
-	return tx.Exec(`INSERT INTO offers (sku, name, amount, currency, listed) VALUES (?, ?, ?, ?, 1)
-		ON CONFLICT (sku) DO UPDATE SET name = excluded.name, amount = excluded.amount, currency = excluded.currency, listed = 1`,
-		string(p.SKU), p.Name, p.Price.Amount, p.Price.Currency)
+func note(tx *view.Tx, p events.Product, at time.Time) error {
+	return tx.Exec(`INSERT INTO offers (sku, name, amount, currency, since, listed) VALUES (?, ?, ?, ?, ?, 1)
+		ON CONFLICT (sku) DO UPDATE SET name = excluded.name, amount = excluded.amount, currency = excluded.currency, listed = 1,
+			since = iif(amount = excluded.amount AND currency = excluded.currency, since, excluded.since)`,
+		string(p.SKU), p.Name, p.Price.Amount, p.Price.Currency, at.UnixMicro())
 }
 
-// lookUp finds what an order asks for, and leaves out what is not on offer.
+// lookUp finds what an order asks for, and leaves out what is not on offer. What
+// an order would be refused for is true of all that is recorded: a price that the
+// customer saw may be newer than these notes.
 func lookUp(prices *view.View) func(context.Context, command.PlaceOrder) (offers, error) {
 	return func(ctx context.Context, c command.PlaceOrder) (offers, error) {
-		known := make(offers, len(c.Items))
-		for _, wanted := range c.Items {
-			if _, again := known[wanted.SKU]; again {
-				continue
-			}
-			var o offer
-			found, err := prices.Get(ctx, `SELECT name, amount, currency FROM offers WHERE sku = ? AND listed = 1`,
-				[]any{string(wanted.SKU)}, &o.name, &o.price.Amount, &o.price.Currency)
-			if err != nil {
-				return nil, err
-			}
-			if found {
-				known[wanted.SKU] = o
-			}
+		known, err := noted(ctx, prices, c)
+		if err != nil || known.serve(c) {
+			return known, err
 		}
-		return known, nil
+		if err := prices.CatchUp(ctx); err != nil {
+			return nil, err
+		}
+		return noted(ctx, prices, c)
 	}
+}
+
+func noted(ctx context.Context, prices *view.View, c command.PlaceOrder) (offers, error) {
+	known := make(offers, len(c.Items))
+	for _, wanted := range c.Items {
+		if _, again := known[wanted.SKU]; again {
+			continue
+		}
+		var o offer
+		var since int64
+		found, err := prices.Get(ctx, `SELECT name, amount, currency, since FROM offers WHERE sku = ? AND listed = 1`,
+			[]any{string(wanted.SKU)}, &o.name, &o.price.Amount, &o.price.Currency, &since)
+		if err != nil {
+			return nil, err
+		}
+		if o.since = time.UnixMicro(since); found {
+			known[wanted.SKU] = o
+		}
+	}
+	return known, nil
 }

@@ -3,6 +3,7 @@ package orders
 import (
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -17,6 +18,7 @@ type offers map[events.SKU]offer
 type offer struct {
 	name  string
 	price events.Money
+	since time.Time // that it costs this
 }
 
 // maxPlaced bounds the JSON of a placed order, so that an order with every fact
@@ -40,8 +42,12 @@ func place(o order, c command.PlaceOrder, known offers, m decider.Meta) (events.
 		Items:      make([]events.OrderItem, 0, len(c.Items)),
 	}
 	for i, wanted := range c.Items {
+		line := fmt.Sprintf("items[%d]", i)
 		if err := add(&placed, wanted, known); err != nil {
-			return nil, events.In(fmt.Sprintf("items[%d]", i), err)
+			return nil, events.In(line, err)
+		}
+		if changed := known[wanted.SKU].differs(wanted, m.Left); changed != "" {
+			return nil, &refusal.Refusal{Code: refusal.Conflict, Detail: changed, Field: line + ".unit_price"}
 		}
 	}
 	return placed, fits(placed)
@@ -58,7 +64,7 @@ func mayOrder(a envelope.Actor) error {
 }
 
 // add puts a line into an order that is being made.
-func add(placed *events.OrderPlaced, wanted events.Quantity, known offers) error {
+func add(placed *events.OrderPlaced, wanted command.OrderLine, known offers) error {
 	on, offered := known[wanted.SKU]
 	if !offered {
 		return events.Wrong("sku", "is not on offer")
@@ -83,6 +89,30 @@ func add(placed *events.OrderPlaced, wanted events.Quantity, known offers) error
 		SKU: wanted.SKU, Name: on.name, Quantity: wanted.Quantity, UnitPrice: on.price, LineTotal: line,
 	})
 	return nil
+}
+
+// differs tells how the price on offer differs from the one that the customer saw,
+// "" when it does not, as far as that is known: of an order that was left for later
+// without prices, it is when the price was set afterwards.
+func (o offer) differs(wanted command.OrderLine, left time.Time) string {
+	switch {
+	case wanted.UnitPrice == nil && !left.IsZero() && o.since.After(left):
+		return fmt.Sprintf("the price of %s was set to %s after the order was left; order again at this price", wanted.SKU, o.price)
+	case wanted.UnitPrice == nil || *wanted.UnitPrice == o.price:
+		return ""
+	}
+	return fmt.Sprintf("%s costs %s, not %s; order again at this price", wanted.SKU, o.price, *wanted.UnitPrice)
+}
+
+// serve reports whether all that an order asks for is on offer, at the prices
+// that the customer saw.
+func (known offers) serve(c command.PlaceOrder) bool {
+	for _, wanted := range c.Items {
+		if on, offered := known[wanted.SKU]; !offered || on.differs(wanted, time.Time{}) != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func fits(placed events.OrderPlaced) error {

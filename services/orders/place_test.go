@@ -1,9 +1,11 @@
 package orders
 
 import (
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -13,11 +15,11 @@ import (
 )
 
 var onOffer = offers{
-	"lantern": {"Lantern", gbp(339)},
-	"clock":   {"Clock", gbp(600)},
-	"yacht":   {"Yacht", gbp(events.MaxAmount)},
-	"gift":    {"Gift", gbp(0)},
-	"lamp":    {"Lampe", events.Money{Amount: 500, Currency: "EUR"}},
+	"lantern": {"Lantern", gbp(339), noon},
+	"clock":   {"Clock", gbp(600), noon},
+	"yacht":   {"Yacht", gbp(events.MaxAmount), noon},
+	"gift":    {"Gift", gbp(0), noon},
+	"lamp":    {"Lampe", events.Money{Amount: 500, Currency: "EUR"}, noon},
 }
 
 func items(pairs ...any) (q []events.Quantity) {
@@ -27,8 +29,16 @@ func items(pairs ...any) (q []events.Quantity) {
 	return q
 }
 
+// lines orders them at whatever their price is.
+func lines(q []events.Quantity) (all []command.OrderLine) {
+	for _, wanted := range q {
+		all = append(all, command.OrderLine{SKU: wanted.SKU, Quantity: wanted.Quantity})
+	}
+	return all
+}
+
 func placing(o order, known offers, a envelope.Actor, q []events.Quantity) (events.Event, error) {
-	return place(o, command.PlaceOrder{Items: q}, known, decider.Meta{EntityID: string(anOrder), Actor: a, Now: noon})
+	return place(o, command.PlaceOrder{Items: lines(q)}, known, decider.Meta{EntityID: string(anOrder), Actor: a, Now: noon})
 }
 
 func TestAnOrderIsPlacedAtThePricesOnOffer(t *testing.T) {
@@ -70,20 +80,62 @@ func TestAnOrderIsRefused(t *testing.T) {
 	}
 }
 
+func TestAnOrderIsPlacedAtThePriceThatTheCustomerSaw(t *testing.T) {
+	before, after := noon.Add(-time.Second), noon.Add(time.Second)
+	sees := func(m events.Money) *events.Money { return &m }
+	for _, c := range []struct {
+		name string
+		seen *events.Money
+		left time.Time
+		want []string // what a refusal says; placed when there is none
+	}{
+		{"none", nil, time.Time{}, nil},
+		{"this one", sees(gbp(600)), time.Time{}, nil},
+		{"a lower one", sees(gbp(595)), time.Time{}, []string{"6.00 GBP", "5.95 GBP"}},
+		{"a higher one", sees(gbp(605)), time.Time{}, []string{"6.00 GBP", "6.05 GBP"}},
+		{"in another currency", sees(events.Money{Amount: 600, Currency: "EUR"}), time.Time{}, []string{"6.00 GBP", "6.00 EUR"}},
+		{"none, and it was left after the price was set", nil, after, nil},
+		{"none, and it was left before the price was set", nil, before, []string{"6.00 GBP"}},
+		{"this one, and it was left before the price was set", sees(gbp(600)), before, nil},
+		{"a lower one, and it was left after the price was set", sees(gbp(595)), after, []string{"6.00 GBP", "5.95 GBP"}},
+	} {
+		cmd := command.PlaceOrder{Items: append(lines(items("gift", 1)), command.OrderLine{SKU: "clock", Quantity: 2, UnitPrice: c.seen})}
+		free := maps.Clone(onOffer)
+		free["gift"] = offer{"Gift", gbp(0), before.Add(-time.Hour)}
+		fact, err := place(order{}, cmd, free, decider.Meta{EntityID: string(anOrder), Actor: ana, Now: noon, Left: c.left})
+		if c.want == nil {
+			if placed, ok := fact.(events.OrderPlaced); err != nil || !ok || placed.Total != gbp(1200) {
+				t.Errorf("%s: %+v %v", c.name, fact, err)
+			}
+			continue
+		}
+		r, _ := refusal.As(err)
+		if r == nil || r.Code != refusal.Conflict || r.Field != "items[1].unit_price" {
+			t.Errorf("%s: %+v %v", c.name, fact, err)
+			continue
+		}
+		for _, price := range c.want {
+			if !strings.Contains(r.Detail, price) {
+				t.Errorf("%s: %q does not say %s", c.name, r.Detail, price)
+			}
+		}
+	}
+}
+
 func TestAnOrderMustFitInAMessageWithAllFactsAboutIt(t *testing.T) {
 	wanted := make([]events.Quantity, command.MaxItems)
 	for i := range wanted {
 		wanted[i] = events.Quantity{SKU: "p", Quantity: 1}
 	}
 	for name, want := range map[string]string{strings.Repeat("x", 150): "placed", strings.Repeat("<", 200): "invalid"} {
-		if got := outcome(placing(order{}, offers{"p": {name, gbp(1)}}, ana, wanted)); got != want {
+		if got := outcome(placing(order{}, offers{"p": {name, gbp(1), noon}}, ana, wanted)); got != want {
 			t.Errorf("%d lines of %.5s…: %s, want %s", len(wanted), name, got, want)
 		}
 	}
 	for i := range wanted {
 		wanted[i].SKU = events.SKU(strings.Repeat("s", events.MaxToken))
 	}
-	longest := offers{wanted[0].SKU: {strings.Repeat("<", 200), gbp(events.MaxAmount / alwaysFits)}}
+	longest := offers{wanted[0].SKU: {strings.Repeat("<", 200), gbp(events.MaxAmount / alwaysFits), noon}}
 	got, err := placing(order{}, longest, ana, wanted[:alwaysFits])
 	if err != nil {
 		t.Fatal(err)

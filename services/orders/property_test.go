@@ -29,10 +29,10 @@ func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
 	everything := maps.Clone(reflexes)
 	maps.Copy(everything, wishes)
 	everything["place"] = func(o order, m decider.Meta) (events.Event, error) {
-		return place(o, command.PlaceOrder{Items: items("lantern", 2, "clock", 1, "lantern", 1)}, onOffer, m)
+		return place(o, command.PlaceOrder{Items: lines(items("lantern", 2, "clock", 1, "lantern", 1))}, onOffer, m)
 	}
 	everything["place for nothing"] = func(o order, m decider.Meta) (events.Event, error) {
-		return place(o, command.PlaceOrder{Items: items("gift", 2)}, onOffer, m)
+		return place(o, command.PlaceOrder{Items: lines(items("gift", 2))}, onOffer, m)
 	}
 	names := slices.Sorted(maps.Keys(everything))
 	actors := []envelope.Actor{ana, bea, rita, root, nobody}

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/bojanz/currency"
-
 	"lonja/events"
 )
 
@@ -116,7 +114,7 @@ func (b *books) judgeAmounts(id events.OrderID, t *story) {
 		return // told already
 	}
 	if t.at[requested] != 0 && t.asked != t.worth {
-		b.broken(Money, id, t, requested, "%s are asked for; the order is worth %s", written(t.asked), written(t.worth))
+		b.broken(Money, id, t, requested, "%s are asked for; the order is worth %s", t.asked, t.worth)
 	}
 	if s := max(t.at[reserved], t.at[committed]); s != 0 && t.kept != t.ordered {
 		b.violate(Violation{Check: Order, Stream: streamOf[ofGoods], Sequence: s, Entity: "order " + string(id),
@@ -132,7 +130,7 @@ func (b *books) judgeMoney(id events.OrderID, t *story) (underWay bool) {
 	switch status := t.last[ofOrder]; status {
 	case paid, shipped, delivered:
 		if taken == 0 && t.worth.Amount > 0 && b.judged(ofOrder, t.at[status]) {
-			b.broken(Money, id, t, status, "%s, but no money was captured; expected %s", status, written(t.worth))
+			b.broken(Money, id, t, status, "%s, but no money was captured; expected %s", status, t.worth)
 		}
 	case cancelled:
 		last := t.last[ofMoney]
@@ -142,7 +140,7 @@ func (b *books) judgeMoney(id events.OrderID, t *story) (underWay bool) {
 		if !b.handled("payments-on-orders", cancelled, t) || last == unwanted && !b.handled("payments-on-payments", unwanted, t) {
 			return true
 		}
-		b.broken(Money, id, t, last, "cancelled, yet %s were captured and nothing was refunded; expected all of it", written(t.asked))
+		b.broken(Money, id, t, last, "cancelled, yet %s were captured and nothing was refunded; expected all of it", t.asked)
 	}
 	return false
 }
@@ -159,13 +157,4 @@ func (b *books) handled(consumer string, s step, t *story) bool {
 func (b *books) broken(check string, id events.OrderID, t *story, at step, format string, args ...any) {
 	b.violate(Violation{Check: check, Stream: streamOf[historyOf(at)], Sequence: t.at[at],
 		Entity: "order " + string(id), Problem: fmt.Sprintf(format, args...)})
-}
-
-// written is money as people write it: "8.85 GBP".
-func written(m events.Money) string {
-	amount, err := currency.NewAmountFromInt64(m.Amount, m.Currency)
-	if err != nil {
-		return fmt.Sprintf("%d %q", m.Amount, m.Currency)
-	}
-	return amount.String()
 }

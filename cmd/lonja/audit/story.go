@@ -94,14 +94,14 @@ func (t *story) checkTotal(b *books, r eventlog.Recorded, e events.OrderPlaced) 
 		line, _ := item.UnitPrice.Times(item.Quantity)
 		total.Amount, pieces = total.Amount+line.Amount, pieces+item.Quantity
 		if line != item.LineTotal {
-			b.wrong(r, Order, "%d of %s at %s are %s, not %s", item.Quantity, item.SKU, written(item.UnitPrice), written(line), written(item.LineTotal))
+			b.wrong(r, Order, "%d of %s at %s are %s, not %s", item.Quantity, item.SKU, item.UnitPrice, line, item.LineTotal)
 		}
 		if b.judged(ofOrder, r.Sequence) && b.lives["product."+string(item.SKU)] == nothing {
 			b.wrong(r, Order, "asks for %s, which the catalogue never had", item.SKU)
 		}
 	}
 	if total != e.Total || pieces != e.TotalItems {
-		b.wrong(r, Order, "its lines come to %d pieces for %s, not %d for %s", pieces, written(total), e.TotalItems, written(e.Total))
+		b.wrong(r, Order, "its lines come to %d pieces for %s, not %d for %s", pieces, total, e.TotalItems, e.Total)
 	}
 }
 
@@ -151,7 +151,7 @@ func (t *story) enterMoney(b *books, r eventlog.Recorded, fact events.OfOrder) {
 
 func (t *story) checkAmount(b *books, r eventlog.Recorded, does string, is, expected events.Money) {
 	if is != expected {
-		b.wrong(r, Money, "%s %s, expected %s", does, written(is), written(expected))
+		b.wrong(r, Money, "%s %s, expected %s", does, is, expected)
 	}
 }
 

@@ -26,11 +26,11 @@ func Summary(fact events.Event, id string) string {
 			return fmt.Sprintf("%s (%d wanted, %d available)", s.SKU, s.Wanted, s.Available)
 		})
 	case events.OrderPlaced:
-		return goods(linesOf(e.Items), id) + " for " + written(e.Total)
+		return goods(linesOf(e.Items), id) + " for " + e.Total.String()
 	case events.OrderAwaitingPayment:
-		return written(e.Amount)
+		return e.Amount.String()
 	case events.OrderPaid:
-		return written(e.Amount)
+		return e.Amount.String()
 	case events.OrderCancelled:
 		if e.WasPaid {
 			return e.Reason + ", was paid"
@@ -52,19 +52,19 @@ func Summary(fact events.Event, id string) string {
 func paymentOf(fact events.Event) string {
 	switch e := fact.(type) {
 	case events.PaymentRequested:
-		return written(e.Amount) + " by " + e.Provider
+		return e.Amount.String() + " by " + e.Provider
 	case events.PaymentCaptured:
 		if e.Unwanted {
-			return written(e.Amount) + ", unwanted"
+			return e.Amount.String() + ", unwanted"
 		}
-		return written(e.Amount)
+		return e.Amount.String()
 	case events.PaymentRefunded:
-		return written(e.Amount)
+		return e.Amount.String()
 	}
 	return ""
 }
 
-func product(p events.Product) string { return fmt.Sprintf("%s, %s", p.Name, written(p.Price)) }
+func product(p events.Product) string { return fmt.Sprintf("%s, %s", p.Name, p.Price) }
 
 func stock(l events.Level) string {
 	return fmt.Sprintf("%s: %d on hand, %d reserved", l.SKU, l.OnHand, l.Reserved)

@@ -48,7 +48,7 @@ func (s *scene) settled(dir string) (r *Report) {
 // returns it once it is awaiting its payment or cancelled.
 func (s *scene) order(pieces int64, after string) (o query.OrderView) {
 	s.t.Helper()
-	placed, err := s.Send(s.t.Context(), command.PlaceOrder{Items: lanterns(pieces)}, envelope.Envelope{Actor: ana, After: after})
+	placed, err := s.Send(s.t.Context(), command.PlaceOrder{Items: []command.OrderLine{{SKU: "71053", Quantity: pieces}}}, envelope.Envelope{Actor: ana, After: after})
 	if err != nil {
 		s.t.Fatal(err)
 	}
