@@ -120,7 +120,7 @@ func (g *gateway) routes() {
 	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, mayWait, tag("products"), staffOnly, refuses(404))
 
 	add(g, "GET /api/products/{sku}/stock", "Read the stock of a product", readStock, tag("stock"), gives[query.StockView](200), refuses(404))
-	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
+	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, about("The catalogue must have the product, which may be archived."), mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
 	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, mayWait, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
 	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),

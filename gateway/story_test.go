@@ -56,6 +56,20 @@ func (s *wholeShop) stocks(sku string, price int64, pieces int) (seen string) {
 	return r.Header.Get("Consistency-Token")
 }
 
+func TestStockIsOfAProduct(t *testing.T) {
+	shop := openWhole(t)
+	count, adjust := `{"on_hand":7}`, `{"delta":7,"reason":"found"}`
+	shop.do("PUT", "/api/products/TYPO/stock", count, "Authorization", shop.admin).refuses(404, refusal.NotFound, "")
+	shop.do("POST", "/api/products/TYPO/stock/adjustments", adjust, "Authorization", shop.admin).refuses(404, refusal.NotFound, "")
+	shop.do("GET", "/api/products/TYPO/stock", nil).refuses(404, refusal.NotFound, "")
+	// What was created a moment ago is there, with no token to say so.
+	for _, sku := range []string{"A", "B", "C"} {
+		shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin).gives(201, nil)
+		shop.do("PUT", "/api/products/"+sku+"/stock", count, "Authorization", shop.admin).gives(200, nil)
+		shop.do("POST", "/api/products/"+sku+"/stock/adjustments", adjust, "Authorization", shop.admin).gives(200, nil)
+	}
+}
+
 func TestAnOrderThatCostsNothingAsksNobodyForMoney(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("gift", 0, 10)

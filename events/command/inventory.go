@@ -2,14 +2,15 @@ package command
 
 import "lonja/events"
 
-// CountStock sets what is on hand of a SKU, after somebody counted. Staff only.
+// CountStock sets what is on hand of a product of the catalogue, after somebody
+// counted. Staff only.
 type CountStock struct {
 	SKU    events.SKU `json:"sku"`
 	OnHand int64      `json:"on_hand"`
 }
 
-// AdjustStock adds Delta pieces to what is on hand, or takes them when it is
-// negative. Staff only.
+// AdjustStock adds Delta pieces to what is on hand of a product of the catalogue,
+// or takes them when it is negative. Staff only.
 type AdjustStock struct {
 	SKU    events.SKU `json:"sku"`
 	Delta  int64      `json:"delta"`

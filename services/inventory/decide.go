@@ -8,16 +8,20 @@ import (
 	"lonja/internal/refusal"
 )
 
-func count(l *ledger, c command.CountStock, m decider.Meta) (events.Event, error) {
-	level, err := l.recount(c.SKU, c.OnHand, m.Actor)
+// known is whether the catalogue has a product, be it archived: what is left of
+// that may still be counted.
+type known bool
+
+func count(l *ledger, c command.CountStock, product known, m decider.Meta) (events.Event, error) {
+	level, err := l.recount(c.SKU, product, c.OnHand, m.Actor)
 	if err != nil || level == l.level(c.SKU) {
 		return nil, err
 	}
 	return events.StockCounted{Location: events.MainLocation, Level: level}, nil
 }
 
-func adjust(l *ledger, c command.AdjustStock, m decider.Meta) (events.Event, error) {
-	level, err := l.recount(c.SKU, l.level(c.SKU).OnHand+c.Delta, m.Actor)
+func adjust(l *ledger, c command.AdjustStock, product known, m decider.Meta) (events.Event, error) {
+	level, err := l.recount(c.SKU, product, l.level(c.SKU).OnHand+c.Delta, m.Actor)
 	if err != nil {
 		return nil, err
 	}
@@ -26,11 +30,13 @@ func adjust(l *ledger, c command.AdjustStock, m decider.Meta) (events.Event, err
 
 // recount is a SKU's level with so many pieces on hand, if the actor may say
 // so and there can be so many.
-func (l *ledger) recount(sku events.SKU, onHand int64, a envelope.Actor) (events.Level, error) {
+func (l *ledger) recount(sku events.SKU, product known, onHand int64, a envelope.Actor) (events.Level, error) {
 	level := l.level(sku)
 	switch {
 	case !a.Is(events.Staff, events.Admin):
 		return level, refusal.New(refusal.Forbidden, "only staff may do this")
+	case !bool(product):
+		return level, noSuchProduct(sku)
 	case onHand < level.Reserved:
 		return level, refusal.New(refusal.Conflict, "%d of %s are reserved for orders, so %d cannot be on hand", level.Reserved, sku, onHand)
 	case onHand > events.MaxQuantity:
@@ -38,4 +44,8 @@ func (l *ledger) recount(sku events.SKU, onHand int64, a envelope.Actor) (events
 	}
 	level.OnHand = onHand
 	return level, nil
+}
+
+func noSuchProduct(sku events.SKU) error {
+	return refusal.New(refusal.NotFound, "there is no product %s", sku)
 }

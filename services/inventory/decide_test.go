@@ -96,9 +96,9 @@ func decide(l *ledger, when any, as envelope.Actor) (events.Event, error) {
 	m := decider.Meta{EntityID: string(mainStore), Actor: as, Now: noon}
 	switch w := when.(type) {
 	case command.CountStock:
-		return count(l, w, m)
+		return count(l, w, true, m)
 	case command.AdjustStock:
-		return adjust(l, w, m)
+		return adjust(l, w, true, m)
 	case events.OrderPlaced:
 		return reserve(ttl)(l, w, m)
 	case events.OrderPaid:
@@ -304,5 +304,17 @@ func TestAFinishedOrderKeepsNoLines(t *testing.T) {
 		stockReserved(bo, "lamp", 4), stockReleased(bo, events.ReleasedExpired, "lamp", 4))
 	if len(l.lines) != 0 || len(l.orders) != 2 {
 		t.Errorf("kept %+v of %d orders", l.lines, len(l.orders))
+	}
+}
+
+func TestStockOfNoProductIsNotFound(t *testing.T) {
+	for who, want := range map[*envelope.Actor]refusal.Code{&staff: refusal.NotFound, &admin: refusal.NotFound, &customer: refusal.Forbidden} {
+		m := decider.Meta{EntityID: string(mainStore), Actor: *who, Now: noon}
+		if fact, err := count(newLedger(), command.CountStock{SKU: "lamb", OnHand: 0}, false, m); fact != nil || !refusal.Is(err, want) {
+			t.Errorf("%s counts: %+v %v, want %s", who.ID, fact, err, want)
+		}
+		if fact, err := adjust(newLedger(), command.AdjustStock{SKU: "lamb", Delta: 1, Reason: "found"}, false, m); fact != nil || !refusal.Is(err, want) {
+			t.Errorf("%s adjusts: %+v %v, want %s", who.ID, fact, err, want)
+		}
 	}
 }

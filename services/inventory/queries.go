@@ -6,9 +6,25 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/internal/envelope"
-	"lonja/internal/refusal"
 	"lonja/internal/view"
 )
+
+// catalogued finds out whether the catalogue has the product that a command is
+// about. A product that was created a moment ago counts, whatever has been seen of it.
+func catalogued[C any](levels *view.View, of func(C) events.SKU) func(context.Context, C) (known, error) {
+	return func(ctx context.Context, c C) (known, error) {
+		look := func() (found bool, err error) {
+			return levels.Get(ctx, `SELECT 1 FROM products WHERE sku = ?`, []any{string(of(c))}, new(int))
+		}
+		found, err := look()
+		if err == nil && !found {
+			if err = levels.CatchUp(ctx); err == nil {
+				found, err = look()
+			}
+		}
+		return known(found), err
+	}
+}
 
 func findLevel(levels *view.View) func(context.Context, query.Stock, envelope.Actor) (any, error) {
 	return func(ctx context.Context, q query.Stock, _ envelope.Actor) (any, error) {
@@ -19,7 +35,7 @@ func findLevel(levels *view.View) func(context.Context, query.Stock, envelope.Ac
 		found, err := levels.Get(ctx, `SELECT on_hand, reserved FROM levels WHERE sku = ?`,
 			[]any{string(q.SKU)}, &level.OnHand, &level.Reserved)
 		if err == nil && !found {
-			err = refusal.New(refusal.NotFound, "there is no product %s", q.SKU)
+			err = noSuchProduct(q.SKU)
 		}
 		return query.NewStockView(level), err
 	}

@@ -29,8 +29,8 @@ func New(config Config) *service.Service {
 		Name:  "inventory",
 		Views: []*view.View{levels},
 		Commands: []service.Command{
-			service.On(stock, count).RepliesTo(showCounted),
-			service.On(stock, adjust).Replies(show),
+			service.OnKnowing(stock, catalogued(levels, func(c command.CountStock) events.SKU { return c.SKU }), count).RepliesTo(showCounted),
+			service.OnKnowing(stock, catalogued(levels, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Replies(show),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "inventory-on-orders", Reflexes: []service.Reflex{

@@ -41,8 +41,8 @@ func TestAnOrderIsToldWithItsCauses(t *testing.T) {
 	for _, svc := range everyService() {
 		s.Run(svc, "a", dir)
 	}
-	s.Do(command.CountStock{SKU: "71053", OnHand: 10}, staff, nil)
 	listed := s.Do(command.CreateProduct{Product: offers.Product}, staff, nil)
+	s.Do(command.CountStock{SKU: "71053", OnHand: 10}, staff, nil)
 	id := s.order(2, listed.Position).ID
 	s.pay(id, command.Pay)
 	shoptest.Await(s.Shop, func(e events.StockCommitted) bool { return e.OrderID == id })

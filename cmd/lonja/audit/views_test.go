@@ -72,8 +72,8 @@ func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
 		s.Run(svc, "a", dir)
 	}
 	s.Run(orders.New(), "b", dir)
-	s.Do(command.CountStock{SKU: "71053", OnHand: 10}, staff, nil)
 	listed := s.Do(command.CreateProduct{Product: offers.Product}, staff, nil)
+	s.Do(command.CountStock{SKU: "71053", OnHand: 10}, staff, nil)
 	delivered, declined, returned := s.order(2, listed.Position).ID, s.order(1, listed.Position).ID, s.order(3, listed.Position).ID
 	s.order(1, listed.Position) // is never paid
 	if o := s.order(100, listed.Position); o.Status != query.Cancelled {
