@@ -33,7 +33,7 @@ type OfOrder interface {
 // kinds lists every fact there is, each type once per version. This is the
 // only place to touch when a fact is added, besides its struct and golden file.
 var kinds = index(
-	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](),
+	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](), kind[ProductRestored](),
 
 	kind[StockCounted](), kind[StockAdjusted](), kind[StockReserved](), kind[StockRefused](),
 	kind[StockCommitted](), kind[StockReleased](), kind[StockReturned](),

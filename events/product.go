@@ -28,11 +28,15 @@ type ProductCreated struct{ Product }
 // ProductChanged carries the whole product as it is from now on.
 type ProductChanged struct{ Product }
 
-// ProductArchived takes a product off the shelves for good: no longer listed
-// or orderable, still readable.
+// ProductArchived takes a product off the shelves: no longer listed or orderable,
+// still readable, until it is restored.
 type ProductArchived struct {
 	SKU SKU `json:"sku"`
 }
+
+// ProductRestored puts an archived product back on the shelves. It carries the
+// whole product as it is from now on.
+type ProductRestored struct{ Product }
 
 func (ProductCreated) Fact() string       { return "product.created.v1" }
 func (e ProductCreated) EntityID() string { return string(e.SKU) }
@@ -43,3 +47,6 @@ func (e ProductChanged) EntityID() string { return string(e.SKU) }
 func (ProductArchived) Fact() string       { return "product.archived.v1" }
 func (e ProductArchived) EntityID() string { return string(e.SKU) }
 func (e ProductArchived) Check() error     { return Token("sku", e.SKU) }
+
+func (ProductRestored) Fact() string       { return "product.restored.v1" }
+func (e ProductRestored) EntityID() string { return string(e.SKU) }

@@ -44,6 +44,7 @@ var samples = []events.Event{
 	events.ProductCreated{Product: lantern},
 	events.ProductChanged{Product: lantern},
 	events.ProductArchived{SKU: "71053"},
+	events.ProductRestored{Product: lantern},
 
 	events.StockCounted{Location: "main", Level: events.Level{SKU: "71053", OnHand: 10, Reserved: 2}},
 	events.StockAdjusted{Location: "main", Level: events.Level{SKU: "71053", OnHand: 9, Reserved: 2}, Delta: -1, Reason: "broken"},

@@ -117,7 +117,7 @@ func (g *gateway) routes() {
 	add(g, "GET /api/products", "List products", listProducts, tag("products"), gives[query.List[query.ProductView]](200))
 	add(g, "GET /api/products/{sku}", "Read a product", readProduct, tag("products"), gives[query.ProductView](200), refuses(404))
 	add(g, "PATCH /api/products/{sku}", "Change a product", changeProduct, mayWait, tag("products"), staffOnly, gives[query.ProductView](200), refuses(404, 409))
-	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, mayWait, tag("products"), staffOnly, refuses(404))
+	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, about("It is no longer listed or orderable, and still readable. PATCH with available: true brings it back."), mayWait, tag("products"), staffOnly, refuses(404))
 
 	add(g, "GET /api/products/{sku}/stock", "Read the stock of a product", readStock, tag("stock"), gives[query.StockView](200), refuses(404))
 	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, about("The catalogue must have the product, which may be archived."), mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))

@@ -60,6 +60,7 @@ type productChange struct {
 	Description *string       `json:"description,omitempty"`
 	Category    *string       `json:"category,omitempty"`
 	ImageURL    *string       `json:"image_url,omitempty"`
+	Available   *bool         `json:"available,omitempty" doc:"true brings an archived product back; false, which stands alone, archives it"`
 }
 
 func changeProduct(c *call, in *struct {
@@ -74,7 +75,7 @@ func changeProduct(c *call, in *struct {
 		return nil, err
 	}
 	return c.do(command.ChangeProduct{SKU: in.SKU, Name: to.Name, Price: to.Price,
-		Description: to.Description, Category: to.Category, ImageURL: to.ImageURL})
+		Description: to.Description, Category: to.Category, ImageURL: to.ImageURL, Available: to.Available})
 }
 
 func archiveProduct(c *call, in *productInput) (*answer, error) {

@@ -27,6 +27,7 @@ func TestRoutesSendTheirCommand(t *testing.T) {
 		{"POST", "/api/products", lamp, "commands.catalog.create", lamp, 201, "/api/products/A"},
 		{"PATCH", "/api/products/A", `{"category":"light"}`, "commands.catalog.change", `{"sku":"A","category":"light"}`, 200, ""},
 		{"PATCH", "/api/products/A", `{"price":{"amount":0,"currency":"GBP"}}`, "commands.catalog.change", `{"sku":"A","price":{"amount":0,"currency":"GBP"}}`, 200, ""},
+		{"PATCH", "/api/products/A", `{"available":true}`, "commands.catalog.change", `{"sku":"A","available":true}`, 200, ""},
 		{"DELETE", "/api/products/A", "", "commands.catalog.archive", `{"sku":"A"}`, 204, ""},
 		{"PUT", "/api/products/A/stock", `{"on_hand":0}`, "commands.inventory.count", `{"sku":"A","on_hand":0}`, 200, ""},
 		{"POST", "/api/products/A/stock/adjustments", `{"delta":-2,"reason":"broken"}`, "commands.inventory.adjust", `{"sku":"A","delta":-2,"reason":"broken"}`, 200, ""},

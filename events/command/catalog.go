@@ -5,7 +5,9 @@ import "lonja/events"
 // CreateProduct puts a new product into the catalogue. Staff only.
 type CreateProduct struct{ events.Product }
 
-// ChangeProduct changes the fields that are not nil. Staff only.
+// ChangeProduct changes the fields that are not nil. Staff only. Available, when
+// true, brings an archived product back, which nothing else can change before; when
+// false it archives the product and stands alone.
 type ChangeProduct struct {
 	SKU         events.SKU    `json:"sku"`
 	Name        *string       `json:"name,omitempty"`
@@ -13,9 +15,10 @@ type ChangeProduct struct {
 	Description *string       `json:"description,omitempty"`
 	Category    *string       `json:"category,omitempty"`
 	ImageURL    *string       `json:"image_url,omitempty"`
+	Available   *bool         `json:"available,omitempty"`
 }
 
-// ArchiveProduct takes a product off the shelves for good. Staff only.
+// ArchiveProduct takes a product off the shelves. Staff only.
 type ArchiveProduct struct {
 	SKU events.SKU `json:"sku"`
 }
@@ -26,8 +29,17 @@ func (c CreateProduct) EntityID() string { return string(c.SKU) }
 func (ChangeProduct) Command() string    { return "catalog.change" }
 func (c ChangeProduct) EntityID() string { return string(c.SKU) }
 
-// Check looks at the SKU only: what results of a change is checked as a whole.
-func (c ChangeProduct) Check() error { return events.Token("sku", c.SKU) }
+// Check looks at the SKU, and at what cannot be asked for at once: what results of
+// a change is checked as a whole.
+func (c ChangeProduct) Check() error {
+	if c.Archives() && c != (ChangeProduct{SKU: c.SKU, Available: c.Available}) {
+		return events.Wrong("available", "must stand alone when it is false: it archives the product")
+	}
+	return events.Token("sku", c.SKU)
+}
+
+// Archives reports whether the product is to be archived.
+func (c ChangeProduct) Archives() bool { return c.Available != nil && !*c.Available }
 
 func (ArchiveProduct) Command() string    { return "catalog.archive" }
 func (c ArchiveProduct) EntityID() string { return string(c.SKU) }

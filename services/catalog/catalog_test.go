@@ -46,6 +46,52 @@ func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
 	}
 }
 
+func TestAnArchivedProductComesBack(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	yes, no, dearer := true, false, events.Money{Amount: 400, Currency: "GBP"}
+	var created, got query.ProductView
+	shop.Do(command.CreateProduct{Product: lantern}, staff, &created)
+	shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &no}, staff, &got)
+	last := shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &no}, staff, nil) // says nothing new
+	if got.Available || got.Product != lantern || last.Position != "CATALOG:2" {
+		t.Fatalf("archived %+v at %s", got, last.Position)
+	}
+	shop.Refused(command.ChangeProduct{SKU: lantern.SKU, Price: &dearer}, staff, refusal.Conflict)
+	shop.Refused(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, customer, refusal.Forbidden)
+	shop.Refused(command.ChangeProduct{SKU: "nothing", Available: &yes}, staff, refusal.NotFound)
+	shop.Refused(command.ChangeProduct{SKU: "nothing", Available: &no}, staff, refusal.NotFound)
+	both := command.ChangeProduct{SKU: lantern.SKU, Price: &dearer, Available: &no}
+	if r, _ := refusal.As(both.Check()); r == nil || r.Field != "available" {
+		t.Errorf("archived and changed at once: %v", both.Check())
+	}
+
+	shop.Do(command.ChangeProduct{SKU: lantern.SKU, Price: &dearer, Available: &yes}, staff, &got)
+	back := lantern
+	back.Price = dearer
+	if !got.Available || got.Product != back {
+		t.Fatalf("restored %+v", got)
+	}
+	last = shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, staff, nil) // says nothing new
+	if last.Position != "CATALOG:3" {
+		t.Errorf("restored twice at %s", last.Position)
+	}
+	var shown query.ProductView
+	shop.Get(query.Product{SKU: lantern.SKU}, customer, last.Position, &shown)
+	if shown != got || !shown.CreatedAt.Equal(created.CreatedAt) || shown.UpdatedAt.Equal(created.UpdatedAt) {
+		t.Errorf("shown %+v, restored %+v", shown, got)
+	}
+	var found query.List[query.ProductView]
+	shop.Get(query.Products{Q: "lantern"}, customer, last.Position, &found)
+	if found.Meta.Total != 1 || found.Data[0] != got {
+		t.Errorf("found %+v", found)
+	}
+	shop.Do(command.ArchiveProduct{SKU: lantern.SKU}, staff, nil)
+	shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, staff, &got)
+	if !got.Available {
+		t.Errorf("restored once more %+v", got)
+	}
+}
+
 func TestOneKeyMakesOneProduct(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	env := envelope.Envelope{ID: envelope.NewID(), Actor: staff}

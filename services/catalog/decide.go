@@ -19,14 +19,17 @@ func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, e
 }
 
 func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, error) {
+	if c.Archives() {
+		return archive(p, command.ArchiveProduct{SKU: c.SKU}, m)
+	}
 	if err := staffOnly(m.Actor); err != nil {
 		return nil, err
 	}
-	switch p.status {
-	case unknown:
+	switch {
+	case p.status == unknown:
 		return nil, noSuchProduct(c.SKU)
-	case archived:
-		return nil, refusal.New(refusal.Conflict, "product %s is archived", c.SKU)
+	case p.status == archived && c.Available == nil:
+		return nil, refusal.New(refusal.Conflict, "product %s is archived; bring it back with \"available\": true", c.SKU)
 	}
 	next := p.Product
 	set(&next.Name, c.Name)
@@ -34,11 +37,14 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	set(&next.Description, c.Description)
 	set(&next.Category, c.Category)
 	set(&next.ImageURL, c.ImageURL)
-	if next == p.Product {
+	if next == p.Product && p.status == listed {
 		return nil, nil
 	}
 	if err := next.Check(); err != nil {
 		return nil, err
+	}
+	if p.status == archived {
+		return events.ProductRestored{Product: next}, nil
 	}
 	return events.ProductChanged{Product: next}, nil
 }

@@ -33,6 +33,8 @@ func evolve(p product, fact events.Event, at time.Time) product {
 		p.Product = e.Product
 	case events.ProductArchived:
 		p.status = archived
+	case events.ProductRestored:
+		p.Product, p.status = e.Product, listed
 	}
 	p.updatedAt = at
 	return p

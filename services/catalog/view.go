@@ -36,13 +36,9 @@ func project(tx *view.Tx, r eventlog.Recorded) error {
 	case events.ProductCreated:
 		return shelve(tx, e.Product, r.Time, r.Time)
 	case events.ProductChanged:
-		createdAt := r.Time
-		if was, found, err := onShelf(tx, e.SKU); err != nil {
-			return err
-		} else if found {
-			createdAt = was.CreatedAt
-		}
-		return shelve(tx, e.Product, createdAt, r.Time)
+		return reshelve(tx, e.Product, r.Time)
+	case events.ProductRestored:
+		return reshelve(tx, e.Product, r.Time)
 	case events.ProductArchived:
 		was, found, err := onShelf(tx, e.SKU)
 		if err != nil || !found {
@@ -56,6 +52,18 @@ func project(tx *view.Tx, r eventlog.Recorded) error {
 
 func shelve(tx *view.Tx, p events.Product, createdAt, updatedAt time.Time) error {
 	return put(tx, query.ProductView{Product: p, Available: true, CreatedAt: createdAt, UpdatedAt: updatedAt})
+}
+
+// reshelve shelves a product as it is from now on.
+func reshelve(tx *view.Tx, p events.Product, at time.Time) error {
+	was, found, err := onShelf(tx, p.SKU)
+	if err != nil {
+		return err
+	}
+	if !found {
+		was.CreatedAt = at
+	}
+	return shelve(tx, p, was.CreatedAt, at)
 }
 
 func put(tx *view.Tx, p query.ProductView) error {

@@ -33,6 +33,8 @@ func projectOffers(tx *view.Tx, r eventlog.Recorded) error {
 		return note(tx, e.Product, r.Time)
 	case events.ProductChanged:
 		return note(tx, e.Product, r.Time)
+	case events.ProductRestored:
+		return note(tx, e.Product, r.Time)
 	case events.ProductArchived:
 		return tx.Exec(`UPDATE offers SET listed = 0 WHERE sku = ?`, string(e.SKU))
 	}

@@ -159,6 +159,10 @@ func TestTheOffersFollowTheCatalogue(t *testing.T) {
 	if got := buys(t, shop, after); got != "invalid: items[0].sku is not on offer" {
 		t.Fatalf("an archived product is sold as %s", got)
 	}
+	after = shop.Record("CATALOG", events.ProductRestored{Product: lantern})
+	if got := buys(t, shop, after); got != "Lantern 339" {
+		t.Fatalf("a restored product is sold as %s", got)
+	}
 }
 
 // buys tells for what a lantern is sold, or why it is not.

@@ -38,6 +38,7 @@ const (
 	created
 	changed
 	archived
+	restored
 	registered
 	rolesChanged
 	passwordChanged
@@ -55,7 +56,7 @@ var names = [steps]string{
 	placed:  "placed", awaiting: "awaiting_payment", paid: "paid", shipped: "shipped", delivered: "delivered", cancelled: "cancelled",
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
-	created: "created", changed: "changed", archived: "archived",
+	created: "created", changed: "changed", archived: "archived", restored: "restored",
 	registered: "registered", rolesChanged: "roles_changed", passwordChanged: "password_changed", started: "started", rotated: "rotated", ended: "ended",
 	opened: "opened", keyAdded: "key_added", adminAppointed: "admin_appointed",
 }
@@ -92,8 +93,9 @@ var follows = [steps][]step{
 	refunded:  {captured, unwanted},
 
 	created:  {nothing},
-	changed:  {created, changed},
-	archived: {created, changed},
+	changed:  {created, changed, restored},
+	archived: {created, changed, restored},
+	restored: {archived},
 
 	registered:      {nothing},
 	rolesChanged:    {registered, rolesChanged, passwordChanged},
@@ -147,7 +149,7 @@ var plain = map[string]step{
 	events.PaymentVoided{}.Fact(): voided, events.PaymentRefunded{}.Fact(): refunded,
 	events.ProductCreated{}.Fact(): created, events.ProductChanged{}.Fact(): changed, events.ProductArchived{}.Fact(): archived,
 	events.UserRegistered{}.Fact(): registered, events.UserRolesChanged{}.Fact(): rolesChanged,
-	events.UserPasswordChanged{}.Fact(): passwordChanged,
-	events.SessionStarted{}.Fact():      started, events.SessionRotated{}.Fact(): rotated, events.SessionEnded{}.Fact(): ended,
+	events.ProductRestored{}.Fact(): restored, events.UserPasswordChanged{}.Fact(): passwordChanged,
+	events.SessionStarted{}.Fact(): started, events.SessionRotated{}.Fact(): rotated, events.SessionEnded{}.Fact(): ended,
 	events.RealmOpened{}.Fact(): opened, events.RealmKeyAdded{}.Fact(): keyAdded, events.RealmAdminAppointed{}.Fact(): adminAppointed,
 }

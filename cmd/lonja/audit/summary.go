@@ -17,6 +17,8 @@ func Summary(fact events.Event, id string) string {
 		return product(e.Product)
 	case events.ProductChanged:
 		return product(e.Product)
+	case events.ProductRestored:
+		return product(e.Product)
 	case events.StockCounted:
 		return stock(e.Level)
 	case events.StockAdjusted:

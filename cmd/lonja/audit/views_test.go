@@ -88,6 +88,8 @@ func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
 	s.Do(command.ShipOrder{OrderID: delivered}, staff, nil)
 	s.Do(command.DeliverOrder{OrderID: delivered}, staff, nil)
 	s.Do(command.CancelOrder{OrderID: returned}, staff, nil)
+	s.Do(command.ArchiveProduct{SKU: "71053"}, staff, nil)
+	s.Do(command.ChangeProduct{SKU: "71053", Available: new(true)}, staff, nil)
 	var tokens query.Tokens
 	s.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: "correct horse"}, envelope.Actor{}, nil)
 	s.Do(command.LogIn{Email: "ana@example.com", Password: "correct horse"}, envelope.Actor{}, &tokens)

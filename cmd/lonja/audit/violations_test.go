@@ -10,6 +10,7 @@ import (
 func TestWhatIsLegalIsLeftAlone(t *testing.T) {
 	for name, given := range map[string][]events.Event{
 		"nothing":                         nil,
+		"a product that came back":        all(offers, events.ProductArchived{SKU: "71053"}, events.ProductRestored(offers), events.ProductChanged(offers), events.ProductArchived{SKU: "71053"}),
 		"delivered":                       then(bought, ships, delivers),
 		"cancelled before it was paid":    then(ordered, cancels(events.CancelledByCustomer, false), releases(2, events.ReleasedCancelled), voids),
 		"cancelled after it was paid":     then(bought, cancels(events.CancelledByStaff, true), gives, refunds),
@@ -108,7 +109,9 @@ func TestWhatMustNotBeIsNamed(t *testing.T) {
 		"a product created twice": {all(offers, offers),
 			[]string{"transitions: CATALOG:2 product 71053: created after created; it may only come after nothing"}},
 		"a product changed after it was archived": {all(offers, events.ProductArchived{SKU: "71053"}, events.ProductChanged(offers)),
-			[]string{"transitions: CATALOG:3 product 71053: changed after archived; it may only come after created or changed"}},
+			[]string{"transitions: CATALOG:3 product 71053: changed after archived; it may only come after created or changed or restored"}},
+		"a product restored that was not archived": {all(offers, events.ProductRestored(offers)),
+			[]string{"transitions: CATALOG:2 product 71053: restored after created; it may only come after archived"}},
 		"a session of nobody": {all(events.SessionStarted{SessionID: "ses_1", UserID: "usr_ana", TokenHash: "SECRET"}),
 			[]string{"transitions: IDENTITY:1 session ses_1: is of user usr_ana, who was not registered before"}},
 		"a session that ended before": {all(events.SessionEnded{SessionID: "ses_1", UserID: "usr_ana", Reason: "logout"}),
