@@ -141,7 +141,7 @@ func build(ctx context.Context, dir string) (program string, err error) {
 }
 
 func goBuild(ctx context.Context, program, of string, flags ...string) (string, error) {
-	args := append(append([]string{"build", "-o", program}, flags...), of)
+	args := append(append([]string{"build"}, flags...), "-o", program, of)
 	if out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}

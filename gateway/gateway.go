@@ -10,6 +10,7 @@ package gateway
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,8 +48,11 @@ type Config struct {
 	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
 	MaxFollowers int
 	MaxWaiting   int
-	Logger       *slog.Logger         // nil discards
-	Registry     *prometheus.Registry // for metrics; nil means one of its own
+	// Store, which may be nil, is a context that ends, and says why, when the store
+	// behind the log takes no events any more. After that it is another one.
+	Store    func() context.Context
+	Logger   *slog.Logger         // nil discards
+	Registry *prometheus.Registry // for metrics; nil means one of its own
 }
 
 type gateway struct {

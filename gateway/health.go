@@ -36,11 +36,13 @@ func standing(c *call) error {
 // readiness says whether all services that the shop needs are there.
 type readiness struct {
 	Ready    bool                   `json:"ready"`
+	Store    string                 `json:"store,omitempty" doc:"Why the store behind the log takes no events, where the gateway knows" example:"the disk is full"`
 	Services map[string]serviceIsUp `json:"services"`
 }
 
 type serviceIsUp struct {
 	Status string   `json:"status" enum:"ready,missing,behind,failed"`
+	Log    string   `json:"log,omitempty" doc:"Why the log takes no events"`
 	Views  []string `json:"views,omitempty" doc:"Which views are behind or have failed"`
 }
 
@@ -58,6 +60,11 @@ func ready(c *call) error {
 		all.Services[name] = found[i]
 		all.Ready = all.Ready && found[i].Status == "ready"
 	}
+	if c.Store != nil {
+		if why := context.Cause(c.Store()); why != nil {
+			all.Ready, all.Store = false, why.Error()
+		}
+	}
 	if !all.Ready {
 		return c.writeJSON(http.StatusServiceUnavailable, all)
 	}
@@ -72,7 +79,10 @@ func judge(replicas []service.Health) serviceIsUp {
 		if h.Ready {
 			return serviceIsUp{Status: "ready"}
 		}
-		worst = serviceIsUp{Status: "behind"}
+		worst = serviceIsUp{Status: "behind", Log: h.Log}
+		if h.Log != "" {
+			worst.Status = "failed"
+		}
 		for _, v := range h.Views {
 			if v.Failed != "" {
 				worst.Status = "failed"

@@ -13,8 +13,9 @@ tool (
 	honnef.co/go/tools/cmd/staticcheck
 )
 
-// What charttest imports. The tools above are not imported, so to go they are indirect.
+// What charttest and faultyfs import. The tools above are not imported, so to go they are indirect.
 require (
+	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/nats-io/nats-server/v2 v2.15.2
 	github.com/nats-io/nkeys v0.4.16
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.91.0

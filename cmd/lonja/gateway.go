@@ -21,6 +21,8 @@ type gatewayCommand struct {
 	Drain time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
 	waitingBounds
 	PublicURL string `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
+
+	store func() context.Context // see gateway.Config
 }
 
 // waitingBounds are the flags that bound those who wait at a gateway.
@@ -63,7 +65,7 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, start
 	handler, err := gateway.New(gateway.Config{
 		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
 		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting,
-		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics,
+		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics, Store: c.store,
 	})
 	if err != nil {
 		return err

@@ -83,6 +83,7 @@ type serviceCommand struct {
 	HTTP    string   `name:"http" help:"Where to serve /healthz, /readyz and /metrics of this process; without it, nowhere."`
 
 	probed probed
+	store  func() context.Context // see service.Config
 }
 
 // Run serves until ctx ends.
@@ -168,6 +169,6 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	c.probed.add(s)
 	return s.Run(ctx, service.Config{
 		Conn: nc, Language: language, Streams: config, Dir: c.Data, Replica: c.Replica,
-		Logger: slog.Default(), Metrics: metrics,
+		Logger: slog.Default(), Metrics: metrics, Store: c.store,
 	}, ready)
 }

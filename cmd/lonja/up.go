@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -76,11 +77,14 @@ func (c *upCommand) serve(ctx context.Context) error {
 		return err
 	}
 	probe.Close()
-	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Addr: c.NATS, SyncAlways: always, SyncInterval: every})
+	b, err := broker.Start(broker.Config{
+		Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS, SyncAlways: always, SyncInterval: every, Logger: slog.Default(),
+	})
 	if err != nil {
 		return err
 	}
 	defer b.Stop()
+	measureStore(b)
 	at := connection{NATS: b.URL()}
 	config, err := streamsConfig()
 	if err != nil {
@@ -99,12 +103,12 @@ func (c *upCommand) serve(ctx context.Context) error {
 	fmt.Println("nats     ", b.URL())
 
 	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
-	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a"}
+	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Well}
 	stopped, started := make(chan error, 1), make(chan struct{})
 	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
 	defer func() { stopServices(); <-stopped }()
 
 	// It does not drain: there is no other gateway to turn to.
-	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds}
+	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds, store: b.Well}
 	return gateway.serve(ctx, listener, started)
 }

@@ -33,8 +33,16 @@ func newMetrics(s *Service, d *deps) *metrics {
 			Name: "lonja_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
 		}),
 	}
+	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lonja_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
+	}, func() float64 {
+		if d.log.Failing() != nil {
+			return 1
+		}
+		return 0
+	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, newViewCollector(s, labels)} {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, failing, newViewCollector(s, labels)} {
 			// A service that was started again finds its predecessor's metrics.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)

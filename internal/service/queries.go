@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ type Health struct {
 	Service string       `json:"service"`
 	Replica string       `json:"replica"`
 	Ready   bool         `json:"ready"`
+	Log     string       `json:"log,omitempty"` // why the log takes no events now
 	Views   []ViewHealth `json:"views"`
 }
 
@@ -161,7 +163,10 @@ func (s *Service) Health(ctx context.Context) Health {
 }
 
 func (s *Service) health(ctx context.Context, d *deps) Health {
-	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected() && d.log.Lost() == nil}
+	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected()}
+	if err := cmp.Or(d.log.Lost(), d.log.Failing()); err != nil {
+		h.Ready, h.Log = false, detail(err)
+	}
 	for _, v := range s.Views {
 		vh := ViewHealth{Name: v.Name()}
 		_, vh.Rebuilding = v.Building()
@@ -180,6 +185,14 @@ func (s *Service) health(ctx context.Context, d *deps) Health {
 		h.Views = append(h.Views, vh)
 	}
 	return h
+}
+
+// detail is an error as anybody may see it.
+func detail(err error) string {
+	if r, ok := refusal.As(err); ok {
+		return r.Detail
+	}
+	return "the log takes no events now"
 }
 
 // endpointName is a query's name in `nats micro`: it may hold no dots.

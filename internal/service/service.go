@@ -100,6 +100,9 @@ type Config struct {
 	Logger   *slog.Logger
 	Clock    func() time.Time      // nil means time.Now
 	Metrics  prometheus.Registerer // nil means that nobody wants to know
+	// Store, which may be nil, is a context that ends, and says why, when the store
+	// behind the log takes no events any more; see eventlog.Log.
+	Store func() context.Context
 }
 
 // deps is what the parts of a running service share.
@@ -136,6 +139,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 		return err
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
+	d.log.Store = config.Store
 	d.metrics = newMetrics(s, d)
 	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
 	if config.Streams.Declares(revocation.Stream) {

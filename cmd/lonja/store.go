@@ -1,0 +1,30 @@
+package main
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lonja/internal/broker"
+)
+
+// measureStore tells Prometheus how the store of the server inside does.
+func measureStore(b *broker.Broker) {
+	metrics.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "lonja_store_failed", Help: "1 while the store takes no events: its disk is full, or has failed.",
+		}, func() float64 {
+			if b.Well().Err() != nil {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "lonja_store_free_bytes", Help: "Bytes that are free on the store's disk.",
+		}, func() float64 {
+			free, err := b.Free()
+			if err != nil {
+				return 0
+			}
+			return float64(free)
+		}),
+	)
+}
