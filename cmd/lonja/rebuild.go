@@ -68,6 +68,8 @@ func (c *rebuildCommand) follow(ctx context.Context, answers *nats.Subscription)
 			return err
 		case err != nil, m.Header.Get("Status") == "503":
 			return c.nobody()
+		case m.Subject != answers.Subject:
+			continue // a stored message that somebody has delivered here
 		}
 		var r service.Rebuilding
 		if err := json.Unmarshal(m.Data, &r); err != nil || r.Replica == "" {

@@ -16,6 +16,7 @@ import (
 	"lonja/internal/refusal"
 	"lonja/internal/service"
 	"lonja/internal/streams"
+	"lonja/internal/wire"
 )
 
 // Client speaks to the services over one connection. It is safe for concurrent use.
@@ -112,7 +113,7 @@ func (c *Client) AskAt(ctx context.Context, q interface{ Query() string }, env e
 }
 
 func (c *Client) request(ctx context.Context, subject string, env envelope.Envelope, data []byte) (*nats.Msg, error) {
-	msg, err := c.conn.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
+	msg, err := wire.Request(ctx, c.conn, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the service behind %s is down", subject), ErrAbsent)
@@ -146,6 +147,9 @@ func (c *Client) Health(ctx context.Context, name string) []service.Health {
 		msg, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return all
+		}
+		if msg.Subject != inbox || wire.CheckAnswer(msg) != nil {
+			continue
 		}
 		var h service.Health
 		if json.Unmarshal(msg.Data, &h) != nil || h.Service == "" {

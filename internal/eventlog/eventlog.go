@@ -18,6 +18,7 @@ import (
 
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/wire"
 )
 
 // Event is a fact. A shop's own package of facts declares the same alias.
@@ -252,7 +253,7 @@ func (l *Log) get(ctx context.Context, stream string, which map[string]any) (sto
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, _ := json.Marshal(which) // a number or a string
-	msg, err := l.js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, req)
+	msg, err := wire.Request(ctx, l.js.Conn(), &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + stream, Data: req})
 	if err != nil {
 		return stored{}, fmt.Errorf("%w (%w)", ErrUnknown, err)
 	}

@@ -37,7 +37,7 @@ const patience = 5 * time.Second
 func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	subscriber := &wire.Requests{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
 		d.respond(m.Reply, nil, nil, refusal.New(refusal.Invalid, "the message cannot be read: %v", err))
-	}}
+	}, Foreign: func(m *nats.Msg, err error) { d.foreign(m, "commands."+c.name(), err) }}
 	router.AddConsumerHandler(c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
 		ctx, cancel := context.WithTimeout(m.Context(), patience)
 		defer cancel()
@@ -127,15 +127,22 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 		header = nats.Header{HeaderErrorCode: {string(r.Code)}, HeaderError: {r.Detail}}
 		body, _ = json.Marshal(r)
 	}
-	if to == "" {
-		return
-	}
 	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		d.respond(to, nil, nil, refusal.New(refusal.Invalid, "the answer is too large to be sent; ask for less"))
 	case err != nil && !errors.Is(err, nats.ErrConnectionClosed):
 		d.Logger.Warn("an answer could not be sent", "error", err)
+	}
+}
+
+// foreign tells of a message on an endpoint that is no request to it: somebody has
+// it delivered there who may not send one, or does not know how to.
+func (d *deps) foreign(m *nats.Msg, endpoint string, reason error) {
+	d.metrics.foreign.WithLabelValues(endpoint).Inc()
+	d.Logger.Warn("a message that is no request was refused", "endpoint", endpoint, "reason", reason)
+	if wire.IsInbox(m.Reply) {
+		d.respond(m.Reply, nil, nil, refusal.New(refusal.Forbidden, "this is no request to %s: %v", endpoint, reason))
 	}
 }
 

@@ -15,6 +15,7 @@ type metrics struct {
 	queries     *prometheus.HistogramVec
 	reactions   *prometheus.HistogramVec
 	deadLetters prometheus.Counter
+	foreign     *prometheus.CounterVec
 }
 
 // newMetrics registers a service's metrics; a nil registry keeps them to itself.
@@ -32,6 +33,9 @@ func newMetrics(s *Service, d *deps) *metrics {
 		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "lonja_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
 		}),
+		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
+		}, []string{"endpoint"}),
 	}
 	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lonja_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
@@ -42,7 +46,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 		return 0
 	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, failing, newViewCollector(s, labels)} {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, failing, newViewCollector(s, labels)} {
 			// A service that was started again finds its predecessor's metrics.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)

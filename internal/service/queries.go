@@ -13,6 +13,7 @@ import (
 
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/wire"
 )
 
 // Health is what a replica says of itself on health.<service>.
@@ -49,23 +50,30 @@ type answering struct {
 func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, error) {
 	a := &answering{}
 	a.stopping, a.hurry = context.WithCancel(context.Background())
-	health, err := d.Conn.Subscribe("health."+s.Name, func(m *nats.Msg) {
-		a.busy.Go(func() {
-			body, _ := json.Marshal(s.health(ctx, d))
-			_ = m.Respond(body)
-		})
+	health, err := d.listen(a, "health."+s.Name, func(m *nats.Msg) {
+		body, _ := json.Marshal(s.health(ctx, d))
+		_ = m.Respond(body)
 	})
 	if err != nil {
 		return a, err
 	}
-	rebuild, err := d.Conn.Subscribe("rebuild."+s.Name, func(m *nats.Msg) {
-		a.busy.Go(func() { s.rebuild(a.stopping, d, m) })
-	})
+	rebuild, err := d.listen(a, "rebuild."+s.Name, func(m *nats.Msg) { s.rebuild(a.stopping, d, m) })
 	if err != nil {
 		return a, errors.Join(err, health.Unsubscribe())
 	}
 	a.operators = []*nats.Subscription{health, rebuild}
 	return a, nil
+}
+
+// listen serves one endpoint of those.
+func (d *deps) listen(a *answering, endpoint string, answer func(*nats.Msg)) (*nats.Subscription, error) {
+	return d.Conn.Subscribe(endpoint, func(m *nats.Msg) {
+		if err := wire.CheckRequest(m, endpoint); err != nil {
+			d.foreign(m, endpoint, err)
+			return
+		}
+		a.busy.Go(func() { answer(m) })
+	})
 }
 
 // answerQueries serves the queries as a NATS service, so that `nats micro ls`
@@ -126,8 +134,13 @@ func (a *answering) stop(conn *nats.Conn) error {
 }
 
 func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
-	h := req.Headers()
-	env, err := envelope.Of(h.Get)
+	m := &nats.Msg{Subject: req.Subject(), Reply: req.Reply(), Header: nats.Header(req.Headers())}
+	endpoint := "queries." + q.name()
+	if err := wire.CheckRequest(m, endpoint); err != nil {
+		d.foreign(m, endpoint, err)
+		return
+	}
+	env, err := envelope.Of(m.Header.Get)
 	var body any
 	if err == nil {
 		body, err = d.ask(ctx, q, req.Data(), Ask{Actor: env.Actor, After: env.After})

@@ -15,6 +15,7 @@ import (
 
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
+	"lonja/internal/wire"
 )
 
 const (
@@ -136,7 +137,7 @@ func (f *feed) consume(ctx context.Context) error {
 	arrived, broken := make(chan delivery, 2*size), make(chan error, 1)
 	back := f.file.config.JetStream.Conn().StatusChanged(nats.CONNECTED)
 	defer f.file.config.JetStream.Conn().RemoveStatusListener(back)
-	consuming, err := cons.Consume(f.read(ctx, arrived), jetstream.PullMaxMessages(2*size),
+	consuming, err := cons.Consume(f.read(ctx, cons.CachedInfo(), arrived), jetstream.PullMaxMessages(2*size),
 		jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second), jetstream.ConsumeErrHandler(goneTo(broken)))
 	if err != nil {
 		return err
@@ -176,8 +177,12 @@ func (f *feed) batch() int {
 
 // read decodes what a consumer delivers. That is half of the work, and goes on
 // beside the writing of rows.
-func (f *feed) read(ctx context.Context, to chan<- delivery) jetstream.MessageHandler {
+func (f *feed) read(ctx context.Context, from *jetstream.ConsumerInfo, to chan<- delivery) jetstream.MessageHandler {
 	return func(m jetstream.Msg) {
+		if err := wire.CheckDelivery(m, from); err != nil {
+			f.file.config.Logger.Warn("a message that the consumer did not bring was refused", "consumer", from.Name, "reason", err)
+			return
+		}
 		d := delivery{Msg: m}
 		meta, err := m.Metadata()
 		if d.err = err; err == nil {

@@ -100,6 +100,10 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 	var handing sync.WaitGroup
 	handing.Go(func() { f.hand(out, waiting, hands) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
+		if err := CheckDelivery(m, cons.CachedInfo()); err != nil {
+			f.Logger.Warn("a message that the consumer did not bring was refused", "consumer", cons.CachedInfo().Name, "reason", err)
+			return
+		}
 		msg, err := fact(m)
 		if err != nil {
 			f.discard(ctx, m, err)

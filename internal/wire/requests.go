@@ -19,7 +19,7 @@ import (
 // Metadata that the subscribers add to what the sender wrote.
 const (
 	MetaPrefix    = "lonja-wire-"
-	MetaReply     = MetaPrefix + "reply"     // where an answer is awaited, "" when nowhere
+	MetaReply     = MetaPrefix + "reply"     // of a request: where the answer is awaited
 	MetaSubject   = MetaPrefix + "subject"   // the message's
 	MetaStream    = MetaPrefix + "stream"    // of a message of JetStream: its stream,
 	MetaSequence  = MetaPrefix + "sequence"  // its sequence
@@ -38,6 +38,8 @@ type Requests struct {
 	InFlight int
 	// Unreadable is told of a request that is no Watermill message.
 	Unreadable func(*nats.Msg, error)
+	// Foreign is told of a message that is no request to the topic; see CheckRequest.
+	Foreign func(*nats.Msg, error)
 
 	once    sync.Once
 	closing chan struct{}
@@ -58,6 +60,10 @@ func (r *Requests) Subscribe(ctx context.Context, topic string) (<-chan *message
 	slots := make(chan struct{}, limit)
 	drained := make(chan struct{})
 	sub, err := r.Conn.QueueSubscribe(topic, r.Queue, func(m *nats.Msg) {
+		if err := CheckRequest(m, topic); err != nil {
+			r.Foreign(m, err)
+			return
+		}
 		msg, err := request(m)
 		if err != nil {
 			r.Unreadable(m, err)
