@@ -111,6 +111,18 @@ func TestEveryFilterBringsWhatItsReactionHandlesAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestWhatAnyConsumerFailsOnCanBeGivenBackToIt(t *testing.T) {
+	config := mustStreams(t)
+	for _, s := range config.Streams {
+		for _, c := range s.Consumers {
+			name, _, _ := strings.Cut(c.Durable, "-")
+			if takers := config.Readers("RETRIES", "retries."+name+"."+c.Durable+"."+s.Name+".1"); len(takers) != 1 {
+				t.Errorf("a dead letter of %s goes back to %v", c.Durable, takers)
+			}
+		}
+	}
+}
+
 func TestEveryStreamOfFactsKeepsThemForEver(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
 		facts := strings.HasPrefix(s.Subjects[0], "events.")

@@ -68,6 +68,14 @@ func Read(stream string) Grant {
 	return g
 }
 
+// LookUp lets read single messages of a stream by their sequence, from its leader.
+// The answer is JSON: unlike DIRECT.GET's, it cannot pass for the message itself.
+func LookUp(stream string) Grant {
+	g := LookAt(stream)
+	g.And(Publish(api("STREAM.MSG.GET", stream)))
+	return g
+}
+
 // DeleteFrom lets delete single messages of a stream that allows it.
 func DeleteFrom(stream string) Grant { return Publish(api("STREAM.MSG.DELETE", stream)) }
 

@@ -154,6 +154,10 @@ func read(raw *jetstream.RawStreamMsg) Letter {
 // out of the box. When that fails again there will be a new letter. One that
 // nobody could decode goes to each of the consumers named in readers.
 //
+// Readers are the consumers that take a stream's subject. It is a Conflict
+// refusal when there is none that could try again; readers may be nil when the
+// letter is none of Undecodable and that is known.
+//
 // It may be handed over twice when the process ends in the middle, which
 // changes nothing.
 func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject string) []string) (to []string, err error) {
@@ -163,10 +167,18 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 	}
 	to = []string{l.Consumer}
 	if l.Consumer == Undecodable {
-		to = readers(l.Stream, l.Subject)
+		if to = readers(l.Stream, l.Subject); len(to) == 0 {
+			return nil, refusal.New(refusal.Conflict, "no reaction reads letter %d, only views, and they look again by themselves: drop it", id)
+		}
 	}
 	for _, consumer := range to {
-		service, _, _ := strings.Cut(consumer, "-")
+		subject := retrySubject(consumer, l.Stream, l.Sequence)
+		if l.Stream == Retries { // it died on its way back; it is what it was
+			subject = l.Subject
+		}
+		if readers != nil && len(readers(Retries, subject)) == 0 {
+			return nil, refusal.New(refusal.Conflict, "nobody takes letters back for %s: drop letter %d", consumer, id)
+		}
 		header := nats.Header{}
 		for key, values := range l.Headers {
 			header[key] = values
@@ -176,12 +188,32 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 		header[HeaderSequence] = []string{strconv.FormatUint(l.Sequence, 10)}
 		header[HeaderSubject] = []string{l.Subject}
 		header[jetstream.ExpectedStreamHeader] = []string{Retries}
-		subject := fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, l.Stream, l.Sequence)
 		if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(l.Data)}); err != nil {
 			return nil, fmt.Errorf("hand letter %d to %s: %w", id, consumer, err)
 		}
 	}
 	return to, b.Drop(ctx, id)
+}
+
+// retrySubject is where a message goes back to a consumer, whose name begins with
+// its service's.
+func retrySubject(consumer, stream string, seq uint64) string {
+	service, _, _ := strings.Cut(consumer, "-")
+	return fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, stream, seq)
+}
+
+// ParseRetry tells from a subject of RETRIES which message is to go back to which
+// consumer. It is an error that the subject is none.
+func ParseRetry(subject string) (consumer, stream string, seq uint64, err error) {
+	tokens := strings.Split(subject, ".")
+	if len(tokens) == 5 {
+		consumer, stream = tokens[2], tokens[3]
+		seq, err = strconv.ParseUint(tokens[4], 10, 64)
+	}
+	if err != nil || seq == 0 || subject != retrySubject(consumer, stream, seq) {
+		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
+	}
+	return consumer, stream, seq, nil
 }
 
 // Drop throws a letter away for good; it is a NotFound refusal when there is

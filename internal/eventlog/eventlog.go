@@ -42,6 +42,7 @@ type Recorded struct {
 	envelope.Envelope
 	Stream   string
 	Sequence uint64
+	Stored   time.Time // by the server's clock; zero when only the event was asked for
 	Subject  string
 	Headers  nats.Header // as they came, for whoever keeps what is no fact
 	Data     []byte
@@ -215,7 +216,9 @@ func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, erro
 	if err != nil && len(msg.Header) > 0 {
 		return Recorded{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
 	}
-	return l.Read(stream, seq, msg.Subject, h, msg.Data), nil
+	r := l.Read(stream, seq, msg.Subject, h, msg.Data)
+	r.Stored = msg.Time
+	return r, nil
 }
 
 // UpToDate makes sure that whoever answers for a stream knows all that this
@@ -242,10 +245,11 @@ func (l *Log) End(ctx context.Context, stream string) (uint64, error) {
 }
 
 type stored struct {
-	Sequence uint64 `json:"seq"`
-	Subject  string `json:"subject"`
-	Header   []byte `json:"hdrs"`
-	Data     []byte `json:"data"`
+	Sequence uint64    `json:"seq"`
+	Subject  string    `json:"subject"`
+	Header   []byte    `json:"hdrs"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
 }
 
 // get asks a stream's leader for a message: any other server may be behind.
@@ -320,10 +324,17 @@ func (l *Log) loadSome(ctx context.Context, stream, filter string, after, throug
 	return after, nil
 }
 
-// Read decodes a message of the log, and so knows that the log reaches that far.
-// It never fails: what is wrong stands in the result's Err.
+// Read decodes a message that the server has just given out as the stream's, at
+// that sequence, and so knows that the log reaches that far. What anybody else
+// says to be a message of the log must not come here; see At and Decode. It never
+// fails: what is wrong stands in the result's Err.
 func (l *Log) Read(stream string, seq uint64, subject string, h nats.Header, data []byte) Recorded {
 	l.reach.saw(stream, seq)
+	return l.Decode(stream, seq, subject, h, data)
+}
+
+// Decode is Read of a message that is only said to be there.
+func (l *Log) Decode(stream string, seq uint64, subject string, h nats.Header, data []byte) Recorded {
 	r := Recorded{Stream: stream, Sequence: seq, Subject: subject, Headers: h, Data: data}
 	for _, key := range []string{envelope.HeaderID, envelope.HeaderType, envelope.HeaderCausation} {
 		if len(h[key]) != 1 || h[key][0] == "" {

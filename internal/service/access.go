@@ -45,6 +45,8 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 		g.And(access.Consume(from, durable))
 		if durable == s.retries() {
 			from = "*" // what is retried is a message of any stream
+		} else {
+			g.And(access.LookUp(from)) // what is retried, and what a reminder is about
 		}
 		g.And(deadletter.AccessToKeep(durable, from), deadletter.AccessToKeep(deadletter.Undecodable, from))
 	}

@@ -42,7 +42,7 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 		ctx, cancel := context.WithTimeout(m.Context(), patience)
 		defer cancel()
 		began := time.Now()
-		receipt, err := d.decide(ctx, c, m, d.trusted)
+		receipt, err := d.decide(ctx, c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
 		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
 		if err != nil {
 			d.respond(m.Metadata.Get(wire.MetaReply), nil, nil, err)
@@ -60,25 +60,36 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	})
 }
 
+// sent is a command as its sender wrote it.
+type sent struct {
+	header func(string) string
+	id     string // its own when the headers have none
+	body   []byte
+	left   time.Time // when it was left for later; zero for a request
+}
+
 // decide hands a command to its handler, unless its sender may not send it. A
-// panic is an error: whoever waits must hear of it.
-func (d *deps) decide(ctx context.Context, c Command, m *message.Message, may func(context.Context, envelope.Actor) error) (r decider.Receipt, err error) {
+// panic is an error: whoever waits must hear of it. What was left for later was
+// accepted while its sender was trusted: that they have logged out since takes
+// nothing back that they were promised.
+func (d *deps) decide(ctx context.Context, c Command, s sent) (r decider.Receipt, err error) {
 	defer recovered(&err)
 	if err := d.lost(); err != nil {
 		return r, err
 	}
-	env, err := envelope.Of(m.Metadata.Get)
+	env, err := envelope.Of(s.header)
 	if err != nil {
 		return r, refusal.New(refusal.Invalid, "%v", err)
 	}
-	if err := may(ctx, env.Actor); err != nil {
-		return r, err
+	if s.left.IsZero() {
+		if err := d.trusted(ctx, env.Actor); err != nil {
+			return r, err
+		}
 	}
 	if env.ID == "" {
-		env.ID = m.UUID
+		env.ID = s.id
 	}
-	left, _ := time.Parse(time.RFC3339Nano, m.Metadata.Get(wire.MetaStored)) // a request was not stored
-	if r, err = c.handle(ctx, decider.Wish{Envelope: env, Left: left}, m.Payload); err == nil {
+	if r, err = c.handle(ctx, decider.Wish{Envelope: env, Left: s.left}, s.body); err == nil {
 		if refused, ok := r.Reply.(error); ok {
 			return r, refused
 		}

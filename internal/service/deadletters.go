@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/internal/deadletter"
+	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/wire"
 )
@@ -52,17 +54,15 @@ func (d *deadLetters) unreadable(ctx context.Context, m jetstream.Msg, reason er
 // Publish implements message.Publisher for Watermill's poison queue.
 func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 	for _, m := range msgs {
-		seq, _ := strconv.ParseUint(m.Metadata.Get(wire.MetaSequence), 10, 64)
-		consumer, retried := m.Context().Value(retriedKey{}).(string)
+		letter, retried := m.Context().Value(retriedKey{}).(deadletter.Letter)
 		if !retried {
-			consumer = m.Metadata.Get(middleware.PoisonedHandlerKey)
+			seq, _ := strconv.ParseUint(m.Metadata.Get(wire.MetaSequence), 10, 64)
+			letter = deadletter.Letter{Consumer: m.Metadata.Get(middleware.PoisonedHandlerKey),
+				Stream: m.Metadata.Get(wire.MetaStream), Sequence: seq, Subject: m.Metadata.Get(wire.MetaSubject),
+				Headers: header(m), Data: string(m.Payload)}
 		}
-		err := d.keep(m.Context(), deadletter.Letter{
-			Consumer: consumer, Reason: m.Metadata.Get(middleware.ReasonForPoisonedKey),
-			Stream: m.Metadata.Get(wire.MetaStream), Sequence: seq, Subject: m.Metadata.Get(wire.MetaSubject),
-			Headers: header(m), Data: string(m.Payload),
-		})
-		if err != nil {
+		letter.Reason = m.Metadata.Get(middleware.ReasonForPoisonedKey)
+		if err := d.keep(m.Context(), letter); err != nil {
 			return err
 		}
 	}
@@ -84,28 +84,56 @@ func header(m *message.Message) nats.Header {
 	return h
 }
 
-// retriedKey is the context's key of the consumer that a letter is retried for.
+// retriedKey is the context's key of the letter that is made of a message when it
+// is retried in vain.
 type retriedKey struct{}
 
 // retries is the name of the consumer that brings letters which are given back.
 func (s *Service) retries() string { return s.Name + "-retries" }
 
-// addRetries takes letters that are given back, each to the reaction that had
-// failed, as if it came for the first time.
+// addRetries takes letters that are given back, each for the consumer that had
+// failed, as if its message came for the first time.
 func (s *Service) addRetries(router *message.Router, d *deps) error {
-	if len(s.Reactions) == 0 {
-		return nil
+	if !d.Streams.Has(s.retries()) {
+		return nil // nothing of it can be retried
 	}
 	return d.consume(router, s.retries(), func(ctx context.Context, m *message.Message) error {
-		consumer := m.Metadata.Get(deadletter.HeaderConsumer)
-		i := slices.IndexFunc(s.Reactions, func(r Reaction) bool { return r.Consumer == consumer })
-		if i < 0 {
-			return givenUp(m, fmt.Errorf("service %s has no reaction %q", s.Name, consumer))
+		consumer, stored, err := d.givenBack(ctx, m)
+		if errors.Is(err, errGone) {
+			err = fmt.Errorf("%w: %w", errGivenUp, err)
 		}
-		m.SetContext(context.WithValue(m.Context(), retriedKey{}, consumer))
-		m.Metadata.Set(wire.MetaStream, m.Metadata.Get(deadletter.HeaderStream))
-		m.Metadata.Set(wire.MetaSequence, m.Metadata.Get(deadletter.HeaderSequence))
-		m.Metadata.Set(wire.MetaSubject, m.Metadata.Get(deadletter.HeaderSubject))
-		return d.react(ctx, s.Reactions[i], m)
+		if err != nil {
+			return err
+		}
+		if consumer == s.deferred() {
+			return d.takeUp(ctx, m, stored, true)
+		}
+		i := slices.IndexFunc(s.Reactions, func(r Reaction) bool { return r.Consumer == consumer })
+		return d.react(ctx, s.Reactions[i], m, stored)
 	})
+}
+
+// givenBack looks up the message that is to be retried, on the stream of its
+// consumer. What whoever gives it back says about it only tells which one it was.
+// From here on a letter of m is one of the message.
+func (d *deps) givenBack(ctx context.Context, m *message.Message) (consumer string, stored eventlog.Recorded, err error) {
+	consumer, stream, seq, err := deadletter.ParseRetry(m.Metadata.Get(wire.MetaSubject))
+	if err != nil {
+		return consumer, stored, fmt.Errorf("%w: %w", errGivenUp, err)
+	}
+	if consumer == d.service.retries() || !slices.Contains(d.service.consumers(d.Streams), consumer) || d.Streams.Stream(consumer) != stream {
+		return consumer, stored, fmt.Errorf("%w: service %s has no consumer %s on %s", errGivenUp, d.service.Name, consumer, stream)
+	}
+	stored, err = d.find(ctx, stream, seq, m.Metadata.Get(envelope.HeaderID), m.Payload)
+	if errors.Is(err, errGone) && m.Metadata.Get(HeaderOriginalPosition) != "" {
+		stored, err = d.original(ctx, m.Metadata.Get, m.Payload) // a reminder that is no longer kept
+	}
+	if err == nil && stored.Stream == stream && !slices.Contains(d.Streams.Readers(stream, stored.Subject), consumer) {
+		err = fmt.Errorf("%w: %s takes nothing of %s", errGivenUp, consumer, stored.Subject)
+	}
+	if err == nil {
+		m.SetContext(context.WithValue(m.Context(), retriedKey{}, deadletter.Letter{Consumer: consumer,
+			Stream: stream, Sequence: seq, Subject: stored.Subject, Headers: header(m), Data: string(m.Payload)}))
+	}
+	return consumer, stored, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -14,7 +15,6 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
-	"lonja/internal/wire"
 )
 
 // DeferredStream is where a command is left whose service does not answer, once
@@ -55,39 +55,32 @@ func (s *Service) addDeferred(router *message.Router, d *deps) error {
 	if !d.Streams.Has(s.deferred()) {
 		return nil // its commands are not for keeping: they hold secrets
 	}
-	commands := make(map[string]Command, len(s.Commands))
-	for _, c := range s.Commands {
-		commands[c.name()] = c
-	}
 	return d.consume(router, s.deferred(), func(ctx context.Context, m *message.Message) error {
-		name, id := splitDeferred(m.Metadata.Get(wire.MetaSubject))
-		command, ok := commands[name]
-		var receipt decider.Receipt
-		err := error(refusal.New(refusal.NotFound, "there is no command %s", name))
-		if ok {
-			receipt, err = d.decide(ctx, command, m, trustedThen)
-		}
-		if refusal.Is(err, refusal.Unavailable) {
-			return err
-		}
-		outcome, err := d.outcome(id, receipt, err), givenUpUnlessRefused(m, err)
-		if err != nil && !errors.Is(err, errGivenUp) {
-			return err
-		}
-		return errors.Join(d.tell(ctx, m, outcome), err)
+		return d.takeUp(ctx, m, d.read(m), false)
 	})
 }
 
-// trustedThen lets a command pass that was accepted while its sender was trusted.
-// That they have logged out since takes nothing back that they were promised.
-func trustedThen(context.Context, envelope.Actor) error { return nil }
-
-// givenUpUnlessRefused is nil for an answer, be it a refusal.
-func givenUpUnlessRefused(m *message.Message, err error) error {
-	if _, refused := refusal.As(err); refused {
-		return nil
+// takeUp decides a command that was left and tells what became of it. M is the
+// delivery that brought it, again that it is retried: then a new outcome takes the
+// place of the one before.
+func (d *deps) takeUp(ctx context.Context, m *message.Message, left eventlog.Recorded, again bool) error {
+	name, id := splitDeferred(left.Subject)
+	var receipt decider.Receipt
+	err := error(refusal.New(refusal.NotFound, "there is no command %s", name))
+	if i := slices.IndexFunc(d.service.Commands, func(c Command) bool { return c.name() == name }); i >= 0 {
+		receipt, err = d.decide(ctx, d.service.Commands[i], sent{left.Headers.Get, id, left.Data, left.Stored})
 	}
-	return givenUp(m, err)
+	if refusal.Is(err, refusal.Unavailable) {
+		return err
+	}
+	outcome := d.outcome(id, receipt, err)
+	if _, refused := refusal.As(err); refused {
+		err = nil // it has its answer
+	}
+	if err = d.givenUp(m, err); err != nil && !errors.Is(err, errGivenUp) {
+		return err
+	}
+	return errors.Join(d.tell(ctx, outcome, left.Headers.Get(envelope.HeaderActor), again), err)
 }
 
 func (d *deps) outcome(id string, r decider.Receipt, err error) Outcome {
@@ -114,19 +107,22 @@ func answerOf(r decider.Receipt, err error) (json.RawMessage, error) {
 	return body.([]byte), nil
 }
 
-// tell keeps the outcome, the first one for each command, under the name of
-// whoever sent it.
-func (d *deps) tell(ctx context.Context, m *message.Message, o Outcome) error {
+// tell keeps the outcome under the name of whoever sent the command: the first one
+// for each command, unless that was retried.
+func (d *deps) tell(ctx context.Context, o Outcome, sender string, again bool) error {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: OutcomeSubject(o.ID), Data: data, Header: nats.Header{
-		envelope.HeaderID:                   {o.ID},
-		envelope.HeaderActor:                {m.Metadata.Get(envelope.HeaderActor)},
-		jetstream.ExpectedStreamHeader:      {DeferredStream},
-		jetstream.ExpectedLastSubjSeqHeader: {"0"},
-	}})
+	header := nats.Header{
+		envelope.HeaderID:              {o.ID},
+		envelope.HeaderActor:           {sender},
+		jetstream.ExpectedStreamHeader: {DeferredStream},
+	}
+	if !again {
+		header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
+	}
+	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: OutcomeSubject(o.ID), Data: data, Header: header})
 	if eventlog.IsConflict(err) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,16 +20,21 @@ import (
 	"lonja/internal/wire"
 )
 
-// tries is how often a fact is tried before it goes to the dead letters. What
-// is only unavailable is tried for as long as it takes.
+// tries is how often a message may fail before it goes to the dead letters. What
+// is only unavailable is tried for as long as it takes, and is no failure.
 const tries = 6
+
+// failing is how many messages' failures are remembered. They are counted where
+// they happen: a message that is delivered to another replica, or to one that was
+// started again, has its tries anew there, and so comes to an end all the same.
+const failing = 10_000
 
 // errGivenUp marks a message that is not to be tried again.
 var errGivenUp = errors.New("given up")
 
 func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error {
 	return d.consume(router, r.Consumer, func(ctx context.Context, m *message.Message) error {
-		return d.react(ctx, r, m)
+		return d.react(ctx, r, m, d.read(m))
 	})
 }
 
@@ -48,7 +54,11 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 	handler := router.AddConsumerHandler(consumer, consumer, subscriber, func(m *message.Message) error {
 		ctx, cancel := context.WithTimeout(m.Context(), 2*patience)
 		defer cancel()
-		return handle(ctx, m)
+		err := handle(ctx, m)
+		if err == nil || errors.Is(err, errGivenUp) {
+			d.failures.Remove(delivered(m))
+		}
+		return err
 	})
 	poison, err := middleware.PoisonQueueWithFilter(d.letters, "deadletters", func(err error) bool { return errors.Is(err, errGivenUp) })
 	if err != nil {
@@ -58,9 +68,13 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 	return nil
 }
 
-// react does what follows from one message.
-func (d *deps) react(ctx context.Context, r Reaction, m *message.Message) error {
-	fact := d.read(m)
+// react does what follows from one message of the consumer's stream. M is the
+// delivery that brought it, perhaps because it is retried.
+func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored eventlog.Recorded) error {
+	fact, err := d.recall(ctx, stored)
+	if err != nil {
+		return err
+	}
 	if fact.Event == nil {
 		return d.letters.undecodable(ctx, fact)
 	}
@@ -69,21 +83,29 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message) error 
 			began := time.Now()
 			err := d.reflex(ctx, reflex, r.Consumer, fact)
 			observe(d.metrics.reactions, r.Consumer, began, false, err)
-			return givenUp(m, err)
+			return d.givenUp(m, err)
 		}
 	}
 	return nil // a newer fact than this service knows what to do about
 }
 
-// givenUp marks an error that is not unavailability as given up on its last try.
-func givenUp(m *message.Message, err error) error {
+// givenUp counts an error that is not unavailability, and marks it as given up
+// when it was the last try.
+func (d *deps) givenUp(m *message.Message, err error) error {
 	if err == nil || refusal.Is(err, refusal.Unavailable) {
 		return err
 	}
-	if delivered, _ := strconv.Atoi(m.Metadata.Get(wire.MetaDelivered)); delivered >= tries {
-		return fmt.Errorf("%w after %d tries: %w", errGivenUp, delivered, err)
+	failed, _ := d.failures.Get(delivered(m))
+	if failed++; failed >= tries {
+		return fmt.Errorf("%w after %d tries: %w", errGivenUp, failed, err)
 	}
+	d.failures.Add(delivered(m), failed)
 	return err
+}
+
+// delivered names a message and the consumer that brought it.
+func delivered(m *message.Message) string {
+	return message.HandlerNameFromCtx(m.Context()) + " " + m.Metadata.Get(wire.MetaStream) + ":" + m.Metadata.Get(wire.MetaSequence)
 }
 
 func (d *deps) reflex(ctx context.Context, reflex Reflex, consumer string, fact eventlog.Recorded) (err error) {
@@ -99,11 +121,35 @@ func (d *deps) reflex(ctx context.Context, reflex Reflex, consumer string, fact 
 	}}, fact, d)
 }
 
-// read decodes the fact that a message carries, which may be a reminder of one.
+// read is a message that a consumer brought, as its stream holds it.
 func (d *deps) read(m *message.Message) eventlog.Recorded {
-	h := header(m)
 	seq, _ := strconv.ParseUint(m.Metadata.Get(wire.MetaSequence), 10, 64)
-	return d.log.Read(m.Metadata.Get(wire.MetaStream), seq, reminded(h, m.Metadata.Get(wire.MetaSubject)), h, m.Payload)
+	r := d.log.Read(m.Metadata.Get(wire.MetaStream), seq, m.Metadata.Get(wire.MetaSubject), header(m), m.Payload)
+	r.Stored, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(wire.MetaStored)) // as wire wrote it
+	return r
+}
+
+// errGone means that the log does not hold a message that is said to be in it.
+var errGone = errors.New("the log does not hold it, or not any more")
+
+// find looks up a message that somebody else says to be at a place: what the log
+// holds there is handled, not what they say. It is errGone when that is another
+// message, by its id and body; of one that has neither, only the place is said.
+func (d *deps) find(ctx context.Context, stream string, seq uint64, id string, body []byte) (eventlog.Recorded, error) {
+	stored, err := d.log.At(ctx, stream, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return stored, fmt.Errorf("%s: %w", Position(stream, seq), errGone)
+	}
+	if err != nil {
+		if refusal.Is(err, refusal.Unavailable) {
+			return stored, err
+		}
+		return stored, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "%s cannot be looked up now", Position(stream, seq)), err)
+	}
+	if (id != "" || len(body) > 0) && (id != stored.Headers.Get(envelope.HeaderID) || !bytes.Equal(body, stored.Data)) {
+		return stored, fmt.Errorf("%s is another message: %w", Position(stream, seq), errGone)
+	}
+	return stored, nil
 }
 
 // recovered turns a panic into an error.

@@ -3,6 +3,9 @@ package service
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -10,6 +13,7 @@ import (
 
 	"lonja/internal/access"
 	"lonja/internal/decider"
+	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 )
@@ -25,8 +29,15 @@ type remind[E eventlog.Event] struct {
 	at  func(E) time.Time
 }
 
-// HeaderOriginal is the subject on which a reminder's fact was recorded.
-const HeaderOriginal = "lonja-original-subject"
+// Headers of a reminder: where its fact was recorded.
+const (
+	HeaderOriginal = "lonja-original-subject"
+	// HeaderOriginalPosition is STREAM:sequence. Reminders that were set by an
+	// older program have none.
+	HeaderOriginalPosition = "lonja-original-position"
+	// headerScheduler is the server's own: where the schedule was set.
+	headerScheduler = "Nats-Scheduler"
+)
 
 // keptAfterDue is how long a reminder that fired stays readable.
 const keptAfterDue = "72h"
@@ -41,6 +52,7 @@ func (r *remind[E]) handle(ctx context.Context, _ decider.Wish, fact eventlog.Re
 	at := r.at(fact.Event.(E))
 	header := fact.Envelope.Header()
 	header[HeaderOriginal] = []string{fact.Subject}
+	header[HeaderOriginalPosition] = []string{Position(fact.Stream, fact.Sequence)}
 	header[jetstream.ExpectedStreamHeader] = []string{"TIMERS"}
 	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + fact.ID}
@@ -57,10 +69,34 @@ func (r *remind[E]) handle(ctx context.Context, _ decider.Wish, fact eventlog.Re
 	return err
 }
 
-// reminded reads a fact that comes as a reminder: on its original subject.
-func reminded(h nats.Header, subject string) string {
-	if original := h.Get(HeaderOriginal); original != "" {
-		return original
+// recall is the fact that a reminder is of; other messages are their own. A
+// schedule may name any target on TIMERS, but only this service may set one where
+// its reminders are set, and the server notes where that was. It is given up when
+// the reminder is another's, or its fact is not in the log.
+func (d *deps) recall(ctx context.Context, stored eventlog.Recorded) (eventlog.Recorded, error) {
+	due, is := strings.CutPrefix(stored.Subject, "timers.due.")
+	if !is {
+		return stored, nil
 	}
-	return subject
+	if set := stored.Headers.Get(headerScheduler); set != "timers.set."+due {
+		return stored, fmt.Errorf("%w: the reminder on %s was set on %q", errGivenUp, stored.Subject, set)
+	}
+	if stored.Headers.Get(HeaderOriginalPosition) == "" {
+		return d.log.Decode(stored.Stream, stored.Sequence, stored.Headers.Get(HeaderOriginal), stored.Headers, stored.Data), nil
+	}
+	return d.original(ctx, stored.Headers.Get, stored.Data)
+}
+
+// original is the fact that a reminder with these headers and body is of.
+func (d *deps) original(ctx context.Context, header func(string) string, body []byte) (eventlog.Recorded, error) {
+	stream, number, _ := strings.Cut(header(HeaderOriginalPosition), ":")
+	seq, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return eventlog.Recorded{}, fmt.Errorf("%w: header %s: %w", errGivenUp, HeaderOriginalPosition, err)
+	}
+	fact, err := d.find(ctx, stream, seq, header(envelope.HeaderID), body)
+	if errors.Is(err, errGone) {
+		err = fmt.Errorf("%w: the reminder's fact: %w", errGivenUp, err)
+	}
+	return fact, err
 }

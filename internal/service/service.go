@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
@@ -114,6 +115,8 @@ type deps struct {
 	letters *deadLetters
 	metrics *metrics
 	revoked *revocation.List // nil when there is no stream of revocations
+	// failures are how often each message has failed; see delivered.
+	failures *lru.Cache[string, int]
 }
 
 // Run runs a service until ctx ends, then finishes what it has begun and
@@ -140,6 +143,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
 	d.log.Store = config.Store
+	if d.failures, err = lru.New[string, int](failing); err != nil {
+		return err
+	}
 	d.metrics = newMetrics(s, d)
 	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
 	if config.Streams.Declares(revocation.Stream) {

@@ -82,8 +82,10 @@ type world struct {
 	log     *toy.Log
 	streams *streams.Config
 	dir     string
-	broken  atomic.Bool // reactions fail while it is true
-	gate    sync.Mutex  // views stand still while it is locked
+	broken  atomic.Bool // reactions, and the addition of seven, fail while it is true
+	tries   atomic.Int64
+	fails   func(try int64) error // of a reaction, from 1 on; nil fails none
+	gate    sync.Mutex            // views stand still while it is locked
 }
 
 func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
@@ -123,10 +125,16 @@ func (w *world) toys() *service.Service {
 			if strings.Contains(e.Counter, "-") {
 				return ""
 			}
+			w.tries.Add(1)
 			return prefix + e.Counter
 		}, func(_ int, e toy.Added, m decider.Meta) (eventlog.Event, error) {
 			if w.broken.Load() {
 				panic("broken")
+			}
+			if w.fails != nil {
+				if err := w.fails(w.tries.Load()); err != nil {
+					return nil, err
+				}
 			}
 			return toy.Added{Counter: m.EntityID, By: e.By}, nil
 		})
@@ -139,6 +147,10 @@ func (w *world) toys() *service.Service {
 				switch c.By {
 				case 0:
 					panic("zero")
+				case 7:
+					if w.broken.Load() {
+						panic("broken")
+					}
 				case 100:
 					return nil, refusal.Of("by", "must not be 100")
 				}

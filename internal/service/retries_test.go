@@ -1,0 +1,247 @@
+package service_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/internal/deadletter"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/toy"
+)
+
+// awaitLetters waits for exactly so many dead letters.
+func (w *world) awaitLetters(n int) (letters []deadletter.Letter) {
+	w.t.Helper()
+	w.eventually(func() (err error) {
+		letters, _, err = deadletter.New(w.log.JS).List(w.t.Context(), 1, 100)
+		if err == nil && len(letters) != n {
+			err = fmt.Errorf("%d letters, want %d: %+v", len(letters), n, letters)
+		}
+		return err
+	})
+	return letters
+}
+
+func (w *world) publish(subject string, header nats.Header, data string) {
+	w.t.Helper()
+	if _, err := w.log.JS.PublishMsg(w.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(data)}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// dead are the headers of a letter on its way back, as they were believed once.
+func dead(consumer, stream, seq, subject string) nats.Header {
+	id := envelope.NewID()
+	h := envelope.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "by-hand-" + id, Time: time.Now()}.Header()
+	h[deadletter.HeaderConsumer], h[deadletter.HeaderStream] = []string{consumer}, []string{stream}
+	h[deadletter.HeaderSequence], h[deadletter.HeaderSubject] = []string{seq}, []string{subject}
+	return h
+}
+
+// TestWhatIsSaidOnRetriesIsNotBelieved publishes what says to be an event of the log
+// and is none, or stands beyond its end. Nothing follows from it, and the service
+// goes on recording.
+func TestWhatIsSaidOnRetriesIsNotBelieved(t *testing.T) {
+	w := newWorld(t)
+	seq := w.log.Add("real", 1)
+	w.start()
+	w.awaitTotal("echo-real", 1)
+	said := fmt.Sprint(seq)
+	forged := dead("toys-echo", toy.Stream, said, "events.counter.forged.added")
+	w.publish("retries.toys.toys-echo.TOYS."+said, forged, `{"counter":"forged","by":1000}`)
+	w.publish("retries.toys.toys-echo.TOYS.1000000", dead("toys-echo", toy.Stream, "1000000", "events.counter.far.added"), `{"counter":"far","by":1}`)
+	w.publish("retries.toys.toys-echo.DEFERRED.1", forged, `{"counter":"forged","by":1000}`)
+	w.publish("retries.toys.toys-nobody.TOYS.1", forged, "")
+	w.publish("retries.toys.nonsense", forged, "")
+	for _, l := range w.awaitLetters(5) {
+		if l.Consumer != "toys-retries" || l.Stream != deadletter.Retries || !strings.HasPrefix(l.Subject, "retries.toys.") || l.Reason == "" {
+			t.Errorf("letter %+v", l)
+		}
+	}
+	if _, err := w.Send(t.Context(), add{"c", 3}, envelope.Envelope{}); err != nil {
+		t.Fatalf("nothing is recorded any more: %v", err)
+	}
+	w.awaitTotal("echo-c", 3)
+	w.awaitTotal("echo-forged", 0)
+	w.awaitTotal("echo-far", 0)
+}
+
+// TestALetterWaitsForALogThatIsRestored retries one whose message is not in the log,
+// and again when it is.
+func TestALetterWaitsForALogThatIsRestored(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	box := deadletter.New(w.log.JS)
+	id := envelope.NewID()
+	h := envelope.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "test-" + id, Time: time.Now()}.Header()
+	const data = `{"counter":"c","by":5}`
+	if _, err := box.Keep(t.Context(), deadletter.Letter{Consumer: "toys-echo", Stream: toy.Stream, Sequence: 1,
+		Subject: "events.counter.c.added", Reason: "a test's", Headers: h, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Retry(t.Context(), w.awaitLetters(1)[0].ID, w.streams.Readers); err != nil {
+		t.Fatal(err)
+	}
+	var gone deadletter.Letter
+	w.eventually(func() error {
+		letters := w.awaitLetters(1)
+		if gone = letters[0]; !strings.Contains(gone.Reason, "the log does not hold it") || gone.Data != data {
+			return fmt.Errorf("letter %+v", gone)
+		}
+		return nil
+	})
+	w.broken.Store(true) // so that only the letter brings it
+	w.publish("events.counter.c.added", h, data)
+	letters := w.awaitLetters(2)
+	w.broken.Store(false)
+	if err := box.Drop(t.Context(), letters[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := box.Retry(t.Context(), gone.ID, w.streams.Readers); err != nil {
+		t.Fatal(to, err)
+	}
+	w.awaitTotal("echo-c", 5)
+	w.awaitLetters(0)
+}
+
+// TestAMessageIsRetriedByItsPlaceAlone is how an operator has it tried again when there is no
+// letter of it.
+func TestAMessageIsRetriedByItsPlaceAlone(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.broken.Store(true)
+	seq := w.log.Add("c", 5)
+	letters := w.awaitLetters(1)
+	w.broken.Store(false)
+	if err := deadletter.New(w.log.JS).Drop(t.Context(), letters[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	w.publish(fmt.Sprintf("retries.toys.toys-echo.TOYS.%d", seq), nil, "")
+	w.awaitTotal("echo-c", 5)
+}
+
+// TestNobodyWaitsForALetterThatNobodyTakes refuses to give back what no consumer of
+// RETRIES, or no reaction at all, takes.
+func TestNobodyWaitsForALetterThatNobodyTakes(t *testing.T) {
+	w := newWorld(t)
+	box := deadletter.New(w.log.JS)
+	for _, l := range []deadletter.Letter{
+		{Consumer: "nobody-on-toys", Stream: toy.Stream, Sequence: 1, Subject: "events.counter.c.added"},
+		{Consumer: deadletter.Undecodable, Stream: toy.Stream, Sequence: 2, Subject: "events.counter.c.subtracted"},
+	} {
+		if _, err := box.Keep(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, l := range w.awaitLetters(2) {
+		if to, err := box.Retry(t.Context(), l.ID, w.streams.Readers); !refusal.Is(err, refusal.Conflict) {
+			t.Errorf("letter of %s goes to %v, %v", l.Consumer, to, err)
+		}
+	}
+	w.awaitLetters(2)
+}
+
+// TestAReminderIsBelievedOnlyOfItsOwnService sets reminders as a reaction does, and
+// as another service could.
+func TestAReminderIsBelievedOnlyOfItsOwnService(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	remind := func(set, due, counter, position string) {
+		t.Helper()
+		seq := w.log.Add(counter, 2)
+		stored, err := w.log.At(t.Context(), toy.Stream, seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := stored.Envelope.Header()
+		h[service.HeaderOriginal] = []string{stored.Subject}
+		if position != "" {
+			h[service.HeaderOriginalPosition] = []string{strings.ReplaceAll(position, "SEQ", fmt.Sprint(seq))}
+		}
+		h["Nats-Schedule"] = []string{"@at " + time.Now().UTC().Format(time.RFC3339Nano)}
+		h["Nats-Schedule-Target"] = []string{"timers.due." + due + "." + stored.ID}
+		w.publish("timers.set."+set+"."+stored.ID, h, string(stored.Data))
+	}
+	remind("toys-later", "toys-later", "own", "TOYS:SEQ")
+	remind("toys-later", "toys-later", "older", "") // as programs before set them
+	remind("thief-later", "toys-later", "stolen", "TOYS:SEQ")
+	remind("toys-later", "toys-later", "other", "TOYS:1")
+	remind("toys-later", "toys-later", "lost", "TOYS:1000000")
+	remind("toys-later", "toys-later", "odd", "TOYS")
+	w.awaitTotal("later-own", 2)
+	w.awaitTotal("later-older", 2)
+	for _, l := range w.awaitLetters(4) {
+		if l.Consumer != "toys-later" || l.Stream != "TIMERS" || l.Reason == "" {
+			t.Errorf("letter %+v", l)
+		}
+	}
+	for _, counter := range []string{"stolen", "other", "lost", "odd"} {
+		w.awaitTotal("later-"+counter, 0)
+	}
+	if _, err := w.Send(t.Context(), add{"c", 3}, envelope.Envelope{}); err != nil {
+		t.Errorf("nothing is recorded any more: %v", err)
+	}
+}
+
+// TestADeferredCommandThatFailedIsRetried gives it back once it can be done: then its
+// outcome is another one.
+func TestADeferredCommandThatFailedIsRetried(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	w.broken.Store(true)
+	id := envelope.NewID()
+	if err := w.Defer(t.Context(), add{"c", 7}, envelope.Envelope{ID: id, Actor: envelope.Actor{ID: "ana"}}); err != nil {
+		t.Fatal(err)
+	}
+	became := func(status string) {
+		t.Helper()
+		w.eventually(func() error {
+			o, owner, err := w.Outcome(t.Context(), id)
+			if err == nil && (o.Status != status || owner != "ana") {
+				err = fmt.Errorf("outcome %+v of %q, want %s", o, owner, status)
+			}
+			return err
+		})
+	}
+	letter := w.awaitLetters(1)[0]
+	became(service.Refused)
+	if letter.Consumer != "toys-deferred" || letter.Stream != service.DeferredStream {
+		t.Fatalf("letter %+v", letter)
+	}
+	w.broken.Store(false)
+	if to, err := deadletter.New(w.log.JS).Retry(t.Context(), letter.ID, w.streams.Readers); err != nil || fmt.Sprint(to) != "[toys-deferred]" {
+		t.Fatal(to, err)
+	}
+	became(service.Done)
+	w.awaitTotal("c", 7)
+	w.awaitLetters(0)
+}
+
+// TestOnlyRealFailuresAreCounted has a reaction fail for once after it was unavailable for
+// longer than its tries.
+func TestOnlyRealFailuresAreCounted(t *testing.T) {
+	w := newWorld(t)
+	w.fails = func(try int64) error {
+		switch {
+		case try <= 6:
+			return refusal.New(refusal.Unavailable, "not now")
+		case try == 7:
+			return errors.New("a bug")
+		}
+		return nil
+	}
+	w.start()
+	w.log.Add("c", 5)
+	w.awaitTotal("echo-c", 5)
+	w.awaitLetters(0)
+	if n := w.tries.Load(); n != 8 {
+		t.Errorf("tried %d times", n)
+	}
+}
