@@ -27,10 +27,11 @@ import (
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
 	"lonja/internal/revocation"
+	"lonja/internal/streams"
 )
 
 // Config says what the gateway speaks to. Client, Revoked,
-// Letters and Readers are required.
+// Letters and Streams are required.
 type Config struct {
 	Client *client.Client
 	// Revoked are the access tokens that were taken back.
@@ -40,10 +41,10 @@ type Config struct {
 	PublicURL string
 	// Services are the names of those that readyz waits for.
 	Services []string
-	// Letters are the messages that could not be handled; Readers are the
-	// consumers of a stream's subject.
+	// Letters are the messages that could not be handled; Streams tells who reads
+	// what, and what is private.
 	Letters *deadletter.Box
-	Readers func(stream, subject string) []string
+	Streams *streams.Config
 	// MaxFollowers is how many may follow an order at once, and MaxWaiting how
 	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
 	MaxFollowers int
@@ -70,8 +71,8 @@ type gateway struct {
 
 // New is the gateway as a handler; see Serve for running it.
 func New(c Config) (http.Handler, error) {
-	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Readers == nil {
-		return nil, errors.New("gateway: Client, Revoked, Letters and Readers are required")
+	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Streams == nil {
+		return nil, errors.New("gateway: Client, Revoked, Letters and Streams are required")
 	}
 	if err := CheckOrigin(c.PublicURL); err != nil {
 		return nil, fmt.Errorf("gateway: PublicURL %w", err)

@@ -54,7 +54,7 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	}
 	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
-	c.Client, c.Revoked, c.Letters, c.Readers = f.Client, revocation.New(f.Conn), deadletter.New(f.JS), f.Streams.Readers
+	c.Client, c.Revoked, c.Letters, c.Streams = f.Client, revocation.New(f.Conn), deadletter.New(f.JS), f.Streams
 	handler, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)

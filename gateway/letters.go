@@ -21,7 +21,11 @@ func listLetters(c *call, in *struct{ Paging }) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answeringJSON(query.NewList(letters[min(page.Offset(), len(letters)):], total, page))
+	letters = letters[min(page.Offset(), len(letters)):]
+	for i := range letters {
+		letters[i] = letters[i].Hidden(c.Streams)
+	}
+	return answeringJSON(query.NewList(letters, total, page))
 }
 
 type letterInput struct {
@@ -38,7 +42,7 @@ func readLetter(c *call, in *letterInput) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answeringJSON(letter)
+	return answeringJSON(letter.Hidden(c.Streams))
 }
 
 // retried says whom a letter goes back to.
@@ -53,7 +57,7 @@ func retryLetter(c *call, in *letterInput) (*answer, error) {
 		return nil, err
 	}
 	defer cancel()
-	to, err := c.Letters.Retry(ctx, in.ID, c.Readers)
+	to, err := c.Letters.Retry(ctx, in.ID, c.Streams.Readers)
 	if err != nil {
 		return nil, err
 	}

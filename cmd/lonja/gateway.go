@@ -65,7 +65,7 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, start
 	handler, err := gateway.New(gateway.Config{
 		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
 		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting,
-		Letters: deadletter.New(js), Readers: config.Readers, Logger: slog.Default(), Registry: metrics, Store: c.store,
+		Letters: deadletter.New(js), Streams: config, Logger: slog.Default(), Registry: metrics, Store: c.store,
 	})
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ type Letter struct {
 	Reason   string      `json:"reason"`
 	Headers  nats.Header `json:"headers"`
 	Data     string      `json:"data"`
+	Private  bool        `json:"private,omitempty" doc:"Headers, data and reason are not shown, for they may be secrets"`
 }
 
 // Box is where the letters are.
