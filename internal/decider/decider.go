@@ -44,9 +44,8 @@ type Kind[S any] struct {
 
 // Wish is what a decision is asked for: a command, or a reaction to a fact.
 type Wish struct {
-	envelope.Envelope           // of the wish; its ID makes it happen once
-	EntityID          string    // whom it is about; empty for a new entity
-	Left              time.Time // when it was left for later; zero when it came at once
+	envelope.Envelope        // of the wish; its ID makes it happen once
+	EntityID          string // whom it is about; empty for a new entity
 }
 
 // Meta is what a decision may know besides state and wish.
@@ -55,7 +54,6 @@ type Meta struct {
 	ID       string // the wish's
 	Actor    envelope.Actor
 	Now      time.Time
-	Left     time.Time // as the wish's
 }
 
 // Decide is a decision: the fact that follows, nil when the wish is already
@@ -163,7 +161,7 @@ func (d *Decider[S]) Decide(ctx context.Context, w Wish, decide Decide[S], reply
 	// An entity that this process has not seen is taken for a new one. If it is
 	// not, the append or, before a refusal, a look at the log will tell.
 	a := attempt[S]{d: d, e: e, w: w, decide: decide, reply: reply,
-		meta: Meta{EntityID: id, ID: w.ID, Actor: w.Actor, Now: d.config.Clock().UTC().Truncate(time.Microsecond), Left: w.Left}}
+		meta: Meta{EntityID: id, ID: w.ID, Actor: w.Actor, Now: d.config.Clock().UTC().Truncate(time.Microsecond)}}
 	return a.run(ctx)
 }
 

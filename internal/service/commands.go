@@ -89,7 +89,7 @@ func (d *deps) decide(ctx context.Context, c Command, s sent) (r decider.Receipt
 	if env.ID == "" {
 		env.ID = s.id
 	}
-	if r, err = c.handle(ctx, decider.Wish{Envelope: env, Left: s.left}, s.body); err == nil {
+	if r, err = c.handle(context.WithValue(ctx, leftKey{}, s.left), decider.Wish{Envelope: env}, s.body); err == nil {
 		if refused, ok := r.Reply.(error); ok {
 			return r, refused
 		}

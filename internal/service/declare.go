@@ -161,7 +161,7 @@ func (h *Handler[S, C]) handle(ctx context.Context, w decider.Wish, payload []by
 
 func (h *Handler[S, C]) freshen(ctx context.Context, w decider.Wish) error {
 	switch {
-	case !w.Left.IsZero():
+	case !Left(ctx).IsZero():
 		return h.after.CatchUp(ctx)
 	case w.After != "":
 		return h.after.Await(ctx, view.ParseToken(w.After))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
@@ -81,6 +82,15 @@ func (d *deps) takeUp(ctx context.Context, m *message.Message, left eventlog.Rec
 		return err
 	}
 	return errors.Join(d.tell(ctx, outcome, left.Headers.Get(envelope.HeaderActor), again), err)
+}
+
+type leftKey struct{}
+
+// Left is when the command that is decided was left for later, zero for one that
+// came at once.
+func Left(ctx context.Context) time.Time {
+	left, _ := ctx.Value(leftKey{}).(time.Time)
+	return left
 }
 
 func (d *deps) outcome(id string, r decider.Receipt, err error) Outcome {

@@ -10,11 +10,12 @@ import (
 )
 
 // catalogued finds out whether the catalogue has the product that a command is
-// about. A product that was created a moment ago counts, whatever has been seen of it.
+// about, be it created a moment ago. What an older program has stocked under a SKU
+// that is no product's counts, too, so that it can be put right.
 func catalogued[C any](levels *view.View, of func(C) events.SKU) func(context.Context, C) (known, error) {
 	return func(ctx context.Context, c C) (known, error) {
 		look := func() (found bool, err error) {
-			return levels.Get(ctx, `SELECT 1 FROM products WHERE sku = ?`, []any{string(of(c))}, new(int))
+			return levels.Get(ctx, `SELECT 1 FROM levels WHERE sku = ?`, []any{string(of(c))}, new(int))
 		}
 		found, err := look()
 		if err == nil && !found {

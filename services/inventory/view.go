@@ -15,9 +15,6 @@ CREATE TABLE levels (
 	sku      TEXT PRIMARY KEY,
 	on_hand  INTEGER NOT NULL,
 	reserved INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE products ( -- that the catalogue knows
-	sku TEXT PRIMARY KEY
 ) WITHOUT ROWID;`,
 	Reads: []view.Source{
 		{Stream: "INVENTORY", Subjects: []string{"events.stock.>"}},
@@ -29,9 +26,6 @@ CREATE TABLE products ( -- that the catalogue knows
 func project(tx *view.Tx, r eventlog.Recorded) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
-		if err := tx.Exec(`INSERT OR IGNORE INTO products (sku) VALUES (?)`, string(e.SKU)); err != nil {
-			return err
-		}
 		return add(tx, e.SKU, 0, 0)
 	case events.StockCounted:
 		return set(tx, e.Level)

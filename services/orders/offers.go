@@ -7,6 +7,7 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/internal/eventlog"
+	"lonja/internal/service"
 	"lonja/internal/view"
 )
 
@@ -64,20 +65,26 @@ func lookUp(prices *view.View) func(context.Context, command.PlaceOrder) (offers
 	}
 }
 
+// noted reads what is on offer. Rows of before there was a since will do for an
+// order that comes at once.
 func noted(ctx context.Context, prices *view.View, c command.PlaceOrder) (offers, error) {
+	changed, args := "0", []any{""}
+	if left := service.Left(ctx); !left.IsZero() {
+		changed, args = "since > ?2", []any{"", left.UnixMicro()}
+	}
+	query := `SELECT name, amount, currency, ` + changed + ` FROM offers WHERE sku = ?1 AND listed = 1`
 	known := make(offers, len(c.Items))
 	for _, wanted := range c.Items {
 		if _, again := known[wanted.SKU]; again {
 			continue
 		}
+		args[0] = string(wanted.SKU)
 		var o offer
-		var since int64
-		found, err := prices.Get(ctx, `SELECT name, amount, currency, since FROM offers WHERE sku = ? AND listed = 1`,
-			[]any{string(wanted.SKU)}, &o.name, &o.price.Amount, &o.price.Currency, &since)
+		found, err := prices.Get(ctx, query, args, &o.name, &o.price.Amount, &o.price.Currency, &o.changed)
 		if err != nil {
 			return nil, err
 		}
-		if o.since = time.UnixMicro(since); found {
+		if found {
 			known[wanted.SKU] = o
 		}
 	}

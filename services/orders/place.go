@@ -3,7 +3,6 @@ package orders
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -16,9 +15,9 @@ import (
 type offers map[events.SKU]offer
 
 type offer struct {
-	name  string
-	price events.Money
-	since time.Time // that it costs this
+	name    string
+	price   events.Money
+	changed bool // since the order was left for later, if it was
 }
 
 // maxPlaced bounds the JSON of a placed order, so that an order with every fact
@@ -46,7 +45,7 @@ func place(o order, c command.PlaceOrder, known offers, m decider.Meta) (events.
 		if err := add(&placed, wanted, known); err != nil {
 			return nil, events.In(line, err)
 		}
-		if changed := known[wanted.SKU].differs(wanted, m.Left); changed != "" {
+		if changed := known[wanted.SKU].differs(wanted); changed != "" {
 			return nil, &refusal.Refusal{Code: refusal.Conflict, Detail: changed, Field: line + ".unit_price"}
 		}
 	}
@@ -92,11 +91,10 @@ func add(placed *events.OrderPlaced, wanted command.OrderLine, known offers) err
 }
 
 // differs tells how the price on offer differs from the one that the customer saw,
-// "" when it does not, as far as that is known: of an order that was left for later
-// without prices, it is when the price was set afterwards.
-func (o offer) differs(wanted command.OrderLine, left time.Time) string {
+// "" when it does not, as far as that is known.
+func (o offer) differs(wanted command.OrderLine) string {
 	switch {
-	case wanted.UnitPrice == nil && !left.IsZero() && o.since.After(left):
+	case wanted.UnitPrice == nil && o.changed:
 		return fmt.Sprintf("the price of %s was set to %s after the order was left; order again at this price", wanted.SKU, o.price)
 	case wanted.UnitPrice == nil || *wanted.UnitPrice == o.price:
 		return ""
@@ -108,7 +106,7 @@ func (o offer) differs(wanted command.OrderLine, left time.Time) string {
 // that the customer saw.
 func (known offers) serve(c command.PlaceOrder) bool {
 	for _, wanted := range c.Items {
-		if on, offered := known[wanted.SKU]; !offered || on.differs(wanted, time.Time{}) != "" {
+		if on, offered := known[wanted.SKU]; !offered || on.differs(wanted) != "" {
 			return false
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -15,11 +14,11 @@ import (
 )
 
 var onOffer = offers{
-	"lantern": {"Lantern", gbp(339), noon},
-	"clock":   {"Clock", gbp(600), noon},
-	"yacht":   {"Yacht", gbp(events.MaxAmount), noon},
-	"gift":    {"Gift", gbp(0), noon},
-	"lamp":    {"Lampe", events.Money{Amount: 500, Currency: "EUR"}, noon},
+	"lantern": {"Lantern", gbp(339), false},
+	"clock":   {"Clock", gbp(600), false},
+	"yacht":   {"Yacht", gbp(events.MaxAmount), false},
+	"gift":    {"Gift", gbp(0), false},
+	"lamp":    {"Lampe", events.Money{Amount: 500, Currency: "EUR"}, false},
 }
 
 func items(pairs ...any) (q []events.Quantity) {
@@ -81,28 +80,26 @@ func TestAnOrderIsRefused(t *testing.T) {
 }
 
 func TestAnOrderIsPlacedAtThePriceThatTheCustomerSaw(t *testing.T) {
-	before, after := noon.Add(-time.Second), noon.Add(time.Second)
 	sees := func(m events.Money) *events.Money { return &m }
 	for _, c := range []struct {
-		name string
-		seen *events.Money
-		left time.Time
-		want []string // what a refusal says; placed when there is none
+		name    string
+		seen    *events.Money
+		changed bool     // since it was left
+		want    []string // what a refusal says; placed when there is none
 	}{
-		{"none", nil, time.Time{}, nil},
-		{"this one", sees(gbp(600)), time.Time{}, nil},
-		{"a lower one", sees(gbp(595)), time.Time{}, []string{"6.00 GBP", "5.95 GBP"}},
-		{"a higher one", sees(gbp(605)), time.Time{}, []string{"6.00 GBP", "6.05 GBP"}},
-		{"in another currency", sees(events.Money{Amount: 600, Currency: "EUR"}), time.Time{}, []string{"6.00 GBP", "6.00 EUR"}},
-		{"none, and it was left after the price was set", nil, after, nil},
-		{"none, and it was left before the price was set", nil, before, []string{"6.00 GBP"}},
-		{"this one, and it was left before the price was set", sees(gbp(600)), before, nil},
-		{"a lower one, and it was left after the price was set", sees(gbp(595)), after, []string{"6.00 GBP", "5.95 GBP"}},
+		{"none", nil, false, nil},
+		{"this one", sees(gbp(600)), false, nil},
+		{"a lower one", sees(gbp(595)), false, []string{"6.00 GBP", "5.95 GBP"}},
+		{"a higher one", sees(gbp(605)), false, []string{"6.00 GBP", "6.05 GBP"}},
+		{"in another currency", sees(events.Money{Amount: 600, Currency: "EUR"}), false, []string{"6.00 GBP", "6.00 EUR"}},
+		{"none, and the price was set after it was left", nil, true, []string{"6.00 GBP"}},
+		{"this one, and the price was set after it was left", sees(gbp(600)), true, nil},
+		{"a lower one, and the price was set after it was left", sees(gbp(595)), true, []string{"6.00 GBP", "5.95 GBP"}},
 	} {
 		cmd := command.PlaceOrder{Items: append(lines(items("gift", 1)), command.OrderLine{SKU: "clock", Quantity: 2, UnitPrice: c.seen})}
-		free := maps.Clone(onOffer)
-		free["gift"] = offer{"Gift", gbp(0), before.Add(-time.Hour)}
-		fact, err := place(order{}, cmd, free, decider.Meta{EntityID: string(anOrder), Actor: ana, Now: noon, Left: c.left})
+		known := maps.Clone(onOffer)
+		known["clock"] = offer{"Clock", gbp(600), c.changed}
+		fact, err := place(order{}, cmd, known, decider.Meta{EntityID: string(anOrder), Actor: ana, Now: noon})
 		if c.want == nil {
 			if placed, ok := fact.(events.OrderPlaced); err != nil || !ok || placed.Total != gbp(1200) {
 				t.Errorf("%s: %+v %v", c.name, fact, err)
@@ -128,14 +125,14 @@ func TestAnOrderMustFitInAMessageWithAllFactsAboutIt(t *testing.T) {
 		wanted[i] = events.Quantity{SKU: "p", Quantity: 1}
 	}
 	for name, want := range map[string]string{strings.Repeat("x", 150): "placed", strings.Repeat("<", 200): "invalid"} {
-		if got := outcome(placing(order{}, offers{"p": {name, gbp(1), noon}}, ana, wanted)); got != want {
+		if got := outcome(placing(order{}, offers{"p": {name, gbp(1), false}}, ana, wanted)); got != want {
 			t.Errorf("%d lines of %.5s…: %s, want %s", len(wanted), name, got, want)
 		}
 	}
 	for i := range wanted {
 		wanted[i].SKU = events.SKU(strings.Repeat("s", events.MaxToken))
 	}
-	longest := offers{wanted[0].SKU: {strings.Repeat("<", 200), gbp(events.MaxAmount / alwaysFits), noon}}
+	longest := offers{wanted[0].SKU: {strings.Repeat("<", 200), gbp(events.MaxAmount / alwaysFits), false}}
 	got, err := placing(order{}, longest, ana, wanted[:alwaysFits])
 	if err != nil {
 		t.Fatal(err)
