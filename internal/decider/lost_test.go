@@ -3,6 +3,7 @@ package decider_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -52,6 +53,8 @@ func TestNothingIsAcknowledgedOnALogThatWasReplaced(t *testing.T) {
 
 	if r, err := there.Decide(t.Context(), wish("w8", "old"), add(limit+1), nil); !refusal.Is(err, refusal.Unavailable) {
 		t.Errorf("refused for good on a log that says nothing: %+v, %v", r, err)
+	} else if strings.Contains(err.Error(), "restore") || other.Lost() != nil {
+		t.Errorf("who says less than is known may be behind, but is taken for one that lost it: %v", err)
 	}
 	for range 2 { // the second time it stands in the false log already
 		if r, err := here.Decide(t.Context(), wish("w9", "new"), add(1), nil); !refusal.Is(err, refusal.Unavailable) {
@@ -66,6 +69,9 @@ func TestNothingIsAcknowledgedOnALogThatWasReplaced(t *testing.T) {
 	}
 	if r, err := here.Decide(t.Context(), wish("w11", "newest"), add(1), nil); !refusal.Is(err, refusal.Unavailable) {
 		t.Errorf("acknowledged: %+v, %v", r, err)
+	}
+	if err := other.Lost(); err == nil || !strings.Contains(err.Error(), "restore it") {
+		t.Errorf("an append landed where the log had been, and it says %v", err)
 	}
 	stream, err := log.JS.Stream(t.Context(), toy.Stream)
 	if err != nil {

@@ -192,7 +192,7 @@ func IsConflict(err error) bool {
 func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 	msg, err := l.get(ctx, stream, map[string]any{"last_by_subj": filter})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, nil
+		return 0, l.empty(ctx, stream, filter)
 	}
 	if err != nil {
 		return 0, err
@@ -201,9 +201,39 @@ func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
+// empty makes sure that there is nothing on filter: a server says that it finds no
+// message of one that its disk does not give it, too, but it knows how many
+// there are. Then it is an Unavailable refusal.
+func (l *Log) empty(ctx context.Context, stream, filter string) error {
+	s, err := l.js.Stream(ctx, stream)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", stream, err)
+	}
+	if len(info.State.Subjects) > 0 {
+		return unreadable(stream)
+	}
+	return nil
+}
+
+func unreadable(stream string) error {
+	return refusal.New(refusal.Unavailable, "the log %s cannot be read now: the server does not find what it says is there; try again", stream)
+}
+
+// Next is the sequence of the first message on filter from a sequence on, as the
+// stream's leader knows it. The error is jetstream.ErrMsgNotFound when there is none.
+func (l *Log) Next(ctx context.Context, stream, filter string, from uint64) (uint64, error) {
+	msg, err := l.get(ctx, stream, map[string]any{"next_by_subj": filter, "seq": from})
+	return msg.Sequence, err
+}
+
 // At is the message with a sequence, as the stream's leader knows it. The error
-// is jetstream.ErrMsgNotFound when there is none, and an Unavailable refusal when
-// the stream ends before what is known of it: then this is perhaps another one.
+// is jetstream.ErrMsgNotFound when the leader finds none, which also is what it says
+// when its disk does not give it; and an Unavailable refusal when the stream ends
+// before what is known of it: then this is perhaps another one.
 func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, error) {
 	if err := l.UpToDate(ctx, stream); err != nil {
 		return Recorded{}, err
@@ -223,7 +253,9 @@ func (l *Log) At(ctx context.Context, stream string, seq uint64) (Recorded, erro
 
 // UpToDate makes sure that whoever answers for a stream knows all that this
 // process has seen of it. A server that stood still may take itself for the leader
-// for a while, and not know that: then it is an Unavailable refusal.
+// for a while, and not know that: then it is an Unavailable refusal. It does not mean
+// that anything is lost: that is said by who finds it so for long, or by an append
+// that landed where the log had been before; see Lost.
 func (l *Log) UpToDate(ctx context.Context, stream string) error {
 	_, err := l.End(ctx, stream)
 	return err
@@ -239,7 +271,7 @@ func (l *Log) End(ctx context.Context, stream string) (uint64, error) {
 	}
 	last := s.CachedInfo().State.LastSeq
 	if last < known {
-		return 0, refusal.New(refusal.Unavailable, "the log %s ends at %d although it had reached %d; if this stays so, restore it", stream, last, known)
+		return 0, refusal.New(refusal.Unavailable, "the log %s cannot be asked now: whoever answers knows it up to %d, not %d; try again", stream, last, known)
 	}
 	return last, nil
 }

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,13 +66,15 @@ type Log struct {
 	Conn   *nats.Conn
 	JS     jetstream.JetStream
 	Broker *broker.Broker
+	Dir    string // of the server's store
 	t      testing.TB
 }
 
 // New starts a server with the streams TOYS and DEADLETTERS until the test ends.
 func New(t testing.TB) *Log {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncInterval: time.Minute})
+	dir := t.TempDir()
+	b, err := broker.Start(broker.Config{Dir: dir, Addr: "127.0.0.1:0", SyncInterval: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +97,7 @@ func New(t testing.TB) *Log {
 			t.Fatal(err)
 		}
 	}
-	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, t: t}
+	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, Dir: dir, t: t}
 }
 
 // Add records a fact whatever was there before, and returns its sequence.
@@ -117,4 +122,29 @@ func (l *Log) publish(subject string, header nats.Header, data []byte) uint64 {
 		l.t.Fatal(err)
 	}
 	return ack.Sequence
+}
+
+// Spoil makes the disk give no more of what was recorded so far. The server, which
+// is started again, knows that it is there, and finds nothing of it.
+func (l *Log) Spoil() {
+	l.t.Helper()
+	for range 10 { // a block holds eight megabytes, and the last one is read at the start
+		l.Poison("events.counter.spoilt.added", strings.Repeat("x", 1<<20-1024))
+	}
+	l.Broker.Stop()
+	blocks, err := filepath.Glob(filepath.Join(l.Dir, "jetstream", "*", "streams", Stream, "msgs", "1.blk"))
+	if err != nil || len(blocks) != 1 {
+		l.t.Fatalf("blocks %v, %v", blocks, err)
+	}
+	// A folder gives an error to whoever reads it as a file, as a bad disk does.
+	if err = errors.Join(os.Remove(blocks[0]), os.Mkdir(blocks[0], 0o700)); err == nil {
+		l.Broker, err = broker.Start(broker.Config{Dir: l.Dir, Addr: strings.TrimPrefix(l.Broker.URL(), "nats://"), SyncInterval: time.Minute})
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(l.Broker.Stop)
+	if err := l.Conn.ForceReconnect(); err != nil {
+		l.t.Fatal(err)
+	}
 }

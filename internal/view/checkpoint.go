@@ -117,6 +117,9 @@ func (f *feed) compare(ctx context.Context, info *jetstream.StreamInfo) error {
 		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, f.sequence, ErrLost)
 	}
 	at, err := f.file.config.Log.At(ctx, name, f.sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) && f.sequence >= info.State.FirstSeq && info.State.NumDeleted == 0 {
+		return fmt.Errorf("stream %s: the server does not find the view's checkpoint %d, which it says is there; its disk may not give it: %w", name, f.sequence, err)
+	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return fmt.Errorf("stream %s has nothing at the view's checkpoint %d: %w; restore the stream", name, f.sequence, ErrLost)
 	}
