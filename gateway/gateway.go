@@ -128,7 +128,7 @@ func (g *gateway) routes() {
 	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, about("The catalogue must have the product, which may be archived."), mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
 	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, mayWait, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
-	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment or is cancelled."),
+	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment, is paid if it costs nothing, or is cancelled."),
 		signedIn, keyed, waits, gives[query.OrderView](201), refuses(409))
 	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))

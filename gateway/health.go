@@ -41,9 +41,10 @@ type readiness struct {
 }
 
 type serviceIsUp struct {
-	Status string   `json:"status" enum:"ready,missing,behind,failed"`
-	Log    string   `json:"log,omitempty" doc:"Why the log takes no events"`
-	Views  []string `json:"views,omitempty" doc:"Which views are behind or have failed"`
+	Status    string   `json:"status" enum:"ready,missing,behind,failed"`
+	Log       string   `json:"log,omitempty" doc:"Why the log takes no events"`
+	Views     []string `json:"views,omitempty" doc:"Which views are behind or have failed"`
+	Consumers []string `json:"consumers,omitempty" doc:"Which reactions' consumers stand still although there is more"`
 }
 
 func ready(c *call) error {
@@ -79,7 +80,7 @@ func judge(replicas []service.Health) serviceIsUp {
 		if h.Ready {
 			return serviceIsUp{Status: "ready"}
 		}
-		worst = serviceIsUp{Status: "behind", Log: h.Log}
+		worst = serviceIsUp{Status: "behind", Log: h.Log, Consumers: h.Behind}
 		if h.Log != "" {
 			worst.Status = "failed"
 		}

@@ -90,8 +90,8 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	var got struct {
 		Ready    bool
 		Services map[string]struct {
-			Status string
-			Views  []string
+			Status           string
+			Views, Consumers []string
 		}
 	}
 	began := time.Now()
@@ -109,6 +109,12 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	r := shop.do("GET", "/readyz", nil).gives(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Views[0] != "book" || strings.Contains(string(r.body), "secret") {
 		t.Errorf("%s", r.body)
+	}
+	shop.quiet("health.orders")
+	shop.plays("health.orders", func(*nats.Msg) any { return service.Health{Service: "orders", Behind: []string{"orders-on-stock"}} })
+	shop.do("GET", "/readyz", nil).gives(503, &got)
+	if got.Services["orders"].Status != "behind" || len(got.Services["orders"].Consumers) != 1 {
+		t.Errorf("%+v", got)
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any { return service.Health{Service: "orders", Ready: true} })

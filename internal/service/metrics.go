@@ -74,6 +74,8 @@ type viewCollector struct {
 	service *Service
 	lag     *prometheus.Desc
 	failed  *prometheus.Desc
+	behind  *prometheus.Desc
+	waiting *prometheus.Desc
 }
 
 func newViewCollector(s *Service, labels prometheus.Labels) *viewCollector {
@@ -81,22 +83,32 @@ func newViewCollector(s *Service, labels prometheus.Labels) *viewCollector {
 		service: s,
 		lag:     prometheus.NewDesc("lonja_view_lag", "How many facts a view is behind a stream.", []string{"view", "stream"}, labels),
 		failed:  prometheus.NewDesc("lonja_view_failed", "1 when a view has stopped and needs a hand.", []string{"view"}, labels),
+		behind:  prometheus.NewDesc("lonja_view_standing_still", "How many streams a view does not follow although they move on.", []string{"view"}, labels),
+		waiting: prometheus.NewDesc("lonja_consumers_standing_still", "How many shared consumers bring nothing although there is more.", nil, labels),
 	}
 }
 
 // Describe implements prometheus.Collector.
-func (c *viewCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.lag; ch <- c.failed }
+func (c *viewCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.lag
+	ch <- c.failed
+	ch <- c.behind
+}
 
 // Collect implements prometheus.Collector.
 func (c *viewCollector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
+	if d := c.service.running.Load(); d != nil {
+		ch <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(len(d.standingStill())))
+	}
 	for _, v := range c.service.Views {
 		failed := 0.0
 		if v.Failed() != nil {
 			failed = 1
 		}
 		ch <- prometheus.MustNewConstMetric(c.failed, prometheus.GaugeValue, failed, v.Name())
+		ch <- prometheus.MustNewConstMetric(c.behind, prometheus.GaugeValue, float64(len(v.StandingStill())), v.Name())
 		lag, err := v.Lag(ctx)
 		if err != nil {
 			continue // nobody knows, so nothing is said

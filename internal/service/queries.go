@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,8 @@ type Health struct {
 	Ready   bool         `json:"ready"`
 	Log     string       `json:"log,omitempty"` // why the log takes no events now
 	Views   []ViewHealth `json:"views"`
+	// Behind are the shared consumers that stand still although there is more.
+	Behind []string `json:"behind,omitempty"`
 }
 
 // ViewHealth is how a view does. Lag is how many facts it is behind each stream;
@@ -31,6 +34,7 @@ type Health struct {
 type ViewHealth struct {
 	Name       string            `json:"name"`
 	Lag        map[string]uint64 `json:"lag"`
+	Behind     []string          `json:"behind,omitempty"` // the streams that it does not follow
 	Rebuilding bool              `json:"rebuilding,omitempty"`
 	Failed     string            `json:"failed,omitempty"`
 }
@@ -176,12 +180,13 @@ func (s *Service) Health(ctx context.Context) Health {
 }
 
 func (s *Service) health(ctx context.Context, d *deps) Health {
-	h := Health{Service: s.Name, Replica: d.Replica, Ready: d.Conn.IsConnected()}
+	h := Health{Service: s.Name, Replica: d.Replica, Behind: d.standingStill()}
+	h.Ready = d.Conn.IsConnected() && len(h.Behind) == 0
 	if err := cmp.Or(d.log.Lost(), d.log.Failing()); err != nil {
 		h.Ready, h.Log = false, detail(err)
 	}
 	for _, v := range s.Views {
-		vh := ViewHealth{Name: v.Name()}
+		vh := ViewHealth{Name: v.Name(), Behind: v.StandingStill()}
 		_, vh.Rebuilding = v.Building()
 		if err := v.Failed(); err != nil {
 			vh.Failed = err.Error()
@@ -194,7 +199,7 @@ func (s *Service) health(ctx context.Context, d *deps) Health {
 			// Old rows will do while new ones are being made.
 			h.Ready = h.Ready && (n < farBehind || vh.Rebuilding)
 		}
-		h.Ready = h.Ready && vh.Failed == "" && v.Answers()
+		h.Ready = h.Ready && vh.Failed == "" && len(vh.Behind) == 0 && v.Answers()
 		h.Views = append(h.Views, vh)
 	}
 	return h
@@ -206,6 +211,17 @@ func detail(err error) string {
 		return r.Detail
 	}
 	return "the log takes no events now"
+}
+
+// standingStill are the shared consumers that bring nothing although there is more.
+func (d *deps) standingStill() (names []string) {
+	for name, facts := range d.facts {
+		if facts.StandsStill() {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // endpointName is a query's name in `nats micro`: it may hold no dots.

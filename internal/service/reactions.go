@@ -51,6 +51,7 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 		Logger:     d.Logger,
 		Unreadable: d.letters.unreadable,
 	}
+	d.facts[consumer] = subscriber
 	handler := router.AddConsumerHandler(consumer, consumer, subscriber, func(m *message.Message) error {
 		ctx, cancel := context.WithTimeout(m.Context(), 2*patience)
 		defer cancel()

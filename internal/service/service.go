@@ -22,6 +22,7 @@ import (
 	"lonja/internal/revocation"
 	"lonja/internal/streams"
 	"lonja/internal/view"
+	"lonja/internal/wire"
 )
 
 // Service is a service's table of contents.
@@ -117,6 +118,7 @@ type deps struct {
 	revoked *revocation.List // nil when there is no stream of revocations
 	// failures are how often each message has failed; see delivered.
 	failures *lru.Cache[string, int]
+	facts    map[string]*wire.Facts // by the consumer's name
 }
 
 // Run runs a service until ctx ends, then finishes what it has begun and
@@ -141,7 +143,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	if err != nil {
 		return err
 	}
-	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language)}
+	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language), facts: map[string]*wire.Facts{}}
 	d.log.Store = config.Store
 	if d.failures, err = lru.New[string, int](failing); err != nil {
 		return err

@@ -43,8 +43,16 @@ type feed struct {
 	consumer atomic.Pointer[jetstream.Consumer]
 	looking  sync.Mutex
 
+	still atomic.Bool   // the rows do not follow the stream; see oversee
+	again chan struct{} // tells a feed that waits in vain to begin again
+	free  uint64        // inside oversee: up to here nothing that is read comes after the rows
+
 	caughtUp chan struct{} // of a build: closed when nothing is left
 	until    uint64        // of a replay: the last that is read
+}
+
+func newFeed(f *file, src Source) *feed {
+	return &feed{file: f, source: src, again: make(chan struct{}), caughtUp: make(chan struct{})}
 }
 
 // reach tells that the rows hold all that is read of the stream up to seq, and
@@ -52,6 +60,7 @@ type feed struct {
 func (f *feed) reach(seq uint64, touched ...Touch) {
 	if seq > f.reached.Load() {
 		f.reached.Store(seq)
+		f.still.Store(false)
 	}
 	if f.file.building {
 		touched = nil
@@ -72,6 +81,7 @@ func (f *file) feed(ctx context.Context) *feeding {
 	fed := &feeding{file: f, ended: make(chan error, len(f.feeds))}
 	fed.stop = func() { cancel(); running.Wait() }
 	for _, one := range f.feeds {
+		running.Go(func() { one.oversee(ctx) })
 		running.Go(func() {
 			if err := one.run(ctx); err != nil && ctx.Err() == nil {
 				fed.ended <- fmt.Errorf("stream %s: %w", one.source.Stream, err)
@@ -81,14 +91,15 @@ func (f *file) feed(ctx context.Context) *feeding {
 	return fed
 }
 
-// run consumes until ctx ends. A missed delivery, a deleted consumer or a full
-// disk is healed by starting again from the checkpoint. A bug in the
-// projection, a damaged file and a log that lost facts are not, nor is a file
-// that cannot be built: those end it.
+// run consumes until ctx ends. A missed delivery, a deleted consumer, a full disk
+// and deliveries that do not come are healed by starting again from the
+// checkpoint. A bug in the projection, a damaged file and a log that lost facts
+// are not, nor is a file that cannot be built: those end it.
 func (f *feed) run(ctx context.Context) error {
+	inVain := 0 // how often it waited so since the rows moved
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; {
 		progress := f.sequence
-		err := f.consume(ctx)
+		err := f.consume(ctx, inVain > 1)
 		var wrong *bug
 		var full *commitError
 		switch {
@@ -100,7 +111,11 @@ func (f *feed) run(ctx context.Context) error {
 		f.file.config.Logger.Warn("view feed starts again from its checkpoint",
 			"view", f.file.def.Name, "stream", f.source.Stream, "sequence", f.sequence, "reason", err)
 		if f.sequence > progress {
-			wait = 50 * time.Millisecond
+			wait, inVain = 50*time.Millisecond, 0
+		}
+		if errors.Is(err, errStandsStill) {
+			inVain++
+			f.revive(inVain)
 		}
 		select {
 		case <-ctx.Done():
@@ -120,11 +135,13 @@ type delivery struct {
 	err             error
 }
 
-func (f *feed) consume(ctx context.Context) error {
+// consume brings what there is until ctx ends or something is wrong. Anew says
+// that the consumer there is does not do.
+func (f *feed) consume(ctx context.Context, anew bool) error {
 	if err := f.verify(ctx); err != nil {
 		return err
 	}
-	cons, err := f.stand(ctx)
+	cons, err := f.stand(ctx, anew)
 	if err != nil {
 		return err
 	}
@@ -158,6 +175,8 @@ func (f *feed) consume(ctx context.Context) error {
 			return err
 		case <-back:
 			return errors.New("the connection was lost")
+		case <-f.again:
+			return errStandsStill
 		case <-ctx.Done():
 			return nil
 		}
@@ -283,8 +302,9 @@ func (f *feed) done() {
 	}
 }
 
-// stand finds the consumer standing at the checkpoint, or makes it.
-func (f *feed) stand(ctx context.Context) (cons jetstream.Consumer, err error) {
+// stand finds the consumer standing at the checkpoint, or makes it: also when
+// the one there is gives no answer, or is to be made anew.
+func (f *feed) stand(ctx context.Context, anew bool) (cons jetstream.Consumer, err error) {
 	defer func() {
 		if err == nil {
 			f.consumer.Store(&cons)
@@ -296,17 +316,19 @@ func (f *feed) stand(ctx context.Context) (cons jetstream.Consumer, err error) {
 		// name is a fresh one.
 		return js.CreateConsumer(ctx, f.source.Stream, config)
 	}
-	cons, err = js.Consumer(ctx, f.source.Stream, config.Durable)
-	if err == nil {
+	if !anew {
+		cons, err = js.Consumer(ctx, f.source.Stream, config.Durable)
+	}
+	if !anew && err == nil {
 		info := cons.CachedInfo()
 		if info.NumAckPending == 0 && info.Delivered.Stream == f.sequence && slices.Equal(subjects(info.Config), f.source.Subjects) {
 			return cons, nil
 		}
+	}
+	if !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		if err := js.DeleteConsumer(ctx, f.source.Stream, config.Durable); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 			return nil, err
 		}
-	} else if !errors.Is(err, jetstream.ErrConsumerNotFound) {
-		return nil, err
 	}
 	return js.CreateConsumer(ctx, f.source.Stream, config)
 }

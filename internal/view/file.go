@@ -43,7 +43,7 @@ func (f *file) begin(ctx context.Context) (err error) {
 		return err
 	}
 	for _, src := range f.def.Reads {
-		f.feeds = append(f.feeds, &feed{file: f, source: src, caughtUp: make(chan struct{})})
+		f.feeds = append(f.feeds, newFeed(f, src))
 	}
 	_, err = f.conn.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version = %d;COMMIT;", f.def.schema(), mark(f.hash)))
 	if err != nil && !transient(err) {
@@ -96,7 +96,7 @@ func openFile(ctx context.Context, f *file) (err error) {
 		if _, read := stands[src.Stream]; !read && !f.current {
 			continue
 		}
-		feed := &feed{file: f, source: src}
+		feed := newFeed(f, src)
 		if err := feed.standAt(ctx, stands[src.Stream]); err != nil {
 			return err
 		}

@@ -36,9 +36,10 @@ type Facts struct {
 	// When it returns nil the message is never seen again.
 	Unreadable func(context.Context, jetstream.Msg, error) error
 
-	once    sync.Once
-	closing chan struct{}
-	open    sync.WaitGroup
+	once     sync.Once
+	closing  chan struct{}
+	open     sync.WaitGroup
+	standing standing
 }
 
 func (f *Facts) init() { f.closing = make(chan struct{}) }
@@ -89,6 +90,7 @@ const prefetch = 64
 func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error {
 	cons, err := f.Consumer(ctx)
 	if err != nil {
+		f.standing.note(ctx.Err() != nil, nil)
 		return err
 	}
 	broken := make(chan error, 1)
@@ -97,13 +99,17 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 	defer stop()
 	go hands.vouch(vouching, min(vouchEvery, cons.CachedInfo().Config.AckWait/4))
 	waiting := make(chan arrival, prefetch)
-	var handing sync.WaitGroup
-	handing.Go(func() { f.hand(out, waiting, hands) })
+	var seen signs
+	overseeing, stopOverseeing := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	beside.Go(func() { f.hand(out, waiting, hands) })
+	beside.Go(func() { f.oversee(overseeing, cons, &seen, hands, broken) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
 		if err := CheckDelivery(m, cons.CachedInfo()); err != nil {
 			f.Logger.Warn("a message that the consumer did not bring was refused", "consumer", cons.CachedInfo().Name, "reason", err)
 			return
 		}
+		seen.arrived.Add(1)
 		msg, err := fact(m)
 		if err != nil {
 			f.discard(ctx, m, err)
@@ -111,7 +117,7 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 		}
 		hands.take(m)
 		waiting <- arrival{msg, m}
-	}, f.pulling(goneTo(broken))...)
+	}, f.pulling(seen.watch(broken))...)
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -121,7 +127,8 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 		<-consuming.Closed()
 	}
 	close(waiting)
-	handing.Wait()
+	stopOverseeing()
+	beside.Wait()
 	if f.Group != "" {
 		err = errors.Join(err, f.unpin(context.WithoutCancel(ctx), cons.CachedInfo()))
 	}
@@ -152,24 +159,12 @@ func (f *Facts) hand(out chan<- *message.Message, waiting <-chan arrival, hands 
 // pulling is how messages are asked for. A group's place is held by asking for
 // more before its priority_timeout, which is short so that a replica that died
 // does not hold it for long.
-func (f *Facts) pulling(gone func(jetstream.ConsumeContext, error)) []jetstream.PullConsumeOpt {
-	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(max(prefetch, f.InFlight)), jetstream.ConsumeErrHandler(gone)}
+func (f *Facts) pulling(failed func(jetstream.ConsumeContext, error)) []jetstream.PullConsumeOpt {
+	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(max(prefetch, f.InFlight)), jetstream.ConsumeErrHandler(failed)}
 	if f.Group == "" {
 		return append(options, jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
 	}
 	return append(options, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond), jetstream.PullPriorityGroup(f.Group))
-}
-
-// goneTo tells of the errors after which a consumer delivers no more.
-func goneTo(broken chan<- error) func(jetstream.ConsumeContext, error) {
-	return func(_ jetstream.ConsumeContext, err error) {
-		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
-			select {
-			case broken <- err:
-			default:
-			}
-		}
-	}
 }
 
 // unpin gives the group's place to another member at once, who would else wait

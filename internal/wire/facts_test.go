@@ -2,8 +2,10 @@ package wire_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -20,15 +22,15 @@ const ackWait = 2 * time.Second
 
 // react subscribes to the toys with a shared consumer; handle is called for
 // messages side by side, and acknowledges them.
-func react(t *testing.T, log *toy.Log, facts *wire.Facts, handle func(*message.Message)) jetstream.Consumer {
+func react(t *testing.T, js jetstream.JetStream, facts *wire.Facts, handle func(*message.Message)) jetstream.Consumer {
 	t.Helper()
-	cons, err := log.JS.CreateOrUpdateConsumer(t.Context(), toy.Stream, jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait})
+	cons, err := js.CreateOrUpdateConsumer(t.Context(), toy.Stream, jetstream.ConsumerConfig{Durable: "reader", AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
-	facts.JetStream, facts.Logger = log.JS, slog.New(slog.DiscardHandler)
+	facts.JetStream, facts.Logger = js, slog.New(slog.DiscardHandler)
 	facts.Consumer = func(ctx context.Context) (jetstream.Consumer, error) {
-		return log.JS.Consumer(ctx, toy.Stream, "reader")
+		return js.Consumer(ctx, toy.Stream, "reader")
 	}
 	arriving, err := facts.Subscribe(t.Context(), "reader")
 	if err != nil {
@@ -55,7 +57,7 @@ func TestWhatIsWorkedOnOrWaitsIsDeliveredOnce(t *testing.T) {
 		log.Add("c", 1)
 	}
 	delivered := make(chan string, 10)
-	cons := react(t, log, &wire.Facts{InFlight: 1}, func(m *message.Message) {
+	cons := react(t, log.JS, &wire.Facts{InFlight: 1}, func(m *message.Message) {
 		<-time.After(ackWait * 3 / 2) // work that takes longer than the server waits
 		delivered <- m.Metadata.Get(wire.MetaSequence) + "/" + m.Metadata.Get(wire.MetaDelivered)
 	})
@@ -71,7 +73,7 @@ func TestWhatIsWorkedOnOrWaitsIsDeliveredOnce(t *testing.T) {
 func TestWhatAStuckHandlerHoldsUpIsGivenToOthers(t *testing.T) {
 	log := toy.New(t)
 	stuck, over := make(chan string, 10), make(chan struct{})
-	react(t, log, &wire.Facts{InFlight: 1, Patience: time.Second}, func(m *message.Message) {
+	react(t, log.JS, &wire.Facts{InFlight: 1, Patience: time.Second}, func(m *message.Message) {
 		stuck <- m.Metadata.Get(wire.MetaSequence)
 		<-over
 	})
@@ -83,13 +85,76 @@ func TestWhatAStuckHandlerHoldsUpIsGivenToOthers(t *testing.T) {
 	log.Add("c", 1) // waits behind it
 	// The one that gets stuck may be asked again, but has no handler for that.
 	taken := make(chan string, 10)
-	react(t, log, &wire.Facts{}, func(m *message.Message) { taken <- m.Metadata.Get(wire.MetaSequence) })
+	react(t, log.JS, &wire.Facts{}, func(m *message.Message) { taken <- m.Metadata.Get(wire.MetaSequence) })
 	for missing := map[string]bool{"1": true, "2": true}; len(missing) > 0; {
 		select {
 		case seq := <-taken:
 			delete(missing, seq)
 		case <-time.After(time.Minute):
 			t.Fatalf("nobody was given %v", missing)
+		}
+	}
+}
+
+// within tries until there is no error, for a minute at most.
+func within(t *testing.T, try func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+func TestAConsumerThatDeliversNothingIsToldOf(t *testing.T) {
+	log, came := toy.New(t), make(chan string, 10)
+	facts := &wire.Facts{}
+	react(t, log.JS, facts, func(m *message.Message) { came <- m.Metadata.Get(wire.MetaSequence) })
+	log.Add("c", 1)
+	<-came
+	if _, err := log.JS.PauseConsumer(t.Context(), toy.Stream, "reader", time.Now().Add(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	log.Add("c", 1)
+	within(t, func() error {
+		if !facts.StandsStill() {
+			return errors.New("it does not stand still")
+		}
+		return nil
+	})
+	if _, err := log.JS.ResumeConsumer(t.Context(), toy.Stream, "reader"); err != nil {
+		t.Fatal(err)
+	}
+	if seq := <-came; seq != "2" {
+		t.Errorf("came %s", seq)
+	}
+	within(t, func() error {
+		if facts.StandsStill() {
+			return errors.New("it stands still")
+		}
+		return nil
+	})
+}
+
+func TestLostRequestsAreMadeOnAnotherConnection(t *testing.T) {
+	log, came := toy.New(t), make(chan string, 10)
+	way := log.Deafen(t)
+	react(t, way.JS, &wire.Facts{}, func(m *message.Message) { came <- m.Metadata.Get(wire.MetaSequence) })
+	log.Add("c", 1)
+	<-came
+	way.Lose()
+	// What was asked for before still comes.
+	for last := ""; last != "200"; {
+		seq := strconv.FormatUint(log.Add("c", 1), 10)
+		select {
+		case last = <-came:
+		case <-time.After(time.Minute):
+			t.Fatalf("%s did not come", seq)
 		}
 	}
 }

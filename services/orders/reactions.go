@@ -53,8 +53,7 @@ func captured(o order, e events.PaymentCaptured, _ decider.Meta) (events.Event, 
 		return nil, refusal.New(refusal.Unavailable, "order %s does not await its payment yet", e.OrderID)
 	case query.AwaitingPayment:
 		if e.Amount != o.Total {
-			return nil, refusal.New(refusal.Conflict, "order %s costs %d %s, not the %d %s that were captured",
-				e.OrderID, o.Total.Amount, o.Total.Currency, e.Amount.Amount, e.Amount.Currency)
+			return nil, refusal.New(refusal.Conflict, "order %s costs %s, not the %s that were captured", e.OrderID, o.Total, e.Amount)
 		}
 		return paidInFull(o), nil
 	}
@@ -86,6 +85,7 @@ func cancelledFrom(o order, reason string, statuses ...string) (events.Event, er
 	return cancelled(o, reason), nil
 }
 
+// paidInFull says that an order's money has come, or that it needs none.
 func paidInFull(o order) events.Event {
 	return events.OrderPaid{OrderID: o.ID, PaymentID: events.PaymentFor(o.ID), Amount: o.Total, Lines: perSKU(o.Items)}
 }
