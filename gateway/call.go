@@ -49,6 +49,9 @@ func (g *gateway) begin(w http.ResponseWriter, r *http.Request, rt *route) (*cal
 		}
 		c.actor, c.expires = who.actor, who.expires
 	}
+	if rt.limited {
+		c.actor.From = g.proxies.from(r)
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return c, nil
 	}

@@ -39,6 +39,10 @@ type Config struct {
 	// PublicURL is the shop's origin as customers see it, such as
 	// "https://shop.example". When it is empty, the request's Host says.
 	PublicURL string
+	// TrustedProxies are addresses, and networks such as "10.0.0.0/8", of the
+	// proxies before the gateway: their X-Forwarded-For says where a request
+	// comes from. Without any it comes from whoever connects.
+	TrustedProxies []string
 	// Services are the names of those that readyz waits for.
 	Services []string
 	// Letters are the messages that could not be handled; Streams tells who reads
@@ -61,6 +65,7 @@ type gateway struct {
 	mux      *http.ServeMux
 	api      huma.API
 	tokens   *tokens
+	proxies  proxies
 	measured *measures
 
 	changes   *changes // of orders
@@ -77,6 +82,10 @@ func New(c Config) (http.Handler, error) {
 	if err := CheckOrigin(c.PublicURL); err != nil {
 		return nil, fmt.Errorf("gateway: PublicURL %w", err)
 	}
+	trusted, err := parseProxies(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -86,10 +95,9 @@ func New(c Config) (http.Handler, error) {
 	if c.MaxFollowers < 0 || c.MaxWaiting < 0 {
 		return nil, errors.New("gateway: MaxFollowers and MaxWaiting must not be negative")
 	}
-	g := &gateway{Config: c, mux: http.NewServeMux(), changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
+	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
 	g.api = humago.New(g.mux, describe(c.PublicURL))
 	g.tokens = newTokens(g.askKeys, c.Revoked)
-	var err error
 	if g.measured, err = newMeasures(c.Registry); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -109,10 +117,10 @@ func New(c Config) (http.Handler, error) {
 
 // routes is all that the gateway serves, docs apart.
 func (g *gateway) routes() {
-	add(g, "POST /api/auth/register", "Register", register, tag("accounts"), keyed, gives[query.Tokens](201), refuses(409))
-	add(g, "POST /api/auth/login", "Log in", logIn, tag("accounts"), gives[query.Tokens](200), refuses(401))
-	add(g, "POST /api/auth/refresh", "Refresh a session", refresh, tag("accounts"), gives[query.Tokens](200), refuses(401))
-	add(g, "POST /api/auth/logout", "Log out", logOut, tag("accounts"), refuses(401))
+	add(g, "POST /api/auth/register", "Register", register, tag("accounts"), keyed, limited, gives[query.Tokens](201), refuses(409))
+	add(g, "POST /api/auth/login", "Log in", logIn, tag("accounts"), limited, gives[query.Tokens](200), refuses(401))
+	add(g, "POST /api/auth/refresh", "Refresh a session", refresh, tag("accounts"), limited, gives[query.Tokens](200), refuses(401))
+	add(g, "POST /api/auth/logout", "Log out", logOut, tag("accounts"), limited, refuses(401))
 	add(g, "GET /api/auth/verify", "Verify an access token", verify, tag("accounts"), signedIn, gives[verified](200))
 	add(g, "GET /.well-known/jwks.json", "Read the keys of access tokens", keys, tag("accounts"), gives[query.Keyset](200))
 	add(g, "GET /api/users", "List users", listUsers, tag("accounts"), adminOnly, gives[query.List[query.UserView]](200))

@@ -34,6 +34,13 @@ func adminOnly(g *gateway, rt *route) {
 	rt.Description = "Administrators only."
 }
 
+// limited tells the service where a request comes from, which lets nobody send
+// too many.
+func limited(_ *gateway, rt *route) {
+	rt.limited = true
+	rt.Errors = append(rt.Errors, http.StatusTooManyRequests)
+}
+
 // keyed takes an Idempotency-Key.
 func keyed(_ *gateway, rt *route) {
 	rt.keyed = true

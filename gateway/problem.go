@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,17 +20,18 @@ var statuses = map[refusal.Code]int{
 	refusal.Unauthenticated: http.StatusUnauthorized,
 	refusal.Forbidden:       http.StatusForbidden,
 	refusal.Unavailable:     http.StatusServiceUnavailable,
+	refusal.RateLimited:     http.StatusTooManyRequests,
 	refusal.Internal:        http.StatusInternalServerError,
 }
 
 // problem is a refusal as RFC 9457 wants it. Code is lonja's own word; there
-// are seven.
+// are eight.
 type problem struct {
 	Type     string       `json:"type" doc:"Names the kind of problem" example:"urn:lonja:problem:conflict"`
 	Title    string       `json:"title" example:"Conflict"`
 	Status   int          `json:"status" example:"409"`
 	Detail   string       `json:"detail" doc:"What is wrong, for people"`
-	Code     refusal.Code `json:"code" enum:"invalid,not_found,conflict,unauthenticated,forbidden,unavailable,internal" doc:"What is wrong, for programs"`
+	Code     refusal.Code `json:"code" enum:"invalid,not_found,conflict,unauthenticated,forbidden,unavailable,rate_limited,internal" doc:"What is wrong, for programs"`
 	Field    string       `json:"field,omitempty" doc:"The first field that is wrong" example:"items[2].quantity"`
 	Instance string       `json:"instance,omitempty" doc:"Finds this very problem in the log" example:"urn:trace:4bf92f3577b34da6a3ce929d0e0e4736"`
 	Errors   []fault      `json:"errors,omitempty" doc:"Every field that is wrong, when there are several"`
@@ -118,6 +120,8 @@ func (c *call) problem(err error) *problem {
 		p.header = http.Header{"Www-Authenticate": {`Bearer realm="lonja"`}}
 	case refusal.Unavailable:
 		p.header = http.Header{"Retry-After": {"1"}}
+	case refusal.RateLimited:
+		p.header = http.Header{"Retry-After": {strconv.Itoa(max(1, r.RetryAfter))}}
 	}
 	if status >= http.StatusInternalServerError {
 		p.Instance = "urn:trace:" + traceID(c.trace)

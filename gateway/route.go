@@ -24,6 +24,7 @@ type route struct {
 	huma.Operation
 	pattern string            // "POST /api/orders"
 	keyed   bool              // takes an Idempotency-Key
+	limited bool              // tells where it comes from
 	body    *huma.Schema      // of a JSON body; nil when there is none
 	headers map[string]string // of a good answer, and what they say
 }

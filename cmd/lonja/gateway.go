@@ -15,11 +15,17 @@ import (
 	"lonja/internal/revocation"
 )
 
+// proxying says who stands before a gateway.
+type proxying struct {
+	TrustedProxies []string `help:"Addresses, and networks such as 10.0.0.0/8, of the proxies before the gateway: their X-Forwarded-For says where a request comes from, by which logins are slowed down." placeholder:"NETWORK"`
+}
+
 type gatewayCommand struct {
 	connection
 	HTTP  string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
 	Drain time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
 	waitingBounds
+	proxying
 	PublicURL string `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
 
 	store func() context.Context // see gateway.Config
@@ -63,7 +69,7 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, start
 		return err
 	}
 	handler, err := gateway.New(gateway.Config{
-		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, Services: serviceNames,
+		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, TrustedProxies: c.TrustedProxies, Services: serviceNames,
 		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting,
 		Letters: deadletter.New(js), Streams: config, Logger: slog.Default(), Registry: metrics, Store: c.store,
 	})

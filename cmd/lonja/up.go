@@ -32,6 +32,7 @@ type upCommand struct {
 	shopRules
 	waitingBounds
 	profiling
+	proxying
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
 	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
@@ -109,6 +110,6 @@ func (c *upCommand) serve(ctx context.Context) error {
 	defer func() { stopServices(); <-stopped }()
 
 	// It does not drain: there is no other gateway to turn to.
-	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds, store: b.Well}
+	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds, proxying: c.proxying, store: b.Well}
 	return gateway.serve(ctx, listener, started)
 }

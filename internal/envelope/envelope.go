@@ -30,6 +30,7 @@ const (
 	HeaderTrace       = "traceparent"
 	HeaderAfter       = "lonja-after"  // commands and queries: the consistency token to wait for
 	HeaderSigned      = "lonja-signed" // commands and queries: see Actor.Signed
+	HeaderFrom        = "lonja-from"   // commands: see Actor.From
 )
 
 // Envelope is what stands on the outside of a message.
@@ -56,6 +57,9 @@ type Actor struct {
 	// Signed is the sequence on identity's stream at which the actor's access
 	// token was signed, 0 when that is not known. It is not recorded.
 	Signed uint64
+	// From tells apart from where on the network the actor sends, or is empty. It
+	// is a pseudonym, sent to whom it concerns only, and not recorded.
+	From string
 }
 
 // Is reports whether the actor has one of the roles.
@@ -85,6 +89,7 @@ func (e Envelope) Header() nats.Header {
 	set(HeaderRequestHash, e.RequestHash)
 	set(HeaderTrace, e.Trace)
 	set(HeaderAfter, e.After)
+	set(HeaderFrom, e.Actor.From)
 	if e.Actor.Signed > 0 {
 		set(HeaderSigned, strconv.FormatUint(e.Actor.Signed, 10))
 	}
@@ -97,7 +102,7 @@ func Of(get func(string) string) (Envelope, error) {
 	e := Envelope{
 		ID: get(HeaderID), Type: get(HeaderType), Source: get(HeaderSource),
 		Causation: get(HeaderCausation), Correlation: get(HeaderCorrelation),
-		Actor: Actor{ID: get(HeaderActor)}, RequestHash: get(HeaderRequestHash),
+		Actor: Actor{ID: get(HeaderActor), From: get(HeaderFrom)}, RequestHash: get(HeaderRequestHash),
 		Trace: get(HeaderTrace), After: get(HeaderAfter),
 	}
 	if roles := get(HeaderRoles); roles != "" {

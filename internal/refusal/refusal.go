@@ -1,5 +1,5 @@
 // Package refusal is how lonja says no. A command or query is refused with one
-// of six codes, which travel over NATS as they stand and are mapped to HTTP in
+// of seven codes, which travel over NATS as they stand and are mapped to HTTP in
 // one table, at the gateway. Every other error is internal: it is logged where
 // it happens and shown to nobody.
 package refusal
@@ -8,12 +8,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 )
 
 // Code says what kind of no it is.
 type Code string
 
-// The six codes, and the one for errors that are nobody's business.
+// The seven codes, and the one for errors that are nobody's business.
 const (
 	Invalid         Code = "invalid"         // the request is wrong; the same again will fail again
 	NotFound        Code = "not_found"       // there is no such thing, or it is not yours to see
@@ -21,6 +23,7 @@ const (
 	Unauthenticated Code = "unauthenticated" // say who you are first
 	Forbidden       Code = "forbidden"       // not you
 	Unavailable     Code = "unavailable"     // not now; nothing may have happened, or it may have: ask again with the same id
+	RateLimited     Code = "rate_limited"    // not so fast; nothing happened: ask again after RetryAfter
 	Internal        Code = "internal"        // a bug or a fault of ours
 )
 
@@ -29,6 +32,8 @@ type Refusal struct {
 	Code   Code   `json:"code"`
 	Detail string `json:"detail"`          // for people; says what to do where it can
 	Field  string `json:"field,omitempty"` // the offending field, as a JSON path, where there is one
+	// RetryAfter is in how many seconds to ask again, when RateLimited.
+	RetryAfter int `json:"retry_after,omitempty"`
 }
 
 func (r *Refusal) Error() string { return string(r.Code) + ": " + r.Detail }
@@ -40,7 +45,14 @@ func New(code Code, format string, args ...any) *Refusal {
 
 // Of is an Invalid refusal that blames a field: Of("price", "must be positive").
 func Of(field, format string, args ...any) *Refusal {
-	return &Refusal{Invalid, field + " " + fmt.Sprintf(format, args...), field}
+	return &Refusal{Code: Invalid, Detail: field + " " + fmt.Sprintf(format, args...), Field: field}
+}
+
+// Later is a RateLimited refusal, for so long; less than a second is a second.
+func Later(wait time.Duration) *Refusal {
+	r := New(RateLimited, "too many requests; try again later")
+	r.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
+	return r
 }
 
 // As finds the refusal in err. A deadline that passed is Unavailable; an error
@@ -55,7 +67,7 @@ func As(err error) (r *Refusal, ok bool) {
 		Field() string
 	}
 	if errors.As(err, &named) {
-		return &Refusal{Invalid, named.Error(), named.Field()}, true
+		return &Refusal{Code: Invalid, Detail: named.Error(), Field: named.Field()}, true
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return New(Unavailable, "not done in time; try again with the same id"), true

@@ -71,7 +71,7 @@ func refresh(s session, c command.RefreshSession, r renewal, m decider.Meta) (ev
 	return events.SessionRotated{SessionID: s.id, UserID: s.user, TokenHash: hashOf(next)}, nil
 }
 
-func logOut(s session, _ command.LogOut, m decider.Meta) (events.Event, error) {
+func logOut(s session, _ command.LogOut, _ struct{}, m decider.Meta) (events.Event, error) {
 	switch {
 	case s.id == "":
 		return nil, badToken()

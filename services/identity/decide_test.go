@@ -63,7 +63,7 @@ func then(t *testing.T, got events.Event, err error, want events.Event, code ref
 }
 
 func TestRegistering(t *testing.T) {
-	newcomer := account{"Ana", "ana@example.com", "hash"}
+	newcomer := account{name: "Ana", email: "ana@example.com", passwordHash: "hash"}
 	for name, c := range map[string]struct {
 		given []events.Event
 		then  events.Event
@@ -177,7 +177,7 @@ func TestLoggingOut(t *testing.T) {
 		"of no session is refused":           {nil, noon, nil, refusal.Unauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := logOut(given(sessionKind, c.given...), command.LogOut{}, decider.Meta{Now: c.at})
+			got, err := logOut(given(sessionKind, c.given...), command.LogOut{}, struct{}{}, decider.Meta{Now: c.at})
 			then(t, got, err, c.then, c.code)
 		})
 	}
@@ -220,7 +220,7 @@ func TestAppointingTheFirstAdministrator(t *testing.T) {
 		})
 	}
 
-	got, err := enrolAdmin(user{}, account{"Ana", "ana@example.com", "hash"}, decider.Meta{EntityID: "usr_ana"})
+	got, err := enrolAdmin(user{}, account{name: "Ana", email: "ana@example.com", passwordHash: "hash"}, decider.Meta{EntityID: "usr_ana"})
 	admin := ana
 	admin.Roles = []string{events.Admin, events.Customer, events.Staff}
 	then(t, got, err, admin, "")

@@ -18,6 +18,13 @@ import (
 // account is a registration with its password hashed.
 type account struct {
 	name, email, passwordHash string
+	welcome                   func() // is called when it is registered; nil for nothing
+}
+
+// Reply implements service.Replier.
+func (a account) Reply(u user, fact events.Event) any {
+	a.welcome()
+	return show(u, fact)
 }
 
 // Fingerprint implements service.Fingerprinter.
@@ -32,9 +39,20 @@ func (i *identity) applicant(_ context.Context, c command.RegisterUser) (string,
 
 // hashed hashes the password of taken addresses, too: whether the command has
 // come before shows only once it is compared with what was recorded.
-func (i *identity) hashed(ctx context.Context, c command.RegisterUser) (account, error) {
+func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who envelope.Actor) (account, error) {
+	leave, err := i.guard.room.enter(who.From, false)
+	if err != nil {
+		return account{}, err
+	}
+	defer leave()
+	a, err := i.account(ctx, c)
+	a.welcome = func() { i.guard.right(guess{i.realm.userID(c.Email), who.From}) }
+	return a, err
+}
+
+func (i *identity) account(ctx context.Context, c command.RegisterUser) (account, error) {
 	hash, err := i.passwords.hash(ctx, today, c.Password, i.realm.salt(i.realm.userID(c.Email)))
-	return account{c.Name, command.NormalEmail(c.Email), hash}, err
+	return account{name: c.Name, email: command.NormalEmail(c.Email), passwordHash: hash}, err
 }
 
 // bearer is a user who is to have tokens.
@@ -80,15 +98,25 @@ func (p provenUser) Fingerprint() string { return string(p.user.ID) }
 
 // authenticated takes the same steps for an unknown address and for a wrong
 // password, and refuses both in the same words.
-func (i *identity) authenticated(ctx context.Context, c command.LogIn) (provenUser, error) {
+func (i *identity) authenticated(ctx context.Context, c command.LogIn, who envelope.Actor) (provenUser, error) {
 	id := i.realm.userID(c.Email)
+	try := guess{id, who.From}
+	leave, err := i.guard.try(try)
+	if err != nil {
+		return provenUser{}, err
+	}
+	defer leave()
 	u, err := i.look(ctx, id)
 	if err != nil {
 		return provenUser{}, err
 	}
 	ok, err := i.passwords.match(ctx, u.passwordHash, c.Password, i.realm.salt(id))
-	if err == nil && !ok {
+	switch {
+	case err == nil && !ok:
+		i.guard.wrong(try)
 		err = refusal.New(refusal.Unauthenticated, "email or password is wrong")
+	case err == nil:
+		i.guard.right(try)
 	}
 	return provenUser{i.bearer(ctx, u)}, err
 }
@@ -105,8 +133,11 @@ func (r renewal) Fingerprint() string {
 }
 
 // renewed looks the session's user up anew, whose roles may have changed.
-func (i *identity) renewed(ctx context.Context, c command.RefreshSession) (renewal, error) {
+func (i *identity) renewed(ctx context.Context, c command.RefreshSession, who envelope.Actor) (renewal, error) {
 	token, err := i.realm.read(c.RefreshToken)
+	if err == nil {
+		err = i.guard.move(token.session, who.From)
+	}
 	if err != nil {
 		return renewal{}, err
 	}
@@ -124,6 +155,15 @@ func (i *identity) renewed(ctx context.Context, c command.RefreshSession) (renew
 func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (string, error) {
 	token, err := i.realm.read(c.RefreshToken)
 	return string(token.session), err
+}
+
+// leaving lets somebody log out; there is nothing to know about it.
+func (i *identity) leaving(_ context.Context, c command.LogOut, who envelope.Actor) (none struct{}, err error) {
+	token, err := i.realm.read(c.RefreshToken)
+	if err == nil {
+		err = i.guard.move(token.session, who.From)
+	}
+	return none, err
 }
 
 func (i *identity) loggedOut(_ context.Context, c command.LogOut) (string, error) {

@@ -5,7 +5,10 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"math"
 	"runtime"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -18,13 +21,20 @@ type keyDerivation func(password, salt []byte, time, memory uint32, threads uint
 type passwords struct {
 	derive keyDerivation
 	slots  chan struct{}
+	took   *atomic.Int64 // nanoseconds that one hash takes of late, 0 before the first
 }
 
 func newPasswords(derive keyDerivation) passwords {
 	if derive == nil {
 		derive = argon2.IDKey
 	}
-	return passwords{derive, make(chan struct{}, runtime.NumCPU())}
+	return passwords{derive, make(chan struct{}, runtime.NumCPU()), new(atomic.Int64)}
+}
+
+// within is how many are hashed in a time, at the pace of late; one at least.
+func (p passwords) within(d time.Duration) int {
+	took := max(1, p.took.Load())
+	return max(1, int(min(int64(d)/took*int64(cap(p.slots)), math.MaxInt32)))
 }
 
 // cost is how dear one hash is, and with it one guess. Every hash names its
@@ -57,7 +67,13 @@ func (p passwords) hash(ctx context.Context, c cost, password string, salt []byt
 		return "", ctx.Err()
 	}
 	b64 := base64.RawStdEncoding.EncodeToString
+	began := time.Now()
 	sum := p.derive([]byte(password), salt, c.time, c.memory, c.threads, 32)
+	if took, was := int64(time.Since(began)), p.took.Load(); was == 0 {
+		p.took.Store(took)
+	} else {
+		p.took.Store(was + (took-was)/8) // one of two that are done at once may be lost
+	}
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 

@@ -67,7 +67,7 @@ func (i *identity) appointAdmin(ctx context.Context) error {
 }
 
 func (i *identity) registerAdmin(ctx context.Context, id events.UserID, c command.RegisterUser) error {
-	a, err := i.hashed(ctx, c)
+	a, err := i.account(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ type identity struct {
 	realms    *decider.Decider[realm]
 	accounts  *view.View
 	passwords passwords
+	guard     *guard
 
 	// Set by prepare, before anything is served.
 	realm  realm
@@ -62,13 +63,15 @@ func build(config Config) *identity {
 		panic("identity: without AdminPassword, Announce is required")
 	}
 	config.AdminEmail = cmp.Or(config.AdminEmail, adminEmail)
+	hashing := newPasswords(config.derive)
 	return &identity{
 		Config:    config,
 		users:     decider.New(userKind),
 		sessions:  decider.New(sessionKind),
 		realms:    decider.New(realmKind),
 		accounts:  view.New(accountsDefinition),
-		passwords: newPasswords(config.derive),
+		passwords: hashing,
+		guard:     newGuard(hashing.within),
 	}
 }
 
@@ -79,11 +82,11 @@ func (i *identity) service() *service.Service {
 		Prepare:  i.prepare,
 		Views:    []*view.View{i.accounts},
 		Commands: []service.Command{
-			service.OnKnowing(i.users, i.hashed, register).To(i.applicant).Once(i.accounts).Replies(show),
+			service.OnKnowingWho(i.users, i.hashed, register).To(i.applicant).Once(i.accounts), // what is known replies
 			service.OnKnowingWho(i.users, i.acting, setRoles).Replies(show),
-			service.OnKnowing(i.sessions, i.authenticated, logIn), // what is known replies
-			service.OnKnowing(i.sessions, i.renewed, refresh).To(i.refreshed),
-			service.On(i.sessions, logOut).To(i.loggedOut),
+			service.OnKnowingWho(i.sessions, i.authenticated, logIn),
+			service.OnKnowingWho(i.sessions, i.renewed, refresh).To(i.refreshed),
+			service.OnKnowingWho(i.sessions, i.leaving, logOut).To(i.loggedOut),
 		},
 		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Reflexes: []service.Reflex{
 			service.Revoke(func(e events.UserRolesChanged) string { return string(e.UserID) }),

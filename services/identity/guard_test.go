@@ -1,0 +1,154 @@
+package identity
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/internal/refusal"
+)
+
+// hundred is a room for a hundred.
+func hundred(time.Duration) int { return 100 }
+
+// guesses tries a wrong password n times, and returns how many tries were let in.
+func guesses(t *testing.T, g *guard, x guess, n int) (let int) {
+	t.Helper()
+	for range n {
+		leave, err := g.try(x)
+		if err == nil {
+			g.wrong(x)
+			leave()
+			let++
+			continue
+		}
+		if r, ok := refusal.As(err); !ok || r.Code != refusal.RateLimited || r.RetryAfter < 1 {
+			t.Fatalf("refused with %+v", err)
+		}
+	}
+	return let
+}
+
+// about reports whether as many were let in as there is credit, and perhaps a few
+// more that came back meanwhile.
+func about(n, credit int) bool { return n >= credit && n <= credit+credit/2+1 }
+
+func TestWrongPasswordsAreSlowedDownByClientAndAccount(t *testing.T) {
+	g := newGuard(hundred)
+	if n := guesses(t, g, guess{"usr_ana", "here"}, 100); !about(n, atOneAccount) {
+		t.Errorf("%d guesses at one account", n)
+	}
+	n := 0
+	for i := range 100 {
+		n += guesses(t, g, guess{events.UserID(fmt.Sprint("usr_", i)), "here"}, 5)
+	}
+	if !about(n, ofOneClient-atOneAccount) {
+		t.Errorf("%d more guesses at many accounts", n)
+	}
+	if n := guesses(t, g, guess{"usr_bob", "there"}, 1); n != 1 {
+		t.Error("others are slowed down, too")
+	}
+}
+
+func TestAFloodOfGuessesKeepsTheOwnerOutNowhere(t *testing.T) {
+	g := newGuard(hundred)
+	home, abroad := guess{"usr_ana", "home"}, guess{"usr_ana", "abroad"}
+	g.right(home)
+	n := 0
+	for i := range 1000 {
+		n += guesses(t, g, guess{"usr_ana", fmt.Sprint("bot ", i)}, 20)
+	}
+	// Each bot has one guess once the account is known to be under attack.
+	if n > ofStrangers+atOneAccount+1000+50 {
+		t.Errorf("a thousand bots had %d guesses", n)
+	}
+	for _, x := range []guess{home, abroad} {
+		leave, err := g.try(x)
+		if err != nil {
+			t.Fatalf("from %s: %v", x.client, err)
+		}
+		leave()
+	}
+	// A friend may mistype as often as if there were no attack.
+	if n := guesses(t, g, home, 100); !about(n, atOneAccount) {
+		t.Errorf("from home there were %d guesses", n)
+	}
+}
+
+func TestTheRoomForHashingIsBounded(t *testing.T) {
+	g := newGuard(hundred)
+	g.right(guess{"usr_ana", "home"})
+	var leave []func()
+	enter := func(x guess) error {
+		l, err := g.try(x)
+		if err == nil {
+			leave = append(leave, l)
+		}
+		return err
+	}
+	size := g.room.size()
+	one := 0
+	for enter(guess{"usr_eve", "flood"}) == nil {
+		one++
+	}
+	if one != size/2 {
+		t.Errorf("one client takes %d of %d", one, size)
+	}
+	all := one
+	for i := 0; enter(guess{"usr_eve", fmt.Sprint("bot ", i)}) == nil; i++ {
+		all++
+	}
+	if all != size-size/4 {
+		t.Errorf("strangers take %d of %d", all, size)
+	}
+	if err := enter(guess{"usr_ana", "home"}); err != nil {
+		t.Errorf("a friend: %v", err)
+	}
+	for _, l := range leave {
+		l()
+	}
+	if g.room.all != 0 || len(g.room.by) != 0 {
+		t.Errorf("all have left, but %d", g.room.all)
+	}
+}
+
+func TestTheRoomIsAsLargeAsHashingIsFast(t *testing.T) {
+	p := newPasswords(nil)
+	for took, want := range map[time.Duration]int{10 * time.Millisecond: 100 * cap(p.slots), time.Second: cap(p.slots), time.Minute: 1} {
+		p.took.Store(int64(took))
+		if got := p.within(time.Second); got != want {
+			t.Errorf("when one takes %v, there is room for %d, not %d", took, got, want)
+		}
+	}
+	p.took.Store(0)
+	if got := p.within(time.Second); got < 1000 {
+		t.Errorf("before it is known how fast it is, there is room for %d", got)
+	}
+	if _, err := p.hash(t.Context(), today, "correct horse", []byte("salt of 16 bytes")); err != nil || p.took.Load() <= 0 {
+		t.Errorf("a hash took %d, %v", p.took.Load(), err)
+	}
+	// However slow it is, there is room for somebody.
+	g := newGuard(func(time.Duration) int { return 1 })
+	if leave, err := g.try(guess{"usr_ana", "here"}); err != nil {
+		t.Error(err)
+	} else if leave(); guesses(t, g, guess{"usr_ana", "here"}, 1) != 1 {
+		t.Error("the second is turned away")
+	}
+}
+
+func TestASessionIsRefreshedOnlySoOften(t *testing.T) {
+	g := newGuard(hundred)
+	n := 0
+	for range 100 {
+		if g.move("ses_1", "here") == nil {
+			n++
+		}
+	}
+	if !about(n, ofOneSession) {
+		t.Errorf("%d refreshes", n)
+	}
+	if err := g.move("ses_2", "here"); err != nil {
+		t.Error(err)
+	}
+}
