@@ -141,6 +141,14 @@ func (s *shop) call(ctx context.Context, method, path, token string, body, into 
 	if err != nil {
 		return err
 	}
+	if res.StatusCode == http.StatusTooManyRequests {
+		select { // there are more who log in than are hashed at once
+		case <-time.After(time.Second):
+			return s.call(ctx, method, path, token, body, into, headers...)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if res.StatusCode >= 300 {
 		return fmt.Errorf("%s %s: %d %s", method, path, res.StatusCode, answer)
 	}

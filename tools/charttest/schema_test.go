@@ -21,6 +21,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"gateway.replicas=two", "/gateway/replicas"},
 		{"gateway.drainSeconds=15s", "/gateway/drainSeconds"},
 		{"gateway.publicURL=shop.example", "/gateway/publicURL"},
+		{"gateway.trustedProxies={ingress}", "/gateway/trustedProxies/0"},
 		{"gateway.paths={api}", "/gateway/paths/0"},
 		{"gateway.service.type=External", "/gateway/service/type"},
 		{"gateway.service.port=70000", "/gateway/service/port"},
