@@ -110,7 +110,7 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 		{but("identity"), []string{"events.user.usr_1.registered", "events.realm.main.key_added", "revocations.usr_1", "$JS.API.STREAM.MSG.GET.IDENTITY", "$JS.API.DIRECT.GET.IDENTITY", "$JS.API.CONSUMER.CREATE.IDENTITY.spy"}},
 		{but("gateway"), []string{"commands.identity.set_roles", "commands.orders.place", "queries.identity.users", "deferred.orders.place.x", "retries.orders.orders-on-stock.INVENTORY.1", "$JS.API.STREAM.MSG.DELETE.DEADLETTERS"}},
 		{but("inventory"), []string{"$JS.API.CONSUMER.DELETE.ORDERS.inventory-on-orders", "$JS.API.CONSUMER.CREATE.ORDERS.inventory-on-orders", "$JS.API.CONSUMER.MSG.NEXT.ORDERS.inventory-on-orders", "$JS.ACK.ORDERS.inventory-on-orders.1.1.1.1.0"}},
-		{everybody, []string{"$JS.API.STREAM.UPDATE.ORDERS", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.DELETE.ORDERS", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.MSG.DELETE.ORDERS", "$JS.API.STREAM.RESTORE.ORDERS", "$JS.API.STREAM.SNAPSHOT.IDENTITY", "$JS.API.CONSUMER.PAUSE.ORDERS.payments-on-orders", "$JS.API.STREAM.LEADER.STEPDOWN.ORDERS", "timers.due.payments-deadline.x", "$SYS.REQ.SERVER.PING"}},
+		{everybody, []string{"commands.identity.reset_password", "$JS.API.STREAM.UPDATE.ORDERS", "$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.DELETE.ORDERS", "$JS.API.STREAM.PURGE.ORDERS", "$JS.API.STREAM.MSG.DELETE.ORDERS", "$JS.API.STREAM.RESTORE.ORDERS", "$JS.API.STREAM.SNAPSHOT.IDENTITY", "$JS.API.CONSUMER.PAUSE.ORDERS.payments-on-orders", "$JS.API.STREAM.LEADER.STEPDOWN.ORDERS", "timers.due.payments-deadline.x", "$SYS.REQ.SERVER.PING"}},
 	} {
 		for _, who := range never.who {
 			for _, subject := range never.subjects {

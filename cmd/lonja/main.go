@@ -21,6 +21,7 @@ type commands struct {
 	Streams streamsCommand `cmd:"" help:"Look after the streams on a NATS server."`
 	Service serviceCommand `cmd:"" help:"Run some of the services against a NATS server."`
 	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
+	Admin   adminCommand   `cmd:"" help:"Look after accounts, for whoever cannot log in any more."`
 	Rebuild rebuildCommand `cmd:"" help:"Make the rows of a service's views anew out of the whole log, while it runs."`
 
 	Deadletters deadlettersCommand `cmd:"" help:"Look after the messages that could not be handled."`

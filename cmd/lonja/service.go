@@ -46,11 +46,17 @@ func (r shopRules) adminPassword() (string, error) {
 	if r.AdminPasswordFile == "" {
 		return r.AdminPassword, nil
 	}
-	data, err := os.ReadFile(r.AdminPasswordFile)
+	password, err := secretIn(r.AdminPasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("--admin-password-file: %w", err)
 	}
-	return strings.TrimRight(string(data), "\r\n"), nil
+	return password, nil
+}
+
+// secretIn is what a file holds, without the end of its line.
+func secretIn(file string) (string, error) {
+	data, err := os.ReadFile(file)
+	return strings.TrimRight(string(data), "\r\n"), err
 }
 
 // services makes every service of the shop by name.
@@ -61,7 +67,7 @@ func (r shopRules) services() map[string]func() *service.Service {
 		"orders":    orders.New,
 		"payments":  func() *service.Service { return payments.New(payments.Config{Deadline: r.PaymentDeadline}) },
 		"identity": func() *service.Service {
-			return identity.New(identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce})
+			return identity.New(identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored})
 		},
 	}
 }
@@ -70,6 +76,11 @@ func (r shopRules) services() map[string]func() *service.Service {
 // that it can be told.
 func announce(email, password string) {
 	fmt.Printf("admin     %s, password %s (shown only now)\n", email, password)
+}
+
+// ignored says that the administrator has another password than the flag wants.
+func ignored(email string) {
+	fmt.Printf("admin     %s keeps another password: --admin-password counts at the first start only; lonja admin password sets a new one\n", email)
 }
 
 var serviceNames = slices.Sorted(maps.Keys(shopRules{}.services()))

@@ -36,6 +36,14 @@ type SetRoles struct {
 	Roles  []string      `json:"roles"`
 }
 
+// ResetPassword gives an account a new password, the first administrator's when
+// Email is empty, and ends its sessions. It is the operator's alone: NATS lets
+// nobody else send it.
+type ResetPassword struct {
+	Email    string `json:"email,omitempty"`
+	Password string `json:"password"`
+}
+
 // NormalEmail is how addresses are compared: without spaces around, in lower case.
 func NormalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
@@ -69,6 +77,12 @@ func (SetRoles) Command() string    { return "identity.set_roles" }
 func (c SetRoles) EntityID() string { return string(c.UserID) }
 func (c SetRoles) Check() error {
 	return events.FirstOf(events.Token("user_id", c.UserID), events.CheckRoles(c.Roles))
+}
+
+func (ResetPassword) Command() string  { return "identity.reset_password" }
+func (ResetPassword) EntityID() string { return "" }
+func (c ResetPassword) Check() error {
+	return events.FirstOf(events.Text("email", c.Email, 0, 254), checkPassword(c.Password))
 }
 
 const maxPassword = 1_000

@@ -67,11 +67,15 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 	return g
 }
 
-// AccessToAsk is what it takes to ask the service for all that it does, to hear
+// AccessToAsk is what it takes to ask the service for all that it does for others
+// than operators, to hear
 // of what changed, and to leave commands for it while it is away.
 func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 	g := access.Publish("health." + s.Name)
 	for _, c := range s.Commands {
+		if c.forOperators() {
+			continue
+		}
 		g.And(access.Publish("commands." + c.name()))
 		if config.Has(s.deferred()) {
 			g.And(access.Publish(DeferredSubject(c.name(), "*")))

@@ -71,6 +71,7 @@ type Handler[S any, C Wish] struct {
 	reply   func(S, C, eventlog.Event) any
 	after   *view.View
 	once    *view.View
+	private bool
 }
 
 // Replies says what the answer is made of: the state after the fact, which must
@@ -109,6 +110,15 @@ func (h *Handler[S, C]) Once(v *view.View) *Handler[S, C] {
 	h.once = v
 	return h
 }
+
+// ForOperators keeps the command to those who look after the services: nobody else
+// is granted to send it.
+func (h *Handler[S, C]) ForOperators() *Handler[S, C] {
+	h.private = true
+	return h
+}
+
+func (h *Handler[S, C]) forOperators() bool { return h.private }
 
 func (h *Handler[S, C]) name() string { var c C; return c.Command() }
 

@@ -56,6 +56,7 @@ type Command interface {
 	name() string // "orders.place"
 	bind(*eventlog.Log, decider.Config)
 	access() access.Grant
+	forOperators() bool // nobody else may send it
 	handle(context.Context, decider.Wish, []byte) (decider.Receipt, error)
 }
 

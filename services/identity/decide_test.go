@@ -183,6 +183,23 @@ func TestLoggingOut(t *testing.T) {
 	}
 }
 
+func TestResettingAPassword(t *testing.T) {
+	for name, c := range map[string]struct {
+		given []events.Event
+		then  events.Event
+		code  refusal.Code
+	}{
+		"replaces it":                           {[]events.Event{ana}, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}, ""},
+		"to the same ends the sessions as well": {[]events.Event{ana, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}}, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}, ""},
+		"of nobody is refused":                  {nil, nil, refusal.NotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := resetPassword(given(userKind, c.given...), command.ResetPassword{}, "other", decider.Meta{})
+			then(t, got, err, c.then, c.code)
+		})
+	}
+}
+
 func TestTheRealmIsOpenedOnce(t *testing.T) {
 	got, err := open(realm{}, secret)
 	then(t, got, err, events.RealmOpened{Secret: secret}, "")

@@ -44,8 +44,12 @@ func (i *identity) openRealm(ctx context.Context) error {
 func (i *identity) appointAdmin(ctx context.Context) error {
 	was := i.realm.admin
 	if was != "" {
-		if u, err := i.look(ctx, was); err != nil || u.known() {
+		u, err := i.look(ctx, was)
+		if err != nil {
 			return err
+		}
+		if u.known() {
+			return i.compareAdmin(ctx, u)
 		}
 	}
 	c := command.RegisterUser{Name: adminName, Email: i.AdminEmail, Password: i.AdminPassword}

@@ -22,6 +22,9 @@ type Config struct {
 	// that is killed between the two takes it along.
 	AdminPassword string
 	Announce      func(email, password string)
+	// Ignored, which may be nil, is told at a later start when AdminPassword is not
+	// the administrator's, whose address it gets: that one's stays.
+	Ignored func(email string)
 
 	derive keyDerivation // nil means Argon2id
 }
@@ -87,6 +90,7 @@ func (i *identity) service() *service.Service {
 			service.OnKnowingWho(i.sessions, i.authenticated, logIn),
 			service.OnKnowingWho(i.sessions, i.renewed, refresh).To(i.refreshed),
 			service.OnKnowingWho(i.sessions, i.leaving, logOut).To(i.loggedOut),
+			service.OnKnowing(i.users, i.rehashed, resetPassword).To(i.resetting).Replies(show).ForOperators(),
 		},
 		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Reflexes: []service.Reflex{
 			service.Revoke(func(e events.UserRolesChanged) string { return string(e.UserID) }),

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// admin runs lonja admin password with something in the environment, and returns
+// what it says.
+func (p *process) admin(env string, args ...string) (string, error) {
+	cmd := exec.Command(binary, append([]string{"admin", "password", "--nats", p.said["nats"]}, args...)...)
+	cmd.Env = append(os.Environ(), env)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestAnAdministratorGetsANewPassword(t *testing.T) {
+	data := t.TempDir()
+	p, s := up(t, "--data", data)
+	boss, ana := s.boss(), s.as("ana")
+	login := func(email, password string) int {
+		return (&person{shop: s, name: email}).status("POST", "/api/auth/login", map[string]string{"email": email, "password": password})
+	}
+
+	// The administrator: whoever knew the one before is out, with all that came of it.
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := p.admin("", "--password-file", file); err != nil || !strings.Contains(out, adminEmail) || strings.Contains(out, "horse") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if got := login(adminEmail, adminPassword); got != 401 {
+		t.Errorf("the password before: %d", got)
+	}
+	if got := login(adminEmail, "correct horse battery"); got != 200 {
+		t.Errorf("the new password: %d", got)
+	}
+	if got := boss.status("POST", "/api/auth/refresh", map[string]string{"refresh_token": boss.refresh}); got != 401 {
+		t.Errorf("a session from before is refreshed: %d", got)
+	}
+	eventually(t, func() error {
+		if got := boss.status("GET", "/api/orders", nil); got != 401 {
+			return fmt.Errorf("an access token from before is answered with %d", got)
+		}
+		return nil
+	})
+	boss = s.logIn(adminEmail, "correct horse battery")
+	boss.wants(200, "GET", "/api/users", nil, nil)
+	who := boss.refreshes()
+
+	// Somebody else; the password of the others stays.
+	if out, err := p.admin("LONJA_PASSWORD=another horse", "--email", "Ana@Example.com"); err != nil || !strings.Contains(out, "ana@example.com") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if login("ana@example.com", "password of ana") != 401 || login("ana@example.com", "another horse") != 200 || login(adminEmail, "correct horse battery") != 200 {
+		t.Error("the passwords are not as they should be")
+	}
+	if got := ana.status("POST", "/api/auth/refresh", map[string]string{"refresh_token": ana.refresh}); got != 401 {
+		t.Errorf("a session from before is refreshed: %d", got)
+	}
+
+	for _, wrong := range []struct {
+		env  string
+		args []string
+		says string
+	}{
+		{"LONJA_PASSWORD=short", nil, "password must have at least 8"},
+		{"LONJA_PASSWORD=another horse", []string{"--email", "nobody@example.com"}, "there is no such account"},
+		{"LONJA_PASSWORD=", nil, "--password-file"},
+		{"", []string{"--password-file", filepath.Join(data, "none")}, "--password-file"},
+	} {
+		if out, err := p.admin(wrong.env, wrong.args...); err == nil || !strings.Contains(out, wrong.says) {
+			t.Errorf("%s %v: %v\n%s", wrong.env, wrong.args, err, out)
+		}
+	}
+	if out := runOnce(t, "timeline", string(who.User.ID), "--nats", p.said["nats"]); !strings.Contains(out, "user.password_changed") || strings.Contains(out, "argon2") {
+		t.Errorf("timeline: %s", out)
+	}
+	runOnce(t, "audit", "--data", data, "--nats", p.said["nats"])
+	p.stop()
+
+	// At a later start the flag's password is not the administrator's any more. That
+	// is said, and changes nothing.
+	p, s = up(t, "--data", data)
+	if said := p.said["admin"]; !strings.Contains(said, adminEmail) || !strings.Contains(said, "lonja admin password") {
+		t.Errorf("at the start it is said %q", said)
+	}
+	if login(adminEmail, adminPassword) != 401 || login(adminEmail, "correct horse battery") != 200 {
+		t.Error("the flag set a password")
+	}
+	p.stop()
+	if out, err := p.admin("LONJA_PASSWORD=another horse"); err == nil || strings.Contains(out, "another horse") {
+		t.Errorf("without a shop: %v\n%s", err, out)
+	}
+	p = start(t, "up", "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--data", data, "--admin-email", adminEmail, "--admin-password", "correct horse battery")
+	if said, ok := p.said["admin"]; ok {
+		t.Errorf("at a start with the right password it is said %q", said)
+	}
+	p.stop()
+}
