@@ -2,8 +2,6 @@ package identity
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -313,17 +311,5 @@ func TestAPasswordIsHashedAtTheCostThatItsHashNames(t *testing.T) {
 		if err != nil || ok != c.match || !reflect.DeepEqual(paid, []cost{c.cost}) {
 			t.Errorf("%q with %q: match %v at %v, %v", c.hash, c.password, ok, paid, err)
 		}
-	}
-}
-
-func TestWhoWaitsTooLongToBeHashedIsTold(t *testing.T) {
-	p := newPasswords(nil)
-	for range cap(p.slots) {
-		p.slots <- struct{}{}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := p.hash(ctx, today, "correct horse", []byte("salt")); !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v", err)
 	}
 }

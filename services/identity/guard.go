@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"time"
@@ -63,29 +64,35 @@ func newGuard(within func(time.Duration) int) *guard {
 		sessions: newLimits[events.SessionID](ofOneSession, ofOneSessionAgain),
 		moves:    newLimits[string](movesOfClient, movesOfClientAgain),
 		friends:  friends,
-		room:     room{size: func() int { return min(most*runtime.NumCPU(), within(wait)) }, by: map[string]int{}},
+		room: room{slots: make(chan struct{}, runtime.NumCPU()), by: map[string]int{},
+			size: func() int { return min(most*runtime.NumCPU(), within(wait)) }},
 	}
 }
 
-// try lets a guess into the queue for hashing; leave must be called when it is
-// answered. It refuses as RateLimited, at once.
-func (g *guard) try(x guess) (leave func(), err error) {
-	friend := g.friends.Contains(x)
-	credit := 1
-	if !friend {
-		if x.client != "" {
-			if err := g.clients.of(x.client).has(1); err != nil {
-				return nil, err
-			}
-		}
-		if g.accounts.of(x.account).has(1) != nil {
-			credit = atOneAccount // one that has not guessed wrong for a while
-		}
-	}
-	if err := g.pairs.of(x).has(credit); err != nil {
+// try lets a guess in, once it is its turn to be hashed; leave must be called when
+// that is done. Whoever is too fast, or finds no room, is refused as RateLimited at
+// once.
+func (g *guard) try(ctx context.Context, x guess) (leave func(), err error) {
+	pair := g.pairs.of(x)
+	if err := pair.has(1); err != nil {
 		return nil, err
 	}
-	return g.room.enter(x.client, friend)
+	if g.friends.Contains(x) {
+		return g.room.enter(ctx, x.client, friend)
+	}
+	if x.client != "" {
+		if err := g.clients.of(x.client).has(1); err != nil {
+			return nil, err
+		}
+	}
+	wrongOfLate := pair.has(atOneAccount)
+	if wrongOfLate == nil {
+		return g.room.enter(ctx, x.client, stranger)
+	}
+	if g.accounts.of(x.account).has(1) != nil {
+		return nil, wrongOfLate // under attack, each has one guess
+	}
+	return g.room.enter(ctx, x.client, suspect)
 }
 
 // wrong notes that a guess was wrong.
@@ -162,41 +169,72 @@ const (
 	// wait is how long anybody may have to wait for a password to be hashed. It is
 	// far below the time that a command may take.
 	wait = 1500 * time.Millisecond
-	// most is how many may wait for each processor, however fast it is: each takes
-	// 19 MB once it is its turn.
+	// most is how many may wait for each processor, however fast it is.
 	most = 32
 )
 
-// room is where those wait who want a password hashed, in the order in which they
-// came. One client may take half of it, and a quarter is kept for friends.
+// room is where those wait who want a password hashed: as many as will have their
+// turn in time, in the order in which they came. As many as there are processors
+// have it at once. One client may take half of the room.
 type room struct {
-	size func() int // at present
-	mu   sync.Mutex
-	all  int
-	by   map[string]int // of those that can be told apart
+	size  func() int // at present
+	slots chan struct{}
+	mu    sync.Mutex
+	all   int
+	by    map[string]int // of those that can be told apart
 }
 
-// enter refuses as RateLimited when there is no room.
-func (r *room) enter(client string, friend bool) (leave func(), err error) {
+// standing is how many quarters of the room somebody may find taken.
+type standing int
+
+const (
+	suspect  standing = 2 // guessed wrong of late
+	stranger standing = 3
+	friend   standing = 4
+)
+
+// enter returns once it is somebody's turn. It refuses as RateLimited at once when
+// there is no room, and after a while when it was taken for larger than it is.
+func (r *room) enter(ctx context.Context, client string, who standing) (leave func(), err error) {
+	if !r.take(client, who) {
+		return nil, refusal.Later(time.Second)
+	}
+	late := time.NewTimer(wait)
+	defer late.Stop()
+	select {
+	case r.slots <- struct{}{}:
+		return func() {
+			<-r.slots
+			r.count(client, -1)
+		}, nil
+	case <-late.C:
+		err = refusal.Later(time.Second)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	r.count(client, -1)
+	return nil, err
+}
+
+// take takes a place, if there is one.
+func (r *room) take(client string, who standing) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	size := r.size()
-	half, quarter := size/2, size/4
-	if !friend {
-		size -= quarter
+	if r.all >= max(1, size*int(who)/4) || r.by[client] >= max(1, size/2) {
+		return false
 	}
-	if r.all >= size || r.by[client] > 0 && r.by[client] >= half {
-		return nil, refusal.Later(time.Second)
-	}
-	r.count(client, 1)
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.count(client, -1)
-	}, nil
+	r.counted(client, 1)
+	return true
 }
 
 func (r *room) count(client string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counted(client, n)
+}
+
+func (r *room) counted(client string, n int) {
 	r.all += n
 	if client == "" {
 		return

@@ -1,7 +1,10 @@
 package identity
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -16,7 +19,7 @@ func hundred(time.Duration) int { return 100 }
 func guesses(t *testing.T, g *guard, x guess, n int) (let int) {
 	t.Helper()
 	for range n {
-		leave, err := g.try(x)
+		leave, err := g.try(t.Context(), x)
 		if err == nil {
 			g.wrong(x)
 			leave()
@@ -64,7 +67,7 @@ func TestAFloodOfGuessesKeepsTheOwnerOutNowhere(t *testing.T) {
 		t.Errorf("a thousand bots had %d guesses", n)
 	}
 	for _, x := range []guess{home, abroad} {
-		leave, err := g.try(x)
+		leave, err := g.try(t.Context(), x)
 		if err != nil {
 			t.Fatalf("from %s: %v", x.client, err)
 		}
@@ -77,45 +80,67 @@ func TestAFloodOfGuessesKeepsTheOwnerOutNowhere(t *testing.T) {
 }
 
 func TestTheRoomForHashingIsBounded(t *testing.T) {
-	g := newGuard(hundred)
-	g.right(guess{"usr_ana", "home"})
-	var leave []func()
-	enter := func(x guess) error {
-		l, err := g.try(x)
-		if err == nil {
-			leave = append(leave, l)
+	r := &newGuard(hundred).room
+	size := r.size()
+	for i := range size / 2 {
+		if !r.take(fmt.Sprint("bot ", i), suspect) {
+			t.Fatalf("suspects take %d of %d", i, size)
 		}
-		return err
 	}
-	size := g.room.size()
+	if r.take("bot", suspect) {
+		t.Errorf("suspects take more than half of %d", size)
+	}
+	for i := range size / 2 {
+		r.count(fmt.Sprint("bot ", i), -1)
+	}
 	one := 0
-	for enter(guess{"usr_eve", "flood"}) == nil {
+	for r.take("flood", stranger) {
 		one++
 	}
 	if one != size/2 {
 		t.Errorf("one client takes %d of %d", one, size)
 	}
 	all := one
-	for i := 0; enter(guess{"usr_eve", fmt.Sprint("bot ", i)}) == nil; i++ {
+	for i := 0; r.take(fmt.Sprint("bot ", i), stranger); i++ {
 		all++
 	}
 	if all != size-size/4 {
 		t.Errorf("strangers take %d of %d", all, size)
 	}
-	if err := enter(guess{"usr_ana", "home"}); err != nil {
-		t.Errorf("a friend: %v", err)
+	if _, err := r.enter(t.Context(), "here", stranger); !refusal.Is(err, refusal.RateLimited) {
+		t.Errorf("one more: %v", err)
 	}
-	for _, l := range leave {
-		l()
+	leave, err := r.enter(t.Context(), "home", friend)
+	if err != nil {
+		t.Fatalf("a friend: %v", err)
 	}
-	if g.room.all != 0 || len(g.room.by) != 0 {
-		t.Errorf("all have left, but %d", g.room.all)
+	leave()
+	if r.all != all || len(r.slots) != 0 {
+		t.Errorf("a friend has left, and there are %d of %d, %d of them hashing", r.all, all, len(r.slots))
+	}
+}
+
+func TestWhoWaitsTooLongToBeHashedIsTold(t *testing.T) {
+	r := &newGuard(hundred).room
+	for range cap(r.slots) {
+		r.slots <- struct{}{}
+	}
+	if _, err := r.enter(t.Context(), "here", stranger); !refusal.Is(err, refusal.RateLimited) {
+		t.Errorf("when it takes too long: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.enter(ctx, "here", stranger); !errors.Is(err, context.Canceled) {
+		t.Errorf("when nobody waits any more: %v", err)
+	}
+	if r.all != 0 || len(r.by) != 0 {
+		t.Errorf("all have left, but %d", r.all)
 	}
 }
 
 func TestTheRoomIsAsLargeAsHashingIsFast(t *testing.T) {
 	p := newPasswords(nil)
-	for took, want := range map[time.Duration]int{10 * time.Millisecond: 100 * cap(p.slots), time.Second: cap(p.slots), time.Minute: 1} {
+	for took, want := range map[time.Duration]int{10 * time.Millisecond: 100 * runtime.NumCPU(), time.Second: runtime.NumCPU(), time.Minute: 1} {
 		p.took.Store(int64(took))
 		if got := p.within(time.Second); got != want {
 			t.Errorf("when one takes %v, there is room for %d, not %d", took, got, want)
@@ -130,7 +155,7 @@ func TestTheRoomIsAsLargeAsHashingIsFast(t *testing.T) {
 	}
 	// However slow it is, there is room for somebody.
 	g := newGuard(func(time.Duration) int { return 1 })
-	if leave, err := g.try(guess{"usr_ana", "here"}); err != nil {
+	if leave, err := g.try(t.Context(), guess{"usr_ana", "here"}); err != nil {
 		t.Error(err)
 	} else if leave(); guesses(t, g, guess{"usr_ana", "here"}, 1) != 1 {
 		t.Error("the second is turned away")

@@ -40,7 +40,7 @@ func (i *identity) applicant(_ context.Context, c command.RegisterUser) (string,
 // hashed hashes the password of taken addresses, too: whether the command has
 // come before shows only once it is compared with what was recorded.
 func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who envelope.Actor) (account, error) {
-	leave, err := i.guard.room.enter(who.From, false)
+	leave, err := i.guard.room.enter(ctx, who.From, stranger)
 	if err != nil {
 		return account{}, err
 	}
@@ -101,7 +101,7 @@ func (p provenUser) Fingerprint() string { return string(p.user.ID) }
 func (i *identity) authenticated(ctx context.Context, c command.LogIn, who envelope.Actor) (provenUser, error) {
 	id := i.realm.userID(c.Email)
 	try := guess{id, who.From}
-	leave, err := i.guard.try(try)
+	leave, err := i.guard.try(ctx, try)
 	if err != nil {
 		return provenUser{}, err
 	}

@@ -16,11 +16,10 @@ import (
 // keyDerivation is Argon2id's signature.
 type keyDerivation func(password, salt []byte, time, memory uint32, threads uint8, length uint32) []byte
 
-// passwords hashes passwords, as many at once as there are processors: each
-// takes its time and memory on purpose.
+// passwords hashes passwords. Each takes its time and memory on purpose: whoever
+// asks from outside has to pass the guard first.
 type passwords struct {
 	derive keyDerivation
-	slots  chan struct{}
 	took   *atomic.Int64 // nanoseconds that one hash takes of late, 0 before the first
 }
 
@@ -28,13 +27,13 @@ func newPasswords(derive keyDerivation) passwords {
 	if derive == nil {
 		derive = argon2.IDKey
 	}
-	return passwords{derive, make(chan struct{}, runtime.NumCPU()), new(atomic.Int64)}
+	return passwords{derive, new(atomic.Int64)}
 }
 
 // within is how many are hashed in a time, at the pace of late; one at least.
 func (p passwords) within(d time.Duration) int {
 	took := max(1, p.took.Load())
-	return max(1, int(min(int64(d)/took*int64(cap(p.slots)), math.MaxInt32)))
+	return max(1, int(min(int64(d)/took*int64(runtime.NumCPU()), math.MaxInt32)))
 }
 
 // cost is how dear one hash is, and with it one guess. Every hash names its
@@ -57,14 +56,11 @@ func costOf(phc string) cost {
 	return c
 }
 
-// hash is a password's hash as a PHC string. It is an error only when ctx ends
-// while others are being hashed.
+// hash is a password's hash as a PHC string. It is an error only when ctx has
+// ended: nobody waits for it.
 func (p passwords) hash(ctx context.Context, c cost, password string, salt []byte) (string, error) {
-	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
-	case <-ctx.Done():
-		return "", ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return "", err
 	}
 	b64 := base64.RawStdEncoding.EncodeToString
 	began := time.Now()
