@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,7 +87,7 @@ func (c connection) dialLater(identity, name string) (nc *nats.Conn, connected <
 		return nil, nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
 	}
 	if !nc.IsConnected() {
-		slog.Warn("waiting for NATS", "url", c.where(), "reason", nc.LastError())
+		slog.Warn("waiting for NATS", "url", c.where(), "reason", cmp.Or(nc.LastError(), nats.ErrNoServers))
 	}
 	return nc, stands, nil
 }
