@@ -20,7 +20,7 @@ import (
 // connection is how a process reaches NATS.
 type connection struct {
 	NATS string `name:"nats" help:"URL of the NATS server, or of several with commas between." default:"nats://127.0.0.1:4222"`
-	Keys string `name:"nats-keys" help:"Folder of NKey seeds as nats-config writes them, IDENTITY/seed; without it, no authentication." type:"path"`
+	Keys string `name:"nats-keys" help:"Folder of NKey seeds as nats-config and up --nats-auth write them, IDENTITY/seed; without it, no authentication." type:"path"`
 	CA   string `name:"nats-ca" help:"PEM file of the authority that signed the server's certificate; it turns TLS on." type:"path"`
 }
 
@@ -123,7 +123,7 @@ func (c connection) connect(name string) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(c.NATS, options...)
 	if errors.Is(err, nats.ErrAuthorization) && c.Keys == "" {
-		err = fmt.Errorf("%w; give --nats-keys", err)
+		err = fmt.Errorf("%w; give --nats-keys (lonja up --nats-auth says which)", err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("NATS at %s: %w", c.where(), err)

@@ -99,7 +99,22 @@ func (c connection) servers() ([]*url.URL, error) {
 func (c *upCommand) Validate() error {
 	_, _, err := c.Sync.parse()
 	return events.FirstOf(err, c.shopRules.Validate(), c.profiling.Validate(),
-		address("--http", c.HTTP), address("--nats", c.NATS), origin(c.PublicURL), c.inStep())
+		address("--http", c.HTTP), address("--nats", c.NATS), c.guarded(), origin(c.PublicURL), c.inStep())
+}
+
+// guarded keeps a NATS server on which everybody may do everything from other
+// machines.
+func (c *upCommand) guarded() error {
+	host, _, err := net.SplitHostPort(c.NATS)
+	if err != nil || c.NATSAuth || isLoopback(host) {
+		return err
+	}
+	return fmt.Errorf("--nats %s can be reached by other machines, and whoever reaches it may do everything: give --nats-auth, or an address of this machine alone, such as 127.0.0.1:4222", c.NATS)
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // Validate checks what services take besides.

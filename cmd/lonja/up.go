@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/broker"
 	"lonja/internal/dirlock"
+	"lonja/internal/natsconf"
 )
 
 // syncMode is "always", or how long an acknowledged fact may stay unsynced.
@@ -35,7 +37,8 @@ type upCommand struct {
 	proxying
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
-	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one." default:"127.0.0.1:4222"`
+	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one. Other machines may only reach it with --nats-auth." default:"127.0.0.1:4222"`
+	NATSAuth  bool     `name:"nats-auth" help:"Let only those connect to the NATS server who have a key of the folder DATA/keys, which is made. Without it, whoever is on this machine may read and write everything."`
 	PublicURL string   `name:"public-url" help:"Where customers reach the shop, such as https://shop.example; without it, whatever host they asked for."`
 	Sync      syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
 }
@@ -78,19 +81,26 @@ func (c *upCommand) serve(ctx context.Context) error {
 		return err
 	}
 	probe.Close()
-	b, err := broker.Start(broker.Config{
-		Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS, SyncAlways: always, SyncInterval: every, Logger: slog.Default(),
-	})
+	config, err := streamsConfig()
+	if err != nil {
+		return err
+	}
+	var at connection
+	var users []*server.NkeyUser
+	if c.NATSAuth {
+		at.Keys = filepath.Join(c.Data, "keys")
+		if users, err = natsconf.Users(at.Keys, identities(config)); err != nil {
+			return fmt.Errorf("--nats-auth: %w", err)
+		}
+	}
+	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
+		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
 	if err != nil {
 		return err
 	}
 	defer b.Stop()
 	measureStore(b)
-	at := connection{NATS: b.URL()}
-	config, err := streamsConfig()
-	if err != nil {
-		return err
-	}
+	at.NATS = b.URL()
 	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
 		if err := config.Apply(ctx, js, 0); err != nil {
 			return err
@@ -102,6 +112,9 @@ func (c *upCommand) serve(ctx context.Context) error {
 	}
 	fmt.Println("data     ", c.Data)
 	fmt.Println("nats     ", b.URL())
+	if c.NATSAuth {
+		fmt.Println("keys     ", at.Keys, "(for other commands: LONJA_NATS_KEYS, or --nats-keys)")
+	}
 
 	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Well}

@@ -32,6 +32,9 @@ type Config struct {
 	// means that nothing does.
 	Shared string
 	Logger *slog.Logger // nil discards
+	// Users are the only ones who may connect; without any, everybody may, and
+	// may do everything. Who they are makes no other log.
+	Users []*server.NkeyUser
 }
 
 // Broker is a running server. It is safe for concurrent use.
@@ -117,6 +120,7 @@ func (b *Broker) open() error {
 		// the queue groups.
 		PingInterval: 5 * time.Second,
 		MaxPingsOut:  2,
+		Nkeys:        b.config.Users,
 		NoSigs:       true,
 		NoLog:        true, // it gets a logger below
 	})

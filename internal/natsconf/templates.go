@@ -1,6 +1,7 @@
 package natsconf
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"text/template"
@@ -26,7 +27,8 @@ type server struct {
 }
 
 var functions = template.FuncMap{
-	"path": filepath.Join,
+	"responses": func() string { return fmt.Sprintf("{ max: %d, expires: %q }", answersOnce, answersWithin) },
+	"path":      filepath.Join,
 	"list": func(subjects []string) string {
 		if len(subjects) == 0 {
 			return "[]"
@@ -47,7 +49,6 @@ func parse(name, text string) *conf {
 	return template.Must(template.New(name).Funcs(functions).Parse(text))
 }
 
-// An answer may come this late, and once: a service's own patience, and some.
 var authTemplate = parse("auth.conf", `# Who may connect, and what each may do. Written by lonja nats-config out of what
 # the services declare; it will be written again, so do not edit it. The keys
 # are public ones.
@@ -65,7 +66,7 @@ accounts {
           subscribe {
             allow: {{list $u.Grant.Subscribe}}
           }{{if $u.Grant.Answers}}
-          allow_responses { max: 1, expires: "30s" }{{end}}
+          allow_responses {{responses}}{{end}}
         }
       }{{end}}{{end}}
     ]

@@ -1,0 +1,53 @@
+package natsconf
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	natsserver "github.com/nats-io/nats-server/v2/server"
+
+	"lonja/internal/access"
+)
+
+// Users are who may connect to a server in this process, and what each may do
+// there: what auth.conf says to other servers. Keys that are missing in
+// KEYS/<identity>/seed are made, readable by their owner alone.
+func Users(keys string, identities []Identity) ([]*natsserver.NkeyUser, error) {
+	var all []*natsserver.NkeyUser
+	for _, identity := range identities {
+		own := keysOf(filepath.Join(keys, identity.Name))
+		have, err := own.have()
+		if err == nil && !have {
+			err = own.make()
+		}
+		if err != nil {
+			return nil, fmt.Errorf("key of %s: %w", identity.Name, err)
+		}
+		public, err := own.public()
+		if err != nil {
+			return nil, fmt.Errorf("key of %s: %w", identity.Name, err)
+		}
+		for _, key := range public {
+			all = append(all, &natsserver.NkeyUser{Nkey: key, Permissions: permissions(identity.Access.Sorted())})
+		}
+	}
+	return all, nil
+}
+
+func permissions(g access.Grant) *natsserver.Permissions {
+	p := &natsserver.Permissions{
+		Publish:   &natsserver.SubjectPermission{Allow: g.Publish, Deny: g.Never},
+		Subscribe: &natsserver.SubjectPermission{Allow: g.Subscribe},
+	}
+	if g.Answers {
+		p.Response = &natsserver.ResponsePermission{MaxMsgs: answersOnce, Expires: answersWithin}
+	}
+	return p
+}
+
+// An answer may come this late, and once: a service's own patience, and some.
+const (
+	answersOnce   = 1
+	answersWithin = 30 * time.Second
+)
