@@ -140,7 +140,7 @@ func (s *shop) openServices() error {
 				url = "nats://" + through.addr()
 			}
 			err := s.add(name+"-"+replica, s.program, through,
-				append([]string{"service", name, "--nats", url, "--data", s.data(), "--replica", replica}, s.admin()...)...)
+				append([]string{"service", name, "--nats", url, "--data", s.data(), "--replica", replica, "--sandbox"}, s.admin()...)...)
 			if err != nil {
 				return err
 			}
@@ -152,7 +152,8 @@ func (s *shop) openServices() error {
 func (s *shop) openGateways() error {
 	for i := range s.shape.gateways {
 		port := freePort()
-		if err := s.add("gateway-"+strconv.Itoa(i+1), s.program, nil, "gateway", "--nats", s.natsURL, "--http", at(port)); err != nil {
+		if err := s.add("gateway-"+strconv.Itoa(i+1), s.program, nil, "gateway", "--nats", s.natsURL, "--http", at(port),
+			"--public-url", "http://"+at(port), "--sandbox"); err != nil {
 			return err
 		}
 		s.gateways = append(s.gateways, "http://"+at(port))

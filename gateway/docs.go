@@ -14,7 +14,7 @@ import (
 const bearer = "bearer"
 
 // describe is huma without routes of its own: the gateway serves them.
-func describe(publicURL string) huma.Config {
+func (g *gateway) describe() huma.Config {
 	api := huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{Title: "lonja", Version: "1.0.0", Description: "A shop: catalogue, stock, orders, payments and accounts.\n\n" +
@@ -26,8 +26,8 @@ func describe(publicURL string) huma.Config {
 				Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The access_token of /api/auth/login"}},
 		},
 	}
-	if publicURL != "" {
-		api.Servers = []*huma.Server{{URL: publicURL}}
+	if !g.Local { // else the page's own address
+		api.Servers = []*huma.Server{{URL: g.PublicURL}}
 	}
 	return huma.Config{OpenAPI: &api, DefaultFormat: "application/json",
 		Formats: huma.DefaultFormats}

@@ -14,10 +14,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"reflect"
-	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -37,8 +37,14 @@ type Config struct {
 	// Revoked are the access tokens that were taken back.
 	Revoked *revocation.List
 	// PublicURL is the shop's origin as customers see it, such as
-	// "https://shop.example". When it is empty, the request's Host says.
+	// "https://shop.example". It is required.
 	PublicURL string
+	// Local believes a request's Host instead, when that is this machine's
+	// loopback: for a shop that nobody else is meant to see.
+	Local bool
+	// Sandbox serves the sandbox provider's pages, where whoever has a payment's
+	// link pays for nothing.
+	Sandbox bool
 	// TrustedProxies are addresses, and networks such as "10.0.0.0/8", of the
 	// proxies before the gateway: their X-Forwarded-For says where a request
 	// comes from. Without any it comes from whoever connects.
@@ -79,6 +85,9 @@ func New(c Config) (http.Handler, error) {
 	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Streams == nil {
 		return nil, errors.New("gateway: Client, Revoked, Letters and Streams are required")
 	}
+	if c.PublicURL == "" {
+		return nil, errors.New("gateway: PublicURL is required")
+	}
 	if err := CheckOrigin(c.PublicURL); err != nil {
 		return nil, fmt.Errorf("gateway: PublicURL %w", err)
 	}
@@ -96,7 +105,7 @@ func New(c Config) (http.Handler, error) {
 		return nil, errors.New("gateway: MaxFollowers and MaxWaiting must not be negative")
 	}
 	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
-	g.api = humago.New(g.mux, describe(c.PublicURL))
+	g.api = humago.New(g.mux, g.describe())
 	g.tokens = newTokens(g.askKeys, c.Revoked)
 	if g.measured, err = newMeasures(c.Registry); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -145,8 +154,10 @@ func (g *gateway) routes() {
 	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled."),
 		signedIn, resumes, shows("text/event-stream"), refuses(404))
 
-	page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
-	page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, mayWait, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(404, 409))
+	if g.Sandbox {
+		page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
+		page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, mayWait, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(403, 404, 409))
+	}
 
 	add(g, "GET /api/commands/{id}", "Read what became of a command that was left for later", readCommand, tag("operations"), signedIn, gives[outcome](200), refuses(404))
 	add(g, "GET /api/deadletters", "List the messages that could not be handled", listLetters, tag("operations"), staffOnly, gives[query.List[deadletter.Letter]](200))
@@ -174,21 +185,21 @@ func CheckOrigin(s string) error {
 	return nil
 }
 
-func isHost(s string) bool {
-	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-:[]") == ""
+// origin is the shop's address as customers see it. Anybody can send any Host, so
+// only one that leads nowhere else is believed.
+func (c *call) origin() string {
+	if c.Local && isLoopback(c.r.Host) {
+		return "http://" + c.r.Host
+	}
+	return c.PublicURL
 }
 
-// origin is the shop's address as the one who asks knows it, or "" when their
-// Host makes no sense.
-func (c *call) origin() string {
-	if c.PublicURL != "" {
-		return c.PublicURL
+// isLoopback reports whether a Host is a loopback's, with a port or without.
+func isLoopback(host string) bool {
+	u, err := url.Parse("http://" + host)
+	if err != nil || u.Host != host {
+		return false
 	}
-	if !isHost(c.r.Host) {
-		return ""
-	}
-	if c.r.TLS != nil {
-		return "https://" + c.r.Host
-	}
-	return "http://" + c.r.Host
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
@@ -43,8 +44,11 @@ const keyID = "key-1"
 
 func open(t testing.TB) *front {
 	t.Helper()
-	return openWith(t, gateway.Config{})
+	return openWith(t, ownMachine)
 }
+
+// ownMachine is a shop for those who sit before it, as up has it.
+var ownMachine = gateway.Config{PublicURL: "http://shop.example:8080", Local: true, Sandbox: true}
 
 func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *front {
 	t.Helper()
@@ -54,6 +58,7 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	}
 	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
+	c.PublicURL = cmp.Or(c.PublicURL, ownMachine.PublicURL)
 	c.Client, c.Revoked, c.Letters, c.Streams = f.Client, revocation.New(f.Conn), deadletter.New(f.JS), f.Streams
 	handler, err := gateway.New(c)
 	if err != nil {

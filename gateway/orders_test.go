@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"encoding/json"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -10,6 +11,8 @@ import (
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/internal/deadletter"
+	"lonja/internal/revocation"
 	"lonja/internal/refusal"
 )
 
@@ -110,25 +113,40 @@ func TestAMoveIsTheCommandOfItsStatus(t *testing.T) {
 	}
 }
 
+// Whoever asks may send any Host: where customers pay is not theirs to say. Only
+// a shop for this machine alone believes a Host, and only one of this machine's.
 func TestTheOriginOfPaymentURLs(t *testing.T) {
-	shop := open(t)
-	shop.plays("queries.orders.order", func(m *nats.Msg) any {
-		var q query.Order
-		_ = json.Unmarshal(m.Data, &q)
-		return map[string]string{"origin": q.Origin}
-	})
-	for host, want := range map[string]string{"shop.example:8080": "http://shop.example:8080", "[::1]:80": "http://[::1]:80", `a"b`: "", "a@b": "", "a/b": "", "": ""} {
-		req := httptest.NewRequest("GET", "/api/orders/ord_1", nil)
-		req.Host = host
-		req.Header.Set("Authorization", shop.ana())
-		rec := httptest.NewRecorder()
-		shop.server.Config.Handler.ServeHTTP(rec, req)
-		if got := rec.Body.String(); got != `{"origin":"`+want+`"}` {
-			t.Errorf("%s: %s", host, got)
+	const ours, open = "http://shop.example:8080", "https://shop.example"
+	local, public := openWith(t, ownMachine), openWith(t, gateway.Config{PublicURL: open})
+	for _, shop := range []*front{local, public} {
+		shop.plays("queries.orders.order", func(m *nats.Msg) any {
+			var q query.Order
+			_ = json.Unmarshal(m.Data, &q)
+			return map[string]string{"origin": q.Origin}
+		})
+	}
+	for host, want := range map[string]string{
+		"localhost": "http://localhost", "localhost:8080": "http://localhost:8080", "127.0.0.1:8080": "http://127.0.0.1:8080",
+		"127.8.8.8": "http://127.8.8.8", "[::1]:80": "http://[::1]:80",
+		"evil.example": ours, "evil.example:8080": ours, "localhost.evil.example": ours, "127.0.0.1.evil.example": ours, "127.0.0.1@evil.example": ours,
+		"evil.example#localhost": ours, "localhost/": ours, "10.0.0.1": ours, `a"b`: ours, "a@b": ours, "": ours,
+	} {
+		for shop, want := range map[*front]string{local: want, public: open} {
+			req := httptest.NewRequest("GET", "/api/orders/ord_1", nil)
+			req.Host = host
+			req.Header.Set("Authorization", shop.ana())
+			rec := httptest.NewRecorder()
+			shop.server.Config.Handler.ServeHTTP(rec, req)
+			if got := rec.Body.String(); got != `{"origin":"`+want+`"}` {
+				t.Errorf("%s: %s, want %s", host, got, want)
+			}
 		}
 	}
+	if _, err := gateway.New(gateway.Config{Client: local.Client, Revoked: revocation.New(local.Conn), Letters: deadletter.New(local.JS), Streams: local.Streams}); err == nil || !strings.Contains(err.Error(), "PublicURL is required") {
+		t.Errorf("without a PublicURL: %v", err)
+	}
 	for _, bad := range []string{"shop.example", "ftp://shop.example", "https://shop.example/path", "https://u:p@shop.example", "https://"} {
-		if _, err := gateway.New(gateway.Config{Client: shop.Client, PublicURL: bad}); err == nil {
+		if _, err := gateway.New(gateway.Config{Client: local.Client, PublicURL: bad}); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

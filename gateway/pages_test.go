@@ -162,9 +162,26 @@ func TestDocsNeedNoInternet(t *testing.T) {
 	}
 }
 
+// Where nobody asked for the sandbox there is no page of it, nor a word.
+func TestWithoutTheSandboxThereIsNoPage(t *testing.T) {
+	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example"})
+	heard := false
+	shop.plays("commands.payments.settle", func(*nats.Msg) any { heard = true; return query.PaymentView{} })
+	shop.do("GET", "/sandbox/payments/pay_1", nil).refuses(404, refusal.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).refuses(404, refusal.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(404, refusal.NotFound, "")
+	if spec := string(shop.do("GET", "/openapi.json", nil).gives(200, nil).body); strings.Contains(spec, "sandbox") {
+		t.Error("the description tells of the sandbox")
+	}
+	shop.quiet("commands.payments.settle")
+	if heard {
+		t.Error("the command was sent all the same")
+	}
+}
+
 // Every route is described, and the description holds together.
 func TestTheDescriptionIsSound(t *testing.T) {
-	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example"})
+	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example", Sandbox: true})
 	var spec struct {
 		OpenAPI    string
 		Servers    []struct{ URL string }

@@ -20,7 +20,7 @@ func TestWhereALoginComesFrom(t *testing.T) {
 	var from string
 	shop.plays("commands.identity.login", func(m *nats.Msg) any { from = header(m).Actor.From; return struct{}{} })
 	behind := func(trusted ...string) func(remote string, forwarded ...string) string {
-		handler, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS),
+		handler, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS), PublicURL: "https://shop.example",
 			Streams: shop.Streams, TrustedProxies: trusted})
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestWhereALoginComesFrom(t *testing.T) {
 	if a, b := direct("[2001:db8:2::1]:1"), direct("[2001:db8:3::1]:1"); a == b {
 		t.Error("two networks of IPv6 are one")
 	}
-	_, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS),
+	_, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS), PublicURL: "https://shop.example",
 		Streams: shop.Streams, TrustedProxies: []string{"10.0.0.0/33"}})
 	if err == nil || !strings.Contains(err.Error(), "10.0.0.0/33") {
 		t.Errorf("a network that is none: %v", err)

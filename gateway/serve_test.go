@@ -21,7 +21,7 @@ import (
 // tells how that ended. Requests go to it from then on.
 func (f *front) serves(drain time.Duration) (stop func(), served <-chan error) {
 	f.t.Helper()
-	handler, err := gateway.New(gateway.Config{Client: f.Client, Revoked: revocation.New(f.Conn), Letters: deadletter.New(f.JS), Streams: f.Streams})
+	handler, err := gateway.New(gateway.Config{Client: f.Client, PublicURL: "https://shop.example", Sandbox: true, Revoked: revocation.New(f.Conn), Letters: deadletter.New(f.JS), Streams: f.Streams})
 	if err != nil {
 		f.t.Fatal(err)
 	}

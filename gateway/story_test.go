@@ -28,7 +28,9 @@ type wholeShop struct {
 func openWhole(t testing.TB) *wholeShop {
 	t.Helper()
 	names := []string{"catalog", "identity", "inventory", "orders", "payments"}
-	f := openWith(t, gateway.Config{Services: names}, catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{}))
+	config := ownMachine
+	config.Services = names
+	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{Sandbox: true}))
 	f.quiet("queries.identity.keys")
 	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())
 	s := &wholeShop{front: f}

@@ -32,7 +32,7 @@ func TestPartsStartBeforeNATS(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	}
-	run("gateway", "--http", front)
+	run(gatewayOn(front)...)
 	run(append([]string{"service", "--http", back, "--data", t.TempDir(), "--admin-email", adminEmail, "--admin-password", adminPassword}, serviceNames...)...)
 	want := func(status int, urls ...string) {
 		t.Helper()

@@ -25,6 +25,7 @@ type composeFile struct {
 		Privileged  bool
 		User        string
 		Volumes     []string
+		Environment map[string]string
 		Ports       []string
 		Networks    any
 		DependsOn   map[string]any `json:"depends_on"`
@@ -106,6 +107,22 @@ func TestEachServiceRunsOnceAndTwiceInACluster(t *testing.T) {
 			if !slices.Contains(s, "views-"+name+"-"+replica+":/data") {
 				t.Errorf("%s, replica %s, keeps its views in %v", name, replica, s)
 			}
+		}
+	}
+}
+
+// Who pays in the sandbox pays for nothing: it is asked for, and can be left out.
+func TestTheSandboxIsAskedForWhereItIsNeeded(t *testing.T) {
+	for name, s := range readComposeFile(t).Services {
+		base, want := strings.TrimSuffix(name, "-b"), ""
+		if base == "gateway" || base == "payments" {
+			want = "${LONJA_SANDBOX:-true}"
+		}
+		if got := s.Environment["LONJA_SANDBOX"]; got != want {
+			t.Errorf("%s: LONJA_SANDBOX is %q, want %q", name, got, want)
+		}
+		if base == "gateway" && !strings.Contains(s.Environment["LONJA_PUBLIC_URL"], "http://127.0.0.1:8080") {
+			t.Errorf("%s is not told where customers reach it", name)
 		}
 	}
 }

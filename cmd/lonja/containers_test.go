@@ -78,7 +78,7 @@ func composeUp(t *testing.T, flags ...string) *containers {
 	t.Helper()
 	a, b, nats := freeAddr(t), freeAddr(t), freeAddr(t)
 	c := &containers{t: t, name: "lonja-test-" + strings.ToLower(filepath.Base(t.Name())) + "-" + strconv.Itoa(os.Getpid()), ids: map[string]string{}, flags: flags, nats: "nats://" + nats}
-	c.env = []string{"LONJA_IMAGE=" + c.name, "LONJA_NATS_IMAGE=" + c.name + "-nats", "LONJA_PORT=" + portOf(a), "LONJA_PORT_B=" + portOf(b), "LONJA_NATS_PORT=" + portOf(nats),
+	c.env = []string{"LONJA_IMAGE=" + c.name, "LONJA_NATS_IMAGE=" + c.name + "-nats", "LONJA_PORT=" + portOf(a), "LONJA_PUBLIC_URL=http://" + a, "LONJA_PORT_B=" + portOf(b), "LONJA_NATS_PORT=" + portOf(nats),
 		"LONJA_ADMIN_EMAIL=" + adminEmail, "LONJA_ADMIN_PASSWORD=" + adminPassword}
 	t.Cleanup(c.down)
 	c.compose("up", "--build", "-d")

@@ -146,6 +146,9 @@ func (c *serviceCommand) Validate() error {
 
 // Validate checks what the gateway takes besides.
 func (c *gatewayCommand) Validate() error {
+	if c.PublicURL == "" {
+		return errors.New("--public-url is required: where customers reach the shop, such as https://shop.example")
+	}
 	return events.FirstOf(c.connection.Validate(), address("--http", c.HTTP), notNegative("--drain", c.Drain), origin(c.PublicURL))
 }
 

@@ -52,10 +52,11 @@ func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
 		{"service orders --nats-ca " + short, "--nats-ca"},
 		{"service inventory payments --payment-deadline 20m", "--payment-deadline"},
 		{"service identity --admin-password geheim", "--admin-password"},
-		{"gateway --http nonsense", "--http"},
-		{"gateway --drain=-1s", "--drain"},
+		{"gateway", "--public-url"},
+		{"gateway --public-url https://shop.example --http nonsense", "--http"},
+		{"gateway --public-url https://shop.example --drain=-1s", "--drain"},
 		{"gateway --public-url ftp://shop.example", "--public-url"},
-		{"gateway --nats-keys /dev/null/x", "--nats-keys"},
+		{"gateway --public-url https://shop.example --nats-keys /dev/null/x", "--nats-keys"},
 		{"streams plan --replicas=-1", "--replicas"},
 		{"streams apply --replicas 6", "--replicas"},
 		{"streams apply --wait=-1s", "--wait"},
@@ -98,9 +99,9 @@ func TestAnAddressThatCannotBeHadIsToldAtOnce(t *testing.T) {
 	const elsewhere = "203.0.113.1:4222"
 	for args, flag := range map[string]string{
 		"up --nats 127.0.0.1:0 --http":                     "--http",
-		"up --http 127.0.0.1:0 --nats":                     "--nats",
+		"up --http 127.0.0.1:0 --nats-auth --nats":         "--nats",
 		"up --http 127.0.0.1:0 --nats 127.0.0.1:0 --pprof": "--pprof",
-		"gateway --http":                                   "--http",
+		"gateway --public-url https://shop.example --http": "--http",
 		"service catalog orders --http":                    "--http",
 	} {
 		for _, addr := range []string{taken.Addr().String(), elsewhere} {

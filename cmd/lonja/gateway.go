@@ -15,26 +15,24 @@ import (
 	"lonja/internal/revocation"
 )
 
-// proxying says who stands before a gateway.
-type proxying struct {
+// fronting are the flags of a gateway that the whole shop in one process has, too.
+type fronting struct {
+	MaxFollowers   int      `help:"How many may follow an order's statuses at once; 0 means 20000. More get 503." default:"0"`
+	MaxWaiting     int      `help:"How many may wait at once with Prefer: wait; 0 means 4000. More get 503, and order nothing." default:"0"`
 	TrustedProxies []string `help:"Addresses, and networks such as 10.0.0.0/8, of the proxies before the gateway: their X-Forwarded-For says where a request comes from, by which logins are slowed down." placeholder:"NETWORK"`
+}
+
+func (f fronting) config() gateway.Config {
+	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies}
 }
 
 type gatewayCommand struct {
 	connection
-	HTTP  string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
-	Drain time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
-	waitingBounds
-	proxying
-	PublicURL string `name:"public-url" help:"Where customers reach the gateway, such as https://shop.example; without it, whatever host they asked for."`
-
-	store func() context.Context // see gateway.Config
-}
-
-// waitingBounds are the flags that bound those who wait at a gateway.
-type waitingBounds struct {
-	MaxFollowers int `help:"How many may follow an order's statuses at once; 0 means 20000. More get 503." default:"0"`
-	MaxWaiting   int `help:"How many may wait at once with Prefer: wait; 0 means 4000. More get 503, and order nothing." default:"0"`
+	fronting
+	HTTP      string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
+	Drain     time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
+	PublicURL string        `name:"public-url" help:"Where customers reach the shop, such as https://shop.example. Required: addresses to pay at begin with it."`
+	Sandbox   bool          `help:"Serve the sandbox provider's pages, where whoever has a payment's link pays for nothing. The service payments needs the flag, too."`
 }
 
 // Run serves until ctx ends. It does not wait for NATS: whoever looks after the
@@ -45,13 +43,15 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	return c.serve(ctx, listener, nil)
+	config := c.fronting.config()
+	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
+	return c.serve(ctx, listener, config, nil)
 }
 
 // serve serves until ctx ends, then drains and finishes the requests under way.
 // It prints where everything is, and says that it is ready once it is connected
 // and started, unless that is nil, is closed.
-func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, started <-chan struct{}) error {
+func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, config gateway.Config, started <-chan struct{}) error {
 	nc, connected, err := c.dialLater("gateway", "gateway")
 	if err != nil {
 		return err
@@ -64,15 +64,13 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, start
 	if err != nil {
 		return err
 	}
-	config, err := streamsConfig()
+	declared, err := streamsConfig()
 	if err != nil {
 		return err
 	}
-	handler, err := gateway.New(gateway.Config{
-		Client: client.New(nc), Revoked: revocation.New(nc), PublicURL: c.PublicURL, TrustedProxies: c.TrustedProxies, Services: serviceNames,
-		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting,
-		Letters: deadletter.New(js), Streams: config, Logger: slog.Default(), Registry: metrics, Store: c.store,
-	})
+	config.Client, config.Services, config.Logger, config.Registry = client.New(nc), serviceNames, slog.Default(), metrics
+	config.Letters, config.Streams, config.Revoked = deadletter.New(js), declared, revocation.New(nc)
+	handler, err := gateway.New(config)
 	if err != nil {
 		return err
 	}

@@ -188,14 +188,19 @@ func (d *natsd) openShop(data string, replicas ...string) (*shop, []*process) {
 	var all []*process
 	for _, name := range serviceNames {
 		for _, replica := range replicas {
-			all = append(all, start(d.t, append([]string{"service", name, "--data", data, "--replica", replica,
+			all = append(all, start(d.t, append([]string{"service", name, "--data", data, "--replica", replica, "--sandbox",
 				"--admin-email", adminEmail, "--admin-password", adminPassword}, d.as(name)...)...))
 		}
 	}
-	gateway := start(d.t, append([]string{"gateway", "--http", "127.0.0.1:0"}, d.as("gateway")...)...)
+	gateway := start(d.t, append(gatewayOn(freeAddr(d.t)), d.as("gateway")...)...)
 	s := &shop{d.t, gateway.said["shop"]}
 	s.awaitReady()
 	return s, append(all, gateway)
+}
+
+// gatewayOn is the command for a gateway that serves the sandbox, too.
+func gatewayOn(addr string) []string {
+	return []string{"gateway", "--http", addr, "--public-url", "http://" + addr, "--sandbox"}
 }
 
 // awaitReady waits until the whole shop says that it is.

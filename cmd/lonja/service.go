@@ -39,6 +39,8 @@ type shopRules struct {
 	AdminPassword   string        `help:"Password of the first administrator; without it a random one is made, and printed once." xor:"admin"`
 	// A file is not seen by whoever may look at a process's environment.
 	AdminPasswordFile string `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
+
+	sandbox bool // up and service have it on, and off, unless they are told
 }
 
 // adminPassword is the configured password, "" when there is none.
@@ -65,7 +67,9 @@ func (r shopRules) services() map[string]func() *service.Service {
 		"catalog":   catalog.New,
 		"inventory": func() *service.Service { return inventory.New(inventory.Config{ReservationTTL: r.ReservationTTL}) },
 		"orders":    orders.New,
-		"payments":  func() *service.Service { return payments.New(payments.Config{Deadline: r.PaymentDeadline}) },
+		"payments": func() *service.Service {
+			return payments.New(payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox})
+		},
 		"identity": func() *service.Service {
 			return identity.New(identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored})
 		},
@@ -91,6 +95,7 @@ type serviceCommand struct {
 	Names   []string `arg:"" help:"The services to run: ${services}."`
 	Data    string   `help:"Folder for the views." default:"data" type:"path"`
 	Replica string   `help:"Name of this replica; each replica of a service needs its own." default:"a"`
+	Sandbox bool     `help:"Let the sandbox provider settle payments, in the service payments: whoever may send its command pays for nothing."`
 	HTTP    string   `name:"http" help:"Where to serve /healthz, /readyz and /metrics of this process; without it, nowhere."`
 
 	probed probed
@@ -105,6 +110,7 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
 	}
+	c.sandbox = c.Sandbox
 	stopProbes, err := c.probed.serve(c.HTTP, c.Names)
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func TestAStopIsCleanWhileNATSIsAway(t *testing.T) {
 	away := "nats://" + freeAddr(t)
 	for _, args := range [][]string{
 		append([]string{"service", "--nats", away, "--data", t.TempDir(), "--http", "127.0.0.1:0"}, serviceNames...),
-		{"gateway", "--nats", away, "--http", "127.0.0.1:0", "--drain", "0s"},
+		{"gateway", "--nats", away, "--http", "127.0.0.1:0", "--public-url", "https://shop.example", "--drain", "0s"},
 	} {
 		cmd, out := begin(t, args...)
 		says(t, out, "time=") // that it waits
@@ -141,7 +141,7 @@ func TestACommandThatIsInterruptedHasFailed(t *testing.T) {
 // Who asks twice does not wait.
 func TestTheSecondInterruptEndsAtOnce(t *testing.T) {
 	addr := freeAddr(t)
-	cmd, out := begin(t, "gateway", "--nats", startNATS(t), "--http", addr, "--drain", "10m")
+	cmd, out := begin(t, append(gatewayOn(addr), "--nats", startNATS(t), "--drain", "10m")...)
 	answers := func(status int) func() error {
 		return func() error {
 			if got := statusOf("http://" + addr + "/readyz/gateway"); got != status {

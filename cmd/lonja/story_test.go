@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"os/exec"
 	"strings"
 	"testing"
@@ -99,6 +101,23 @@ func wantTimeline(t *testing.T, p *person, id events.OrderID, facts ...string) {
 func TestTheWholeStoryInOneProcess(t *testing.T) {
 	p, s := up(t, "--data", t.TempDir())
 	story(t, s)
+	s.boss().sells("22423", 1275, 1)
+	eve := s.as("eve")
+	o := eve.sees(eve.places(pieces("22423", 1)).ID, func(o query.OrderView) bool { return o.Payment != nil })
+	req, err := http.NewRequestWithContext(t.Context(), "GET", s.url+"/api/orders/"+string(o.ID), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = "evil.example" // whoever sends it is told where the shop listens
+	req.Header.Set("Authorization", "Bearer "+eve.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(&o); err != nil || !strings.HasPrefix(o.Payment.URL, s.url) {
+		t.Errorf("where to pay: %+v (%v)", o.Payment, err)
+	}
 	p.stop()
 }
 
@@ -109,11 +128,11 @@ func TestTheWholeStoryAsSeparateProcessesTwoReplicasEach(t *testing.T) {
 	var all []*process
 	for _, name := range serviceNames {
 		for _, replica := range []string{"a", "b"} {
-			all = append(all, against("service", name, "--data", t.TempDir(), "--replica", replica,
+			all = append(all, against("service", name, "--data", t.TempDir(), "--replica", replica, "--sandbox",
 				"--admin-email", adminEmail, "--admin-password", adminPassword))
 		}
 	}
-	gateway, other := against("gateway", "--http", "127.0.0.1:0"), against("gateway", "--http", "127.0.0.1:0")
+	gateway, other := against(gatewayOn(freeAddr(t))...), against(gatewayOn(freeAddr(t))...)
 	story(t, &shop{t, gateway.said["shop"]})
 	(&shop{t, other.said["shop"]}).boss()
 	for _, p := range append(all, gateway, other) {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/gateway"
 	"lonja/internal/broker"
 	"lonja/internal/dirlock"
 	"lonja/internal/natsconf"
@@ -32,14 +34,14 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 
 type upCommand struct {
 	shopRules
-	waitingBounds
+	fronting
 	profiling
-	proxying
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
 	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one. Other machines may only reach it with --nats-auth." default:"127.0.0.1:4222"`
 	NATSAuth  bool     `name:"nats-auth" help:"Let only those connect to the NATS server who have a key of the folder DATA/keys, which is made. Without it, whoever is on this machine may read and write everything."`
-	PublicURL string   `name:"public-url" help:"Where customers reach the shop, such as https://shop.example; without it, whatever host they asked for."`
+	PublicURL string   `name:"public-url" help:"Where customers reach the shop, such as https://shop.example; without it, this machine alone."`
+	Sandbox   bool     `help:"Let the sandbox provider take payments: whoever has a payment's link pays for nothing. There is no other provider yet." default:"true" negatable:""`
 	Sync      syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
 }
 
@@ -81,7 +83,7 @@ func (c *upCommand) serve(ctx context.Context) error {
 		return err
 	}
 	probe.Close()
-	config, err := streamsConfig()
+	declared, err := streamsConfig()
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func (c *upCommand) serve(ctx context.Context) error {
 	var users []*server.NkeyUser
 	if c.NATSAuth {
 		at.Keys = filepath.Join(c.Data, "keys")
-		if users, err = natsconf.Users(at.Keys, identities(config)); err != nil {
+		if users, err = natsconf.Users(at.Keys, identities(declared)); err != nil {
 			return fmt.Errorf("--nats-auth: %w", err)
 		}
 	}
@@ -102,10 +104,10 @@ func (c *upCommand) serve(ctx context.Context) error {
 	measureStore(b)
 	at.NATS = b.URL()
 	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
-		if err := config.Apply(ctx, js, 0); err != nil {
+		if err := declared.Apply(ctx, js, 0); err != nil {
 			return err
 		}
-		return config.GiveBack(ctx, js)
+		return declared.GiveBack(ctx, js)
 	})
 	if err != nil {
 		return err
@@ -117,12 +119,29 @@ func (c *upCommand) serve(ctx context.Context) error {
 	}
 
 	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
+	c.sandbox = c.Sandbox
 	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Well}
 	stopped, started := make(chan error, 1), make(chan struct{})
 	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
 	defer func() { stopServices(); <-stopped }()
 
 	// It does not drain: there is no other gateway to turn to.
-	gateway := &gatewayCommand{connection: at, PublicURL: c.PublicURL, waitingBounds: c.waitingBounds, proxying: c.proxying, store: b.Well}
-	return gateway.serve(ctx, listener, started)
+	config := c.face(listener.Addr().(*net.TCPAddr))
+	config.Store = b.Well
+	return (&gatewayCommand{connection: at}).serve(ctx, listener, config, started)
+}
+
+// face is how the shop looks from outside. Unless it is told where customers
+// reach it, it is for this machine alone.
+func (c *upCommand) face(listening *net.TCPAddr) gateway.Config {
+	config := c.fronting.config()
+	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
+	if c.PublicURL != "" {
+		return config
+	}
+	if listening.IP.IsUnspecified() { // which is nowhere to go
+		listening.IP = net.IPv4(127, 0, 0, 1)
+	}
+	config.PublicURL, config.Local = "http://"+listening.String(), true
+	return config
 }

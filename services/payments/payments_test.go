@@ -62,7 +62,7 @@ func await[E events.Event](s till) E {
 }
 
 func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
-	shop := open(t, New(Config{}))
+	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	asked := await[events.PaymentRequested](shop)
 	if left := time.Until(asked.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
@@ -85,7 +85,7 @@ func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
 }
 
 func TestADeclinedPaymentStaysDeclined(t *testing.T) {
-	shop := open(t, New(Config{}))
+	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
 	shop.settles(command.Decline, query.PaymentDeclined)
@@ -94,7 +94,7 @@ func TestADeclinedPaymentStaysDeclined(t *testing.T) {
 }
 
 func TestMoneyThatComesAfterTheDeadlineIsStillTaken(t *testing.T) {
-	shop := open(t, New(Config{Deadline: time.Second}))
+	shop := open(t, New(Config{Deadline: time.Second, Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentExpired](shop)
 	shop.is(query.PaymentExpired)
@@ -102,7 +102,7 @@ func TestMoneyThatComesAfterTheDeadlineIsStillTaken(t *testing.T) {
 }
 
 func TestMoneyForACancelledOrderGoesBackByItself(t *testing.T) {
-	shop := open(t, New(Config{}))
+	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
 	shop.Record("ORDERS", cancelled)
@@ -118,7 +118,7 @@ func TestMoneyForACancelledOrderGoesBackByItself(t *testing.T) {
 }
 
 func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
-	shop := open(t, New(Config{}))
+	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentVoided](shop)
 	shop.Refused(pays, anyone, refusal.NotFound)
@@ -129,11 +129,25 @@ func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
 }
 
 func TestNobodyHasHeardOfAnUnknownPayment(t *testing.T) {
-	shop := open(t, New(Config{}))
+	shop := open(t, New(Config{Sandbox: true}))
 	shop.Refused(pays, anyone, refusal.NotFound)
 	for asked, code := range map[events.PaymentID]refusal.Code{"pay_nobody": refusal.NotFound, "pay nobody": refusal.Invalid, "": refusal.Invalid} {
 		if _, err := shop.Ask(t.Context(), query.Payment{PaymentID: asked}, envelope.Envelope{}); !refusal.Is(err, code) {
 			t.Errorf("%q: got %v, want %s", asked, err, code)
 		}
 	}
+}
+
+// Where nobody asked for the sandbox, nobody's word is taken, over HTTP or not.
+func TestWithoutTheSandboxNobodySettles(t *testing.T) {
+	shop := open(t, New(Config{}))
+	shop.Record("ORDERS", awaiting)
+	await[events.PaymentRequested](shop)
+	before := shop.recorded()
+	shop.Refused(pays, anyone, refusal.Forbidden)
+	shop.Refused(declines, anyone, refusal.Forbidden)
+	if shop.recorded() != before {
+		t.Error("something was recorded all the same")
+	}
+	shop.is(query.PaymentPending)
 }

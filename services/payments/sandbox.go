@@ -26,6 +26,11 @@ func settle(p payment, c command.SettlePayment, _ decider.Meta) (events.Event, e
 	return decline(p)
 }
 
+// settleNothing takes nobody's word: the sandbox is off.
+func settleNothing(payment, command.SettlePayment, decider.Meta) (events.Event, error) {
+	return nil, refusal.New(refusal.Forbidden, "the sandbox provider is off; lonja service payments --sandbox turns it on")
+}
+
 func noSuchPayment(id events.PaymentID) error {
 	return refusal.New(refusal.NotFound, "there is no payment %s", id)
 }
