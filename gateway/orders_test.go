@@ -12,8 +12,8 @@ import (
 	"lonja/events/query"
 	"lonja/gateway"
 	"lonja/internal/deadletter"
-	"lonja/internal/revocation"
 	"lonja/internal/refusal"
+	"lonja/internal/revocation"
 )
 
 const oneLamp = `{"items":[{"sku":"A","quantity":1}]}`
