@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -121,6 +123,34 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
 	shop.Refused(command.RefreshSession{RefreshToken: third.RefreshToken}, nobody, refusal.Unauthenticated)
 	shop.Refused(command.LogOut{RefreshToken: "ses_1.0.forged"}, nobody, refusal.Unauthenticated)
+}
+
+func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	shop.Run(New(Config{AdminPassword: password, derive: quick}), "b", t.TempDir())
+	var tokens query.Tokens
+	for trial := range 15 {
+		shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, envelope.Actor{}, &tokens)
+		var both [2]query.Tokens
+		var at sync.WaitGroup
+		for i := range both {
+			at.Go(func() {
+				reply, err := shop.Send(t.Context(), command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Envelope{})
+				if err != nil {
+					t.Errorf("trial %d: %v", trial, err)
+					return
+				}
+				if err := json.Unmarshal(reply.Body, &both[i]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		at.Wait()
+		if both[0].RefreshToken != both[1].RefreshToken || both[0].AccessToken != both[1].AccessToken || both[0].RefreshToken == tokens.RefreshToken {
+			t.Fatalf("trial %d: two successors\n%+v\n%+v", trial, both[0], both[1])
+		}
+		shop.Do(command.RefreshSession{RefreshToken: both[0].RefreshToken}, envelope.Actor{}, nil)
+	}
 }
 
 func TestWhateverPasswordRegistersLogsIn(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 // account is a registration with its password hashed.
 type account struct {
 	name, email, passwordHash string
-	welcome                   func() // is called when it is registered; nil for nothing
+	welcome                   func() // is called once it is registered, and whenever that is told again
 }
 
 // Reply implements service.Replier.
