@@ -92,7 +92,7 @@ func (o *ordeal) suffer(ctx context.Context, t *trial, says string, keepBroken, 
 			return err
 		}
 		if failed, err := t.metric("lonja_store_failed"); err != nil || failed != "1" {
-			return fmt.Errorf("lonja_store_failed is %q (%w)", failed, err)
+			return fmt.Errorf("lonja_store_failed is %q (%v)", failed, err)
 		}
 		return nil
 	})

@@ -88,7 +88,9 @@ func judge(replicas []service.Health) serviceIsUp {
 			if v.Failed != "" {
 				worst.Status = "failed"
 			}
-			worst.Views = append(worst.Views, v.Name)
+			if v.Failed != "" || h.Log == "" {
+				worst.Views = append(worst.Views, v.Name)
+			}
 		}
 	}
 	return worst

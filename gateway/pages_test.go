@@ -1,9 +1,11 @@
 package gateway_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -90,7 +92,7 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	var got struct {
 		Ready    bool
 		Services map[string]struct {
-			Status           string
+			Status, Log      string
 			Views, Consumers []string
 		}
 	}
@@ -117,6 +119,14 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	shop.quiet("health.orders")
+	shop.plays("health.orders", func(*nats.Msg) any {
+		return service.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []service.ViewHealth{{Name: "book"}}}
+	})
+	r = shop.do("GET", "/readyz", nil).gives(503, &got)
+	if got.Services["orders"].Status != "failed" || got.Services["orders"].Log != "the log ORDERS gives no answer" || len(got.Services["orders"].Views) > 0 {
+		t.Errorf("%s", r.body)
+	}
+	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any { return service.Health{Service: "orders", Ready: true} })
 	shop.plays("health.payments", func(*nats.Msg) any { return service.Health{Service: "payments", Ready: true} })
 	shop.do("GET", "/readyz", nil).gives(200, &got)
@@ -124,6 +134,21 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	shop.do("GET", "/healthz", nil).gives(200, nil)
+}
+
+func TestReadinessSaysWhyTheStoreTakesNothing(t *testing.T) {
+	store, stop := context.WithCancelCause(t.Context())
+	shop := openWith(t, gateway.Config{Store: func() context.Context { return store }})
+	shop.do("GET", "/readyz", nil).gives(200, nil)
+	stop(errors.New("the disk is full"))
+	var got struct {
+		Ready bool
+		Store string
+	}
+	shop.do("GET", "/readyz", nil).gives(503, &got)
+	if got.Ready || got.Store != "the disk is full" {
+		t.Errorf("%+v", got)
+	}
 }
 
 func TestMetricsCountByRoute(t *testing.T) {

@@ -10,12 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/internal/toy/baddisk"
 )
 
 const within = 30 * time.Second
@@ -132,47 +133,17 @@ func (o *opened) holds(bodies []string) {
 	}
 }
 
-// breakBlock puts a device in the place of the stream's block, for the server
-// alone: what it writes from now on goes there, and it fails as the device does.
-func (o *opened) breakBlock(device string) {
-	o.t.Helper()
-	broken, err := os.OpenFile(device, os.O_RDWR, 0)
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	defer broken.Close()
-	fds, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	found := 0
-	for _, fd := range fds {
-		var n int
-		path, err := os.Readlink(filepath.Join("/proc/self/fd", fd.Name()))
-		if _, bad := fmt.Sscan(fd.Name(), &n); err != nil || bad != nil || path != o.block() {
-			continue
-		}
-		if err := syscall.Dup3(int(broken.Fd()), n, syscall.O_CLOEXEC); err != nil {
-			o.t.Fatal(err)
-		}
-		found++
-	}
-	if found == 0 {
-		o.t.Fatal("the server does not have its block open")
-	}
-}
-
 func (o *opened) block() string {
 	return filepath.Join(o.config.Dir, "jetstream", "$G", "streams", "S", "msgs", "1.blk")
 }
 
 func TestBroker_AFailedWriteOrSyncIsNoticedAndHealsByItself(t *testing.T) {
 	for name, c := range map[string]struct {
-		device string // /dev/full refuses to be written to, /dev/null to be synced
+		device string
 		reason error
 	}{
-		"write": {"/dev/full", ErrFull},
-		"sync":  {"/dev/null", ErrBroken},
+		"write": {baddisk.Full, ErrFull},
+		"sync":  {baddisk.Unsafe, ErrBroken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := start(t, Config{SyncAlways: true})
@@ -187,7 +158,7 @@ func TestBroker_AFailedWriteOrSyncIsNoticedAndHealsByItself(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.breakBlock(c.device)
+			baddisk.Put(t, c.device, o.block())
 			unanswered, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			if ack, err := o.js.Publish(unanswered, "s.x", []byte("nobody knows")); err == nil {
@@ -249,7 +220,7 @@ func TestBroker_DoesNotGoOnWithLessThanItHadAcknowledged(t *testing.T) {
 		}
 		return nil
 	})
-	o.breakBlock("/dev/full")
+	baddisk.Put(t, baddisk.Full, o.block())
 	// What the server acknowledged is lost beneath it.
 	if err := os.Truncate(o.block(), 500); err != nil {
 		t.Fatal(err)

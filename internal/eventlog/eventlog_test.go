@@ -22,6 +22,7 @@ import (
 type lossy struct {
 	subject string
 	lost    atomic.Int64
+	all     atomic.Bool // not only the next one
 }
 
 type lossyConn struct {
@@ -35,7 +36,8 @@ func (l *lossy) Dial(network, address string) (net.Conn, error) {
 }
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("PUB "+c.way.subject)) && c.way.lost.CompareAndSwap(0, 1) {
+	if bytes.Contains(b, []byte("PUB "+c.way.subject)) && (c.way.all.Load() || c.way.lost.Load() == 0) {
+		c.way.lost.Add(1)
 		return len(b), nil
 	}
 	return c.Conn.Write(b)

@@ -86,6 +86,7 @@ type world struct {
 	tries   atomic.Int64
 	fails   func(try int64) error // of a reaction, from 1 on; nil fails none
 	gate    sync.Mutex            // views stand still while it is locked
+	store   func() context.Context
 }
 
 func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
@@ -188,7 +189,7 @@ func (w *world) begin() (ready <-chan struct{}, failed <-chan error, stop func()
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir,
+		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir, Store: w.store,
 			Logger: slog.New(slog.DiscardHandler)}, func() { close(serving) })
 	}()
 	stopped := false

@@ -18,6 +18,7 @@ import (
 	"lonja/internal/broker"
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
+	"lonja/internal/toy/baddisk"
 )
 
 // Added says that a counter was added to.
@@ -98,6 +99,12 @@ func New(t testing.TB) *Log {
 		}
 	}
 	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, Dir: dir, t: t}
+}
+
+// Break puts a device of baddisk in the place of the stream's first block.
+func (l *Log) Break(device string) {
+	l.t.Helper()
+	baddisk.Put(l.t, device, filepath.Join(l.Dir, "jetstream", "$G", "streams", Stream, "msgs", "1.blk"))
 }
 
 // Add records a fact whatever was there before, and returns its sequence.
