@@ -38,6 +38,9 @@ type gatewayCommand struct {
 // Run serves until ctx ends. It does not wait for NATS: whoever looks after the
 // process must hear from it, and customers get 503 meanwhile.
 func (c *gatewayCommand) Run(ctx context.Context) error {
+	if err := enoughFiles(filesOfPart); err != nil {
+		return err
+	}
 	listener, err := listen("--http", c.HTTP)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -111,6 +112,9 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	c.sandbox = c.Sandbox
+	if err := errors.Join(enoughFiles(filesOfPart), c.checkFolders()); err != nil {
+		return err
+	}
 	stopProbes, err := c.probed.serve(c.HTTP, c.Names)
 	if err != nil {
 		return err
@@ -153,6 +157,17 @@ func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
 	return nil
 }
 
+// checkFolders makes sure that there are folders for the views, or can be: without
+// them a service would be started again for ever.
+func (c *serviceCommand) checkFolders() error {
+	for _, name := range c.Names {
+		if err := dirlock.Check(filepath.Join(c.Data, name, c.Replica)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *serviceCommand) supervise(ctx context.Context, name string, ready func()) {
 	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
 		err := c.serveOne(ctx, name, ready)
@@ -173,8 +188,11 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 		return err
 	}
 	release, err := dirlock.Take(filepath.Join(c.Data, name, c.Replica))
-	if err != nil {
+	if errors.Is(err, dirlock.ErrInUse) {
 		return fmt.Errorf("%w, or give this replica another --replica name", err)
+	}
+	if err != nil {
+		return err
 	}
 	defer release()
 	nc, err := c.dial(ctx, name, name+"-"+c.Replica)

@@ -64,6 +64,9 @@ func (c *upCommand) serve(ctx context.Context) error {
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
 	}
+	if err := enoughFiles(filesOfUp); err != nil {
+		return err
+	}
 	release, err := dirlock.Take(filepath.Join(c.Data, "nats"))
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
@@ -118,9 +121,12 @@ func (c *upCommand) serve(ctx context.Context) error {
 		fmt.Println("keys     ", at.Keys, "(for other commands: LONJA_NATS_KEYS, or --nats-keys)")
 	}
 
-	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	c.sandbox = c.Sandbox
 	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Well}
+	if err := services.checkFolders(); err != nil {
+		return err
+	}
+	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
 	stopped, started := make(chan error, 1), make(chan struct{})
 	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
 	defer func() { stopServices(); <-stopped }()

@@ -99,6 +99,10 @@ func address(addr string) (host string, port int, err error) {
 // open makes sure that what the store shows is on the disk, and starts a server
 // on it.
 func (b *Broker) open() error {
+	held, err := streamsIn(b.config.Dir)
+	if err != nil {
+		return err
+	}
 	if err := secure(b.config.Dir, b.config.unsynced()); err != nil {
 		return fmt.Errorf("the store in %s: %w", b.config.Dir, err)
 	}
@@ -130,7 +134,7 @@ func (b *Broker) open() error {
 	var log fatal
 	s.SetLogger(&log, false, false)
 	s.Start()
-	if err := b.opened(s, &log); err != nil {
+	if err := b.opened(s, &log, held); err != nil {
 		shutDown(s)
 		return err
 	}
@@ -142,8 +146,8 @@ func (b *Broker) open() error {
 }
 
 // opened waits until a server serves, and makes sure that it has opened all that
-// the store holds: it passes over what it cannot read.
-func (b *Broker) opened(s *server.Server, log *fatal) error {
+// the store held: it passes over what it cannot read.
+func (b *Broker) opened(s *server.Server, log *fatal, held []string) error {
 	if log.why() == "" && !s.ReadyForConnections(5*time.Second) {
 		log.Fatalf("it takes no connections")
 	}
@@ -151,10 +155,6 @@ func (b *Broker) opened(s *server.Server, log *fatal) error {
 		return fmt.Errorf("NATS server with its store in %s: %s", b.config.Dir, why)
 	}
 	state, err := stateOf(s)
-	if err != nil {
-		return err
-	}
-	held, err := streamsIn(b.config.Dir)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -129,6 +130,9 @@ func syncFile(path string) error {
 
 // streamsIn are the streams that a store holds messages of.
 func streamsIn(dir string) (names []string, err error) {
+	if info, err := os.Stat(filepath.Join(dir, "jetstream")); err == nil && !info.IsDir() {
+		return nil, fmt.Errorf("%s is not a folder; move it away", filepath.Join(dir, "jetstream"))
+	}
 	store := os.DirFS(dir)
 	blocks, err := fs.Glob(store, "jetstream/*/streams/*/msgs/*.blk")
 	if err != nil {
@@ -138,6 +142,9 @@ func streamsIn(dir string) (names []string, err error) {
 		info, err := fs.Stat(store, block)
 		if err != nil {
 			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a file; restore the store", filepath.Join(dir, block))
 		}
 		if info.Size() > 0 {
 			names = append(names, strings.Split(block, "/")[3])

@@ -75,6 +75,16 @@ var losses = map[string]func(t *testing.T, path, old string){
 		must(t, os.Remove(path))
 		must(t, os.WriteFile(path, []byte("no"), 0o600))
 	},
+	"replaced by a folder": func(t *testing.T, path, _ string) {
+		must(t, os.Remove(path))
+		folder(t, path)
+	},
+}
+
+// folder makes one that is not empty.
+func folder(t *testing.T, path string) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(path, "of somebody"), 0o700))
 }
 
 // aged runs the view totals until it holds many counters, and keeps a copy of
@@ -128,6 +138,22 @@ func TestAFileThatIsLostBetweenRunsIsMadeAnew(t *testing.T) {
 			if got := totalIn(t, h.file(), "c"); got != 7 {
 				t.Errorf("total %d, want 7", got)
 			}
+		})
+	}
+}
+
+func TestView_IsMadeAnewWhenFoldersLieWhereItsFilesShould(t *testing.T) {
+	for _, suffix := range []string{"-wal", "-shm", "-journal", ".building", ".building-journal"} {
+		t.Run(suffix, func(t *testing.T) {
+			t.Parallel()
+			h := newHarness(t)
+			h.aged()
+			folder(t, h.file()+suffix)
+			v, stop := h.run(totals)
+			h.await(v, h.log.Add("c", 4))
+			h.awaitTotal(v, "c", 7)
+			must(t, stop())
+			h.wantOneFile()
 		})
 	}
 }

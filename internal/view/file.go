@@ -79,6 +79,9 @@ func openFile(ctx context.Context, f *file) (err error) {
 			err = errors.Join(fmt.Errorf("%s: %w", f.path, err), f.close())
 		}
 	}()
+	if err := usable(f.path); err != nil {
+		return err
+	}
 	if f.db, f.conn, err = openWriter(ctx, f.path, live); err != nil {
 		return err
 	}

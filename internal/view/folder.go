@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,12 +74,43 @@ func (d folder) clean(keep string) error {
 		path := filepath.Join(d.dir, e.Name())
 		kept := keep != "" && (path == keep || strings.HasPrefix(path, keep+"-"))
 		if d.ours.MatchString(e.Name()) && !kept {
-			if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
-				failed = append(failed, err)
-			}
+			failed = append(failed, os.RemoveAll(path)) // it may be a folder that somebody put there
 		}
 	}
 	return errors.Join(failed...)
+}
+
+// usable makes sure that a view's file, and what SQLite keeps beside it, are files
+// that this process may read and write. Otherwise SQLite says only that it cannot
+// open them, as it does when there are too many open files.
+func usable(path string) error {
+	for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+		info, err := os.Stat(path + suffix)
+		if errors.Is(err, os.ErrNotExist) && suffix != "" {
+			continue
+		}
+		if err == nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%w: %s is not a file", errDamaged, path+suffix)
+		}
+		if err == nil {
+			err = tryOpen(path + suffix)
+		}
+		if errors.Is(err, os.ErrPermission) {
+			return fmt.Errorf("%w: %w", errDamaged, err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func tryOpen(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // flush makes sure that a file's content, or a folder's names, are on the disk.
