@@ -156,7 +156,7 @@ func (g *gateway) routes() {
 
 	if g.Sandbox {
 		page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
-		page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, mayWait, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(403, 404, 409))
+		page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(403, 404, 409))
 	}
 
 	add(g, "GET /api/commands/{id}", "Read what became of a command that was left for later", readCommand, tag("operations"), signedIn, gives[outcome](200), refuses(404))

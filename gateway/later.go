@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"strings"
 	"time"
 
 	"lonja/events"
@@ -28,18 +27,23 @@ func (l *left) answer() *answer {
 }
 
 // leave leaves a command whose service did not answer for later, and returns a
-// *left once that is durable. What the service itself refused is not left, nor
-// is what identity is to do: those commands hold passwords and tokens.
+// *left once that is durable. What the service itself refused is not left, nor is
+// what the route does not let wait, or not for this actor: what is left takes
+// room on the disk that the events are on.
 func (c *call) leave(cmd command.Command, env envelope.Envelope, unanswered error) error {
 	silent := errors.Is(unanswered, client.ErrAbsent) || errors.Is(unanswered, client.ErrSilent)
-	if !silent || strings.HasPrefix(cmd.Command(), "identity.") {
+	may := c.actor.ID != "" && (len(c.route.roles) == 0 || c.actor.Is(c.route.roles...))
+	// Whoever went away was promised nothing, and the service may be well: only
+	// its answer was not waited for.
+	if !silent || !c.route.later || !may || c.r.Context().Err() != nil {
 		return unanswered
 	}
-	// However long has been waited already, and even if nobody waits any more:
-	// what was asked for is not to be lost.
+	// However long has been waited already: what was asked for is not to be lost.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), 3*time.Second)
 	defer cancel()
-	if err := c.Client.Defer(ctx, cmd, env); err != nil {
+	err := c.Client.Defer(ctx, cmd, env)
+	c.measured.left(err)
+	if err != nil {
 		return errors.Join(unanswered, err)
 	}
 	return &left{env.ID}

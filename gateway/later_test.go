@@ -1,12 +1,17 @@
 package gateway_test
 
 import (
+	"context"
+	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/events"
+	"lonja/gateway"
 	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
@@ -59,6 +64,131 @@ func TestWhatAServiceRefusesIsNotLeft(t *testing.T) {
 	f := open(t)
 	f.plays("commands.orders.place", func(*nats.Msg) any { return refusal.New(refusal.Unavailable, "the log is full") })
 	f.do("POST", "/api/orders", `{"items":[{"sku":"a","quantity":1}]}`, "Authorization", f.ana()).gives(503, nil)
+}
+
+// left is how many commands and outcomes there are.
+func (f *front) left() uint64 {
+	f.t.Helper()
+	stream, err := f.JS.Stream(f.t.Context(), service.DeferredStream)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return stream.CachedInfo().State.Msgs
+}
+
+// TestWhatNobodyAnswersForIsNotLeft asks for what the one who asks may not have done,
+// or does not say who they are for, while every service is away.
+func TestWhatNobodyAnswersForIsNotLeft(t *testing.T) {
+	f := open(t)
+	const product = `{"sku":"A","name":"a","price":{"amount":1,"currency":"GBP"}}`
+	for range 3 {
+		f.do("POST", "/sandbox/payments/pay_unknown", `{"outcome":"pay"}`).refuses(503, refusal.Unavailable, "")
+	}
+	f.do("POST", "/sandbox/payments/pay_unknown", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(503, refusal.Unavailable, "")
+	f.do("POST", "/api/products", product, "Authorization", f.ana()).refuses(503, refusal.Unavailable, "")
+	f.do("PUT", "/api/products/A/stock", `{"on_hand":1}`, "Authorization", f.ana()).refuses(503, refusal.Unavailable, "")
+	f.do("POST", "/api/orders", `{"items":[]}`, "Authorization", f.ana()).refuses(422, refusal.Invalid, "*")
+	f.do("PUT", "/api/users/usr_1/roles", `{"roles":["admin"]}`, "Authorization", f.as("usr_boss", events.Admin)).refuses(503, refusal.Unavailable, "")
+	if n := f.left(); n != 0 {
+		t.Errorf("%d commands were left", n)
+	}
+	f.do("POST", "/api/products", product, "Authorization", f.staff()).gives(202, nil)
+	f.do("PUT", "/api/products/A/stock", `{"on_hand":1}`, "Authorization", f.staff()).gives(202, nil)
+	if n := f.left(); n != 2 {
+		t.Errorf("%d commands of staff were left, want 2", n)
+	}
+}
+
+// TestWhoeverGoesAwayLeavesNothing gives requests up while their service works on them.
+func TestWhoeverGoesAwayLeavesNothing(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	f := openWith(t, gateway.Config{Registry: registry})
+	asked := make(chan struct{}, 10)
+	if _, err := f.Conn.Subscribe("commands.orders.place", func(*nats.Msg) { asked <- struct{}{} }); err != nil {
+		t.Fatal(err)
+	}
+	f.flush()
+	const times = 5
+	for range times {
+		ctx, goAway := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, "POST", f.server.URL+"/api/orders", strings.NewReader(`{"items":[{"sku":"a","quantity":1}]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", f.ana())
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				resp.Body.Close()
+				t.Error("there was an answer")
+			}
+		}()
+		<-asked
+		goAway()
+		<-gone
+	}
+	deadline, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for ended(t, registry) < times {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the requests do not end")
+		}
+	}
+	if n := f.left(); n != 0 {
+		t.Errorf("%d commands were left", n)
+	}
+}
+
+// ended is how many requests a gateway has done with.
+func ended(t *testing.T, registry *prometheus.Registry) (n float64) {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, m := range family.GetMetric() {
+			if family.GetName() == "lonja_http_requests_total" {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
+}
+
+// TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn bounds what may be left.
+func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
+	f := open(t)
+	stream, err := f.JS.Stream(t.Context(), service.DeferredStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgs = 4
+	if _, err := f.JS.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	const order = `{"items":[{"sku":"a","quantity":1}]}`
+	for range 2 {
+		f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(202, nil)
+	}
+	r := f.do("POST", "/api/orders", order, "Authorization", f.ana())
+	if r.refuses(503, refusal.Unavailable, ""); r.Header.Get("Retry-After") == "" {
+		t.Error("it is not said when to come again")
+	}
+	metrics := string(f.do("GET", "/metrics", nil).gives(200, nil).body)
+	for _, want := range []string{`lonja_commands_deferred_total{outcome="ok"} 2`, `lonja_commands_deferred_total{outcome="refused"} 1`} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("not counted: %s", want)
+		}
+	}
+	f.plays("commands.orders.place", func(*nats.Msg) any {
+		return receipt{entity: "ord_1", position: "ORDERS:1", body: map[string]string{"id": "ord_1"}}
+	})
+	f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(201, nil)
 }
 
 func tell(f *front, id string, o service.Outcome) {

@@ -14,6 +14,7 @@ import (
 type measures struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	deferred *prometheus.CounterVec
 }
 
 func newMeasures(r *prometheus.Registry) (*measures, error) {
@@ -25,8 +26,11 @@ func newMeasures(r *prometheus.Registry) (*measures, error) {
 			Name: "lonja_http_request_duration_seconds", Help: "How long requests took, by method and route.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"method", "route"}),
+		deferred: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_commands_deferred_total", Help: "Commands whose service did not answer, by whether they were left for it (ok) or could not be (refused).",
+		}, []string{"outcome"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.deferred} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
@@ -49,6 +53,15 @@ func (m *measures) request(r *http.Request, status int, took time.Duration) {
 	}
 	m.requests.WithLabelValues(method, path, label(status)).Inc()
 	m.duration.WithLabelValues(method, path).Observe(took.Seconds())
+}
+
+// left counts a command that was to be left for later.
+func (m *measures) left(err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "refused"
+	}
+	m.deferred.WithLabelValues(outcome).Inc()
 }
 
 // metrics is the page that Prometheus reads.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/events"
 )
 
 // option says something about a route, to the gateway or to its readers.
@@ -22,15 +24,18 @@ func signedIn(_ *gateway, rt *route) {
 }
 
 // staffOnly and adminOnly ask for an access token. Whether its holder may do
-// this is decided by the service; here it is only described.
+// this is decided by the service; here it is described, and nobody else has it left
+// for later.
 func staffOnly(g *gateway, rt *route) {
 	signedIn(g, rt)
+	rt.roles = []string{events.Staff, events.Admin}
 	rt.Description = "Staff only."
 	rt.Errors = append(rt.Errors, http.StatusForbidden)
 }
 
 func adminOnly(g *gateway, rt *route) {
 	staffOnly(g, rt)
+	rt.roles = []string{events.Admin}
 	rt.Description = "Administrators only."
 }
 
@@ -78,8 +83,9 @@ func gives[T any](status int) option {
 }
 
 // mayWait answers with 202 when the service is away: what was asked for will be
-// done later.
+// done later. It is for those who say who they are: whatever is left takes room.
 func mayWait(g *gateway, rt *route) {
+	rt.later = true
 	rt.Responses["202"] = &huma.Response{
 		Description: "The service is away and will do it when it is back",
 		Headers:     map[string]*huma.Header{"Location": {Description: "Where the outcome will be told", Schema: &huma.Schema{Type: huma.TypeString}}},

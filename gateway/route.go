@@ -25,6 +25,8 @@ type route struct {
 	pattern string            // "POST /api/orders"
 	keyed   bool              // takes an Idempotency-Key
 	limited bool              // tells where it comes from
+	later   bool              // what it asks for may be left for later
+	roles   []string          // those that may do what it asks for; none when only the service can tell
 	body    *huma.Schema      // of a JSON body; nil when there is none
 	headers map[string]string // of a good answer, and what they say
 }

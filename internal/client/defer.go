@@ -18,11 +18,20 @@ import (
 // Defer leaves a command for its service to take up when it is back, and
 // returns when that is durable. The envelope must have an id, a token that can
 // stand in a subject; the same one twice is one command, even if it had reached
-// the service before.
+// the service before. It is an Unavailable refusal when the stream is half full:
+// the other half is for what becomes of the commands.
 func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envelope) error {
 	data, err := json.Marshal(cmd)
 	if err != nil {
 		return err
+	}
+	stream, err := c.js.Stream(ctx, service.DeferredStream)
+	if err != nil {
+		return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the command could not be left for later"), err)
+	}
+	config, state := stream.CachedInfo().Config, stream.CachedInfo().State
+	if halfFull(state.Msgs, config.MaxMsgs) || halfFull(state.Bytes, config.MaxBytes) {
+		return refusal.New(refusal.Unavailable, "too many commands wait already; try again later")
 	}
 	header := env.Header()
 	header[jetstream.ExpectedStreamHeader] = []string{service.DeferredStream}
@@ -33,6 +42,9 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 	}
 	return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the command could not be left for later"), err)
 }
+
+// halfFull compares with a limit, which is none below 1.
+func halfFull(used uint64, most int64) bool { return most > 0 && used >= uint64(most)/2 }
 
 // Outcome tells what became of a command that was left for later, and who sent
 // it. It is a NotFound refusal when there is none with this id.

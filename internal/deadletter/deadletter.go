@@ -41,6 +41,12 @@ const (
 	HeaderSubject  = headerPrefix + "subject"
 )
 
+// maxReason is how many bytes of a reason are kept: a stack may be long.
+const maxReason = 8 << 10
+
+// ErrFull means that there is no room for another letter.
+var ErrFull = errors.New(Stream + " is full: retry or drop letters")
+
 // Letter is a message that could not be handled. Headers and Data are the
 // message's own.
 type Letter struct {
@@ -75,8 +81,32 @@ func AccessToTend() access.Grant {
 func New(js jetstream.JetStream) *Box { return &Box{js} }
 
 // Keep keeps a letter durably; its ID and Time are not looked at. Kept is false
-// when it is there already. Control headers of NATS are left out.
+// when it is there already. Control headers of NATS are left out; so are headers and
+// data when there is no room for the letter's own beside them: its place tells where
+// they are. It is ErrFull when there is no room for any letter.
 func (b *Box) Keep(ctx context.Context, l Letter) (kept bool, err error) {
+	err = b.publish(ctx, l)
+	if tooLarge(err) {
+		l.Headers, l.Data, l.Reason = nil, "", "too large to be kept here: "+l.Reason
+		err = b.publish(ctx, l)
+	}
+	switch {
+	case eventlog.IsConflict(err):
+		return false, nil
+	case eventlog.IsFull(err):
+		return false, fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err == nil, err
+}
+
+// tooLarge reports whether a message was larger, or had larger headers, than any
+// stream takes.
+func tooLarge(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && (api.ErrorCode == 10054 || api.ErrorCode == 10097)
+}
+
+func (b *Box) publish(ctx context.Context, l Letter) error {
 	header := nats.Header{}
 	for key, values := range l.Headers {
 		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
@@ -84,19 +114,16 @@ func (b *Box) Keep(ctx context.Context, l Letter) (kept bool, err error) {
 		}
 	}
 	for key, value := range map[string]string{
-		HeaderReason: strings.ToValidUTF8(l.Reason, "?"), HeaderConsumer: l.Consumer, HeaderStream: l.Stream,
+		HeaderReason: strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxReason)], "?"), HeaderConsumer: l.Consumer, HeaderStream: l.Stream,
 		HeaderSequence: strconv.FormatUint(l.Sequence, 10), HeaderSubject: l.Subject,
 		jetstream.ExpectedStreamHeader: Stream, jetstream.ExpectedLastSubjSeqHeader: "0",
 	} {
 		header[key] = []string{value}
 	}
-	_, err = b.js.PublishMsg(ctx, &nats.Msg{
+	_, err := b.js.PublishMsg(ctx, &nats.Msg{
 		Subject: fmt.Sprintf("deadletters.%s.%s.%d", l.Consumer, l.Stream, l.Sequence), Header: header, Data: []byte(l.Data),
 	})
-	if eventlog.IsConflict(err) {
-		return false, nil
-	}
-	return err == nil, err
+	return err
 }
 
 // List returns up to limit letters from an id on, oldest first, and how many
@@ -173,7 +200,7 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 		}
 	}
 	for _, consumer := range to {
-		subject := retrySubject(consumer, l.Stream, l.Sequence)
+		subject := RetrySubject(consumer, l.Stream, l.Sequence)
 		if l.Stream == Retries { // it died on its way back; it is what it was
 			subject = l.Subject
 		}
@@ -190,15 +217,18 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 		header[HeaderSubject] = []string{l.Subject}
 		header[jetstream.ExpectedStreamHeader] = []string{Retries}
 		if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(l.Data)}); err != nil {
+			if eventlog.IsFull(err) {
+				return nil, refusal.New(refusal.Unavailable, "too many letters are on their way back already; try again later")
+			}
 			return nil, fmt.Errorf("hand letter %d to %s: %w", id, consumer, err)
 		}
 	}
 	return to, b.Drop(ctx, id)
 }
 
-// retrySubject is where a message goes back to a consumer, whose name begins with
+// RetrySubject is where a message goes back to a consumer, whose name begins with
 // its service's.
-func retrySubject(consumer, stream string, seq uint64) string {
+func RetrySubject(consumer, stream string, seq uint64) string {
 	service, _, _ := strings.Cut(consumer, "-")
 	return fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, stream, seq)
 }
@@ -211,7 +241,7 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 		consumer, stream = tokens[2], tokens[3]
 		seq, err = strconv.ParseUint(tokens[4], 10, 64)
 	}
-	if err != nil || seq == 0 || subject != retrySubject(consumer, stream, seq) {
+	if err != nil || seq == 0 || subject != RetrySubject(consumer, stream, seq) {
 		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
 	}
 	return consumer, stream, seq, nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
@@ -185,6 +186,13 @@ func IsConflict(err error) bool {
 		return true
 	}
 	return false
+}
+
+// IsFull reports whether a stream that discards what is new refused a message because
+// it holds as much as it may.
+func IsFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == 10077 && strings.HasPrefix(api.Description, "maximum ")
 }
 
 // Last is the sequence of the last message on filter, 0 when there is none, as

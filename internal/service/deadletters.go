@@ -12,7 +12,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
@@ -23,14 +22,24 @@ import (
 // deadLetters is the service's way to put a message aside. It is also the
 // publisher of Watermill's poison queue.
 type deadLetters struct {
-	box   *deadletter.Box
-	count prometheus.Counter
+	*deps
+	box *deadletter.Box
 }
 
+// keep puts a message aside. When there is no room for its letter that is told as
+// loudly as can be, and the message is done with all the same: it still is where it
+// was, while a view or a reaction that waited for room would stand still.
 func (d *deadLetters) keep(ctx context.Context, l deadletter.Letter) error {
 	kept, err := d.box.Keep(ctx, l)
+	if errors.Is(err, deadletter.ErrFull) {
+		d.metrics.full.WithLabelValues(deadletter.Stream).Inc()
+		// An operator can give it back without a letter, by this place alone.
+		d.Logger.Error("a message could not be handled, and there is no room for a dead letter of it", "error", err,
+			"message", Position(l.Stream, l.Sequence), "reason", l.Hidden(d.Streams).Reason, "retry", deadletter.RetrySubject(l.Consumer, l.Stream, l.Sequence))
+		return nil
+	}
 	if kept {
-		d.count.Inc()
+		d.metrics.deadLetters.Inc()
 	}
 	return err
 }

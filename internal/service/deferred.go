@@ -133,7 +133,12 @@ func (d *deps) tell(ctx context.Context, o Outcome, sender string, again bool) e
 		header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	}
 	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: OutcomeSubject(o.ID), Data: data, Header: header})
-	if eventlog.IsConflict(err) {
+	switch {
+	case eventlog.IsConflict(err):
+		return nil
+	case eventlog.IsFull(err): // the command is done; others must not wait for that
+		d.metrics.full.WithLabelValues(DeferredStream).Inc()
+		d.Logger.Error("there is no room for what became of a deferred command", "id", o.ID, "status", o.Status, "error", err)
 		return nil
 	}
 	return err

@@ -16,6 +16,7 @@ type metrics struct {
 	reactions   *prometheus.HistogramVec
 	deadLetters prometheus.Counter
 	foreign     *prometheus.CounterVec
+	full        *prometheus.CounterVec
 }
 
 // newMetrics registers a service's metrics; a nil registry keeps them to itself.
@@ -36,6 +37,9 @@ func newMetrics(s *Service, d *deps) *metrics {
 		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "lonja_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
 		}, []string{"endpoint"}),
+		full: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_stream_full_total", Help: "Dead letters, and outcomes of deferred commands, that there was no room for, by stream.", ConstLabels: labels,
+		}, []string{"stream"}),
 	}
 	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "lonja_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
@@ -46,7 +50,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 		return 0
 	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, failing, newViewCollector(s, labels)} {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, m.full, failing, newViewCollector(s, labels)} {
 			// A service that was started again finds its predecessor's metrics.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)

@@ -150,7 +150,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 		return err
 	}
 	d.metrics = newMetrics(s, d)
-	d.letters = &deadLetters{box: deadletter.New(js), count: d.metrics.deadLetters}
+	d.letters = &deadLetters{deps: d, box: deadletter.New(js)}
 	if config.Streams.Declares(revocation.Stream) {
 		d.revoked = revocation.New(config.Conn)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/internal/client"
 	"lonja/internal/deadletter"
@@ -78,15 +79,16 @@ func (total) Query() string { return "toys.total" }
 // world is a server and a toy service on it.
 type world struct {
 	*client.Client
-	t       *testing.T
-	log     *toy.Log
-	streams *streams.Config
-	dir     string
-	broken  atomic.Bool // reactions, and the addition of seven, fail while it is true
-	tries   atomic.Int64
-	fails   func(try int64) error // of a reaction, from 1 on; nil fails none
-	gate    sync.Mutex            // views stand still while it is locked
-	store   func() context.Context
+	t        *testing.T
+	log      *toy.Log
+	streams  *streams.Config
+	dir      string
+	registry *prometheus.Registry // of all that runs in this world
+	broken   atomic.Bool          // reactions, and the addition of seven, fail while it is true
+	tries    atomic.Int64
+	fails    func(try int64) error // of a reaction, from 1 on; nil fails none
+	gate     sync.Mutex            // views stand still while it is locked
+	store    func() context.Context
 }
 
 func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
@@ -102,7 +104,7 @@ func newWorldWith(t *testing.T, more string) *world {
 	if err := c.Apply(t.Context(), log.JS, 0); err != nil {
 		t.Fatal(err)
 	}
-	return &world{Client: client.New(log.Conn), t: t, log: log, streams: c, dir: t.TempDir()}
+	return &world{Client: client.New(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewRegistry()}
 }
 
 // toys is a service that adds to counters. To every counter "x" that is added
@@ -190,7 +192,7 @@ func (w *world) begin() (ready <-chan struct{}, failed <-chan error, stop func()
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir, Store: w.store,
-			Logger: slog.New(slog.DiscardHandler)}, func() { close(serving) })
+			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry}, func() { close(serving) })
 	}()
 	stopped := false
 	stop = func() {

@@ -132,7 +132,7 @@ func streamChange(want, is jetstream.StreamConfig) Change {
 		switch {
 		case fixedOfStreams(d):
 			impossible = append(impossible, d.Field)
-		case tightens(d):
+		case tightens(d, want.Discard):
 			loses = append(loses, d.Field)
 		}
 	}
@@ -159,12 +159,18 @@ func fixedOfStreams(d Difference) bool {
 	return false
 }
 
-// tightens reports whether a field's change makes the stream keep less.
-func tightens(d Difference) bool {
+// tightens reports whether a field's change makes the stream keep less. One that
+// discards what is new keeps what is there, however much that is.
+func tightens(d Difference, discard jetstream.DiscardPolicy) bool {
 	switch d.Field {
 	case "retention":
 		return true
-	case "max_age", "max_msgs", "max_bytes", "max_msgs_per_subject":
+	case "max_msgs", "max_bytes":
+		if discard == jetstream.DiscardNew {
+			return false
+		}
+		fallthrough
+	case "max_age", "max_msgs_per_subject":
 		is, want := number(d.Is), number(d.Want)
 		return want > 0 && (is <= 0 || want < is)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/eventlog"
 	"lonja/internal/streams"
 	"lonja/internal/toy"
 )
@@ -187,5 +188,31 @@ func TestAPlanIsJSON(t *testing.T) {
 	data, err := json.Marshal(plan)
 	if want := `{"changes":[{"action":"create","stream":"THINGS"},{"action":"create","stream":"THINGS","consumer":"things-reader"}],"as_said":0,"foreign":["DEADLETTERS","TIMERS","TOYS"]}`; err != nil || string(data) != want {
 		t.Errorf("got %s, %v", data, err)
+	}
+}
+
+// TestALimitThatDiscardsWhatIsNewLosesNothing bounds a stream that already holds more.
+func TestALimitThatDiscardsWhatIsNewLosesNothing(t *testing.T) {
+	log := toy.New(t)
+	before := parse(t, "streams: [{name: THINGS, subjects: [things.>], storage: file}]")
+	after := parse(t, "streams: [{name: THINGS, subjects: [things.>], storage: file, discard: new, max_msgs: 5, max_bytes: 1000}]")
+	if err := before.Apply(t.Context(), log.JS, 0); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := log.JS.Publish(t.Context(), "things.one", make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantPlan(t, after, log.JS, "update stream THINGS discard max_bytes max_msgs")
+	if err := after.Apply(t.Context(), log.JS, 0); err != nil {
+		t.Fatal(err)
+	}
+	wantPlan(t, after, log.JS)
+	if stream, err := log.JS.Stream(t.Context(), "THINGS"); err != nil || stream.CachedInfo().State.Msgs != 20 {
+		t.Errorf("%d of 20 are left, %v", stream.CachedInfo().State.Msgs, err)
+	}
+	if _, err := log.JS.Publish(t.Context(), "things.one", nil); !eventlog.IsFull(err) {
+		t.Errorf("one more was taken: %v", err)
 	}
 }
