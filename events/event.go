@@ -59,6 +59,9 @@ func Types() []string {
 	return types
 }
 
+// Known reports whether a ce-type is one of Types.
+func Known(typ string) bool { return kinds[typ] != nil }
+
 // Type is an event's ce-type, such as "lonja.order.placed.v1".
 func Type(e Event) string { return "lonja." + e.Fact() }
 

@@ -27,7 +27,7 @@ import (
 )
 
 // language is what the services speak.
-var language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode}
+var language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
 
 // metrics are the process's.
 var metrics = prometheus.NewRegistry()

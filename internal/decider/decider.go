@@ -224,7 +224,23 @@ func (d *Decider[S]) catchUp(ctx context.Context, e *entity[S]) (grew bool, err 
 	if last <= e.sequence {
 		return false, d.log.UpToDate(ctx, d.kind.Stream)
 	}
-	return true, d.log.Load(ctx, d.kind.Stream, e.filter, e.sequence, last, func(r eventlog.Recorded) { d.fold(e, r) })
+	return true, d.load(ctx, e, last)
+}
+
+// load folds what was recorded since, through a sequence. It is an Unavailable
+// refusal when that holds a fact that only a newer program knows: the entity is then
+// folded up to there, and nothing can be decided on it here.
+func (d *Decider[S]) load(ctx context.Context, e *entity[S], through uint64) error {
+	var newer error
+	err := d.log.Load(ctx, d.kind.Stream, e.filter, e.sequence, through, func(r eventlog.Recorded) {
+		if r.Newer && newer == nil {
+			newer = refusal.New(refusal.Unavailable, "%s:%d records %s, which this program does not know; a newer one must decide", r.Stream, r.Sequence, r.Type)
+		}
+		if newer == nil {
+			d.fold(e, r)
+		}
+	})
+	return errors.Join(err, newer)
 }
 
 func (d *Decider[S]) fold(e *entity[S], r eventlog.Recorded) {
@@ -322,8 +338,7 @@ func (a *attempt[S]) replay(ctx context.Context, seq uint64) (Receipt, error) {
 		return a.receipt(seq, was.Event, true), nil
 	}
 	then := &entity[S]{filter: a.e.filter, state: a.d.initial(), wishes: map[wishKey]uint64{}}
-	err = a.d.log.Load(ctx, a.d.kind.Stream, then.filter, 0, seq, func(r eventlog.Recorded) { a.d.fold(then, r) })
-	if err != nil {
+	if err = a.d.load(ctx, then, seq); err != nil {
 		return Receipt{}, unavailable(err)
 	}
 	a.e = then

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,7 @@ type Language struct {
 	Subject func(Event) string                           // "events.order.ord_1.placed"
 	Encode  func(Event) ([]byte, error)                  // checks, too
 	Decode  func(typ string, data []byte) (Event, error) // checks, too
+	Knows   func(typ string) bool                        // reports whether Decode knows a type; nil means that there are no others
 }
 
 // Recorded is a fact with its place in the log. Event is nil when the message
@@ -49,6 +51,9 @@ type Recorded struct {
 	Data     []byte
 	Event    Event
 	Err      error
+	// Newer says that Event is nil since only a newer program knows its type: what
+	// stands there is no garbage. The type is one of its subject.
+	Newer bool
 }
 
 var (
@@ -388,11 +393,22 @@ func (l *Log) Decode(stream string, seq uint64, subject string, h nats.Header, d
 	e, err := l.lang.Decode(r.Type, data)
 	switch {
 	case err != nil:
-		r.Err = err
+		r.Err, r.Newer = err, l.lang.Knows != nil && !l.lang.Knows(r.Type) && belongs(r.Type, subject)
 	case l.lang.Subject(e) != subject:
 		r.Err = fmt.Errorf("%s of %q does not belong on subject %s", r.Type, e.EntityID(), subject)
 	default:
 		r.Event = e
 	}
 	return r
+}
+
+// version is what a fact's type ends with.
+var version = regexp.MustCompile(`\.v[0-9]+$`)
+
+// belongs reports whether a type that is not known can be one of a subject:
+// "lonja.order.gifted.v1", or any other version, of "events.order.ord_1.gifted".
+func belongs(typ, subject string) bool {
+	tokens := strings.Split(subject, ".")
+	name := version.ReplaceAllString(typ, "")
+	return len(tokens) == 4 && name != typ && strings.HasSuffix(name, "."+tokens[1]+"."+tokens[3])
 }

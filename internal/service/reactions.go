@@ -24,6 +24,10 @@ import (
 // is only unavailable is tried for as long as it takes, and is no failure.
 const tries = 6
 
+// unknownTries is how often a message is delivered that only a newer program knows
+// what to do about: within about a quarter of a minute.
+const unknownTries = 9
+
 // failing is how many messages' failures are remembered. They are counted where
 // they happen: a message that is delivered to another replica, or to one that was
 // started again, has its tries anew there, and so comes to an end all the same.
@@ -76,18 +80,29 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 	if err != nil {
 		return err
 	}
-	if fact.Event == nil {
+	if fact.Event == nil && !fact.Newer {
 		return d.letters.undecodable(ctx, fact)
 	}
 	for _, reflex := range r.Reflexes {
-		if reflex.fact() == fact.Event.Fact() {
+		if fact.Event != nil && reflex.fact() == fact.Event.Fact() {
 			began := time.Now()
 			err := d.reflex(ctx, reflex, r.Consumer, fact)
 			observe(d.metrics.reactions, r.Consumer, began, false, err)
 			return d.givenUp(m, err)
 		}
 	}
-	return nil // a newer fact than this service knows what to do about
+	return unknown(m, fact)
+}
+
+// unknown leaves a fact that this program does nothing about, although its consumer
+// brings it, to a replica that is newer. It is given up when none has taken it for
+// a while: whoever retries its letter, once all are newer, loses nothing.
+func unknown(m *message.Message, fact eventlog.Recorded) error {
+	at := Position(fact.Stream, fact.Sequence)
+	if n, _ := strconv.Atoi(m.Metadata.Get(wire.MetaDelivered)); n >= unknownTries {
+		return fmt.Errorf("%w after %d deliveries: %s records %s, which only a newer program knows what to do about", errGivenUp, n, at, fact.Type)
+	}
+	return refusal.New(refusal.Unavailable, "%s records %s, which a newer program must take", at, fact.Type)
 }
 
 // givenUp counts an error that is not unavailability, and marks it as given up

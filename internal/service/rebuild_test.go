@@ -88,7 +88,7 @@ func TestAViewThatIsGoneIsNotReadyUntilItIsBuilt(t *testing.T) {
 	w.gate.Lock()
 	open := sync.OnceFunc(w.gate.Unlock)
 	defer open()
-	w.begin()
+	w.begin(w.toys())
 	w.eventually(func() error {
 		all := w.health()
 		if len(all) != 1 || all[0].Ready || !all[0].Views[0].Rebuilding || all[0].Views[0].Failed != "" {

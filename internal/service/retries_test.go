@@ -245,3 +245,48 @@ func TestOnlyRealFailuresAreCounted(t *testing.T) {
 		t.Errorf("tried %d times", n)
 	}
 }
+
+// TestWhatANewerProgramReactsToIsLeftToIt brings a reaction a fact of a type that it
+// does not know: it is kept for the consumer that could not take it, and reaches it
+// when the letter goes back.
+func TestWhatANewerProgramReactsToIsLeftToIt(t *testing.T) {
+	w := newWorld(t)
+	w.start()
+	id := envelope.NewID()
+	h := envelope.Envelope{ID: id, Type: "toy.counter.added.v2", Causation: "test-" + id, Time: time.Now()}.Header()
+	w.publish("events.counter.c.added", h, `{"counter":"c","by":5}`)
+	letters := map[string]deadletter.Letter{}
+	for _, l := range w.awaitLetters(2) { // the view's comes at once
+		letters[l.Consumer] = l
+	}
+	l := letters["toys-echo"]
+	if l.Stream != toy.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, "toy.counter.added.v2") || letters[deadletter.Undecodable].Sequence != 1 {
+		t.Fatalf("letters %+v", letters)
+	}
+	w.log.Add("d", 1)
+	w.awaitTotal("echo-d", 1)
+	if to, err := deadletter.New(w.log.JS).Retry(t.Context(), l.ID, w.streams.Readers); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+		t.Error(to, err)
+	}
+}
+
+// TestAFactThatOnlyANewerReplicaReactsToIsNotLost brings a consumer, whose filter was
+// extended by an upgrade, what replicas of before know nothing to do about.
+func TestAFactThatOnlyANewerReplicaReactsToIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	older := w.toys()
+	older.Reactions[0].Reflexes = nil
+	stop := w.run(older)
+	w.log.Add("c", 5)
+	w.eventually(func() error {
+		cons, err := w.log.JS.Consumer(t.Context(), toy.Stream, "toys-echo")
+		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
+			err = errors.New("the older replica has not seen it, or has kept it")
+		}
+		return err
+	})
+	stop()
+	w.start()
+	w.awaitTotal("echo-c", 5)
+	w.awaitLetters(0)
+}

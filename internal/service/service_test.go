@@ -177,7 +177,13 @@ func (w *world) toys() *service.Service {
 // start runs the service and returns when it is ready.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
-	ready, failed, stop := w.begin()
+	return w.run(w.toys())
+}
+
+// run is start for a service that is not quite toys.
+func (w *world) run(s *service.Service) (stop func()) {
+	w.t.Helper()
+	ready, failed, stop := w.begin(s)
 	select {
 	case <-ready:
 	case err := <-failed:
@@ -187,11 +193,11 @@ func (w *world) start() (stop func()) {
 }
 
 // begin runs the service until stop is called or the test ends.
-func (w *world) begin() (ready <-chan struct{}, failed <-chan error, stop func()) {
+func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan error, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- w.toys().Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir, Store: w.store,
+		done <- s.Run(ctx, service.Config{Conn: w.log.Conn, Language: toy.Language, Streams: w.streams, Dir: w.dir, Store: w.store,
 			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry}, func() { close(serving) })
 	}()
 	stopped := false
@@ -221,7 +227,7 @@ func (w *world) awaitTotal(counter string, want int) {
 
 func (w *world) eventually(try func() error) {
 	w.t.Helper()
-	deadline, tick := time.After(15*time.Second), time.NewTicker(5*time.Millisecond)
+	deadline, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
 		err := try()

@@ -34,7 +34,7 @@ type Shop struct {
 }
 
 // Language is the shop's.
-var Language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode}
+var Language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
 
 // Start starts a server, applies streams.yaml and runs the services until the
 // test ends. The test fails when a service does not stop as it should.

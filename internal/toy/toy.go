@@ -47,7 +47,7 @@ var Language = eventlog.Language{
 	Subject: func(e eventlog.Event) string { return "events.counter." + e.EntityID() + ".added" },
 	Encode:  func(e eventlog.Event) ([]byte, error) { return json.Marshal(e) },
 	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "toy.counter.added.v1" {
+		if !known(typ) {
 			return nil, fmt.Errorf("unknown type %q", typ)
 		}
 		var a Added
@@ -56,7 +56,10 @@ var Language = eventlog.Language{
 		}
 		return a, a.Check()
 	},
+	Knows: known,
 }
+
+func known(typ string) bool { return typ == "toy.counter.added.v1" }
 
 // Stream is where the toy's facts are.
 const Stream = "TOYS"
