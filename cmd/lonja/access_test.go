@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -31,7 +32,28 @@ func TestEachPartDoesItsOwnWorkWithItsOwnKey(t *testing.T) {
 		t.Errorf("timeline: %s", out)
 	}
 	boss := s.boss()
+	overheard := d.connect(operator)
+	asked, err := overheard.SubscribeSync("queries.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := overheard.SubscribeSync("$JS.API.STREAM.INFO.DEADLETTERS")
+	if err = errors.Join(err, overheard.Flush()); err != nil {
+		t.Fatal(err)
+	}
 	boss.wants(200, "GET", "/api/deadletters", nil, nil)
+	boss.wants(200, "GET", "/api/users", nil, nil)
+	query, err := asked.NextMsg(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	look, err := looked.NextMsg(time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prefix := query.Reply[:len("_INBOX.gateway.")+20]; strings.HasPrefix(look.Reply, prefix) {
+		t.Errorf("whoever answers the gateway at %s learns where it hears JetStream, %s", query.Reply, look.Reply)
+	}
 	d.audit(data)
 	for _, p := range processes {
 		p.stop()

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -27,7 +28,8 @@ type connection struct {
 // options are how an identity connects, known to the server by a name.
 func (c connection) options(identity, name string) ([]nats.Option, error) {
 	options := []nats.Option{
-		nats.Name(name), nats.CustomInboxPrefix(access.InboxPrefix(identity)),
+		// Each connection has inboxes of its own, which those of another do not tell.
+		nats.Name(name), nats.CustomInboxPrefix(access.InboxPrefix(identity) + "." + rand.Text()),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			// Whoever publishes what they may not only sees that no answer comes.
 			slog.Error("NATS reports an error", "connection", name, "error", err)

@@ -63,7 +63,12 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	if started == nil {
 		started = connected
 	}
-	js, err := jetstream.New(nc)
+	log, _, err := c.dialLater("gateway", "gateway-log")
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	js, err := jetstream.New(log)
 	if err != nil {
 		return err
 	}
@@ -71,8 +76,8 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	if err != nil {
 		return err
 	}
-	config.Client, config.Services, config.Logger, config.Registry = client.New(nc), serviceNames, slog.Default(), metrics
-	config.Letters, config.Streams, config.Revoked = deadletter.New(js), declared, revocation.New(nc)
+	config.Client, config.Services, config.Logger, config.Registry = client.NewWith(nc, log), serviceNames, slog.Default(), metrics
+	config.Letters, config.Streams, config.Revoked = deadletter.New(js), declared, revocation.New(log)
 	handler, err := gateway.New(config)
 	if err != nil {
 		return err

@@ -26,8 +26,13 @@ type Client struct {
 }
 
 // New is a client over a connection.
-func New(conn *nats.Conn) *Client {
-	js, err := jetstream.New(conn)
+func New(conn *nats.Conn) *Client { return NewWith(conn, conn) }
+
+// NewWith is a client that speaks to JetStream over another connection. Services
+// learn the inboxes that they answer to, and one whose key was stolen could have the
+// server deliver there what would pass for JetStream's answer.
+func NewWith(conn, log *nats.Conn) *Client {
+	js, err := jetstream.New(log)
 	if err != nil {
 		panic(err) // only options that contradict each other
 	}

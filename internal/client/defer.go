@@ -53,13 +53,7 @@ func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, own
 	if err != nil {
 		return o, "", fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)
 	}
-	told, err := stream.GetLastMsgForSubject(ctx, service.OutcomeSubject(id))
-	if err == nil {
-		return o, told.Header.Get(envelope.HeaderActor), json.Unmarshal(told.Data, &o)
-	}
-	if !errors.Is(err, jetstream.ErrMsgNotFound) {
-		return o, "", err
-	}
+	// Whose it is the command says: any service may say what became of it.
 	left, err := stream.GetLastMsgForSubject(ctx, service.DeferredSubject("*.*", id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return o, "", refusal.New(refusal.NotFound, "there is no command %s that was left for later", id)
@@ -67,5 +61,13 @@ func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, own
 	if err != nil {
 		return o, "", err
 	}
-	return service.Outcome{ID: id, Status: service.Pending}, left.Header.Get(envelope.HeaderActor), nil
+	owner = left.Header.Get(envelope.HeaderActor)
+	told, err := stream.GetLastMsgForSubject(ctx, service.OutcomeSubject(id))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return service.Outcome{ID: id, Status: service.Pending}, owner, nil
+	}
+	if err != nil {
+		return o, "", err
+	}
+	return o, owner, json.Unmarshal(told.Data, &o)
 }
