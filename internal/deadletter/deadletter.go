@@ -200,10 +200,7 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 		}
 	}
 	for _, consumer := range to {
-		subject := RetrySubject(consumer, l.Stream, l.Sequence)
-		if l.Stream == Retries { // it died on its way back; it is what it was
-			subject = l.Subject
-		}
+		subject := l.RetrySubject(consumer)
 		if readers != nil && len(readers(Retries, subject)) == 0 {
 			return nil, refusal.New(refusal.Conflict, "nobody takes letters back for %s: drop letter %d", consumer, id)
 		}
@@ -226,9 +223,17 @@ func (b *Box) Retry(ctx context.Context, id uint64, readers func(stream, subject
 	return to, b.Drop(ctx, id)
 }
 
-// RetrySubject is where a message goes back to a consumer, whose name begins with
-// its service's.
-func RetrySubject(consumer, stream string, seq uint64) string {
+// RetrySubject is where a letter's message goes back to a consumer. One that died on
+// its way back goes where it was to go.
+func (l Letter) RetrySubject(consumer string) string {
+	if l.Stream == Retries {
+		return l.Subject
+	}
+	return retrySubject(consumer, l.Stream, l.Sequence)
+}
+
+// retrySubject names a message and its consumer, whose name begins with its service's.
+func retrySubject(consumer, stream string, seq uint64) string {
 	service, _, _ := strings.Cut(consumer, "-")
 	return fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, stream, seq)
 }
@@ -241,7 +246,7 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 		consumer, stream = tokens[2], tokens[3]
 		seq, err = strconv.ParseUint(tokens[4], 10, 64)
 	}
-	if err != nil || seq == 0 || subject != RetrySubject(consumer, stream, seq) {
+	if err != nil || seq == 0 || subject != retrySubject(consumer, stream, seq) {
 		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
 	}
 	return consumer, stream, seq, nil
