@@ -1,10 +1,6 @@
 package events
 
-import (
-	"fmt"
-	"strings"
-	"unicode/utf8"
-)
+import "fmt"
 
 // FieldError says which field of a fact, command or query is wrong, and how.
 type FieldError struct {
@@ -27,27 +23,6 @@ func FirstOf(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// Text checks that a text is valid UTF-8 without control characters other
-// than tabs and line ends, and between least and most characters long.
-func Text(field, s string, least, most int) error {
-	switch n := utf8.RuneCountInString(s); {
-	case !utf8.ValidString(s):
-		return Wrong(field, "must be UTF-8")
-	case strings.TrimSpace(s) == "" && least > 0:
-		return Wrong(field, "must not be empty")
-	case n < least:
-		return Wrong(field, "must have at least %d characters", least)
-	case n > most:
-		return Wrong(field, "must have at most %d characters", most)
-	}
-	for _, r := range s {
-		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0x7f {
-			return Wrong(field, "must not contain control characters")
 		}
 	}
 	return nil

@@ -22,6 +22,18 @@ func (p Product) Check() error {
 	)
 }
 
+// Normal is the product with its texts in their normal form.
+func (p Product) Normal() Product {
+	p.Name, p.Description, p.Category = NormalText(p.Name), NormalText(p.Description), NormalText(p.Category)
+	return p
+}
+
+// CheckNew is asked of what is new of a product, besides Check: it is an error
+// when a name misleads or the picture is no address on the web. The log may hold others.
+func (p Product) CheckNew() error {
+	return FirstOf(Visible("name", p.Name), Visible("category", p.Category), WebAddress("image_url", p.ImageURL))
+}
+
 // ProductCreated begins a product's life in the catalogue.
 type ProductCreated struct{ Product }
 

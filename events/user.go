@@ -88,7 +88,7 @@ func (UserRegistered) Fact() string       { return "user.registered.v1" }
 func (e UserRegistered) EntityID() string { return string(e.UserID) }
 func (e UserRegistered) Check() error {
 	return FirstOf(Token("user_id", e.UserID), Text("name", e.Name, 1, 200),
-		Text("email", e.Email, 3, 254), Text("password_hash", e.PasswordHash, 1, 500), CheckRoles(e.Roles))
+		Text("email", e.Email, 1, 254), Text("password_hash", e.PasswordHash, 1, 500), CheckRoles(e.Roles))
 }
 
 func (UserRolesChanged) Fact() string       { return "user.roles_changed.v1" }

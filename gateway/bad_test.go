@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go"
 
 	"lonja/internal/refusal"
 )
@@ -37,6 +40,14 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 		{"a string", "POST", "/api/products", `"x"`, 422, ""},
 		{"nothing in it", "POST", "/api/products", `{}`, 422, "name"},
 		{"unknown field", "POST", "/api/products", product(`,"colour":"red"`), 422, "colour"},
+		{"unknown field that is an object", "POST", "/api/products", product(`,"colour":{"name":["red"]}`), 422, "colour"},
+		{"unknown field with a long name", "POST", "/api/products", product(`,"` + strings.Repeat("x", 9_000) + `":1`), 422, strings.Repeat("x", 80) + "…"},
+		{"field in another case", "POST", "/api/products", product(`,"Description":"red"`), 422, "Description"},
+		{"field twice", "POST", "/api/products", product(`,"name":"Desk"`), 422, "name"},
+		{"field of a field twice", "POST", "/api/products", price(`{"amount":1,"amount":2,"currency":"GBP"}`), 422, "price.amount"},
+		{"name that is no UTF-8", "POST", "/api/products", product(",\"description\":\"\xe9\""), 400, ""},
+		{"name of half a surrogate pair", "POST", "/api/products", product(`,"description":"\ud83d"`), 400, ""},
+		{"byte order mark", "POST", "/api/products", "\ufeff" + product(""), 400, ""},
 		{"wrong type", "POST", "/api/products", `{"sku":5,"name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, 422, "sku"},
 		{"price missing", "POST", "/api/products", `{"sku":"A","name":"Lamp"}`, 422, "price"},
 		{"price null", "POST", "/api/products", price(`null`), 422, "price"},
@@ -65,6 +76,17 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 		{"change with an unknown field", "PATCH", "/api/products/A", `{"sku":"B"}`, 422, "sku"},
 		{"change with half a price", "PATCH", "/api/products/A", `{"price":{"currency":"GBP"}}`, 422, "price.amount"},
 
+		{"unknown parameter", "GET", "/api/products?sort=price", "", 422, "sort"},
+		{"unknown parameter without a value", "GET", "/api/products?sort", "", 422, "sort"},
+		{"parameter in another case", "GET", "/api/products?Page=2", "", 422, "Page"},
+		{"parameter twice", "GET", "/api/products?page=1&page=2", "", 422, "page"},
+		{"parameter of another route", "GET", "/api/products/A?page=2", "", 422, "page"},
+		{"parameter of a write", "POST", "/api/products?dry_run=1", product(""), 422, "dry_run"},
+		{"parameter of a page", "GET", "/api/orders/ord_1/stream?after=1", "", 422, "after"},
+		{"parameter of the sandbox", "GET", "/sandbox/payments/pay_1?outcome=pay", "", 422, "outcome"},
+		{"too many parameters", "GET", "/api/products?" + strings.Repeat("a&", 2_000), "", 400, ""},
+		{"query that is not encoded", "GET", "/api/products?page=%zz", "", 400, ""},
+		{"query with semicolons", "GET", "/api/products?page=1;limit=2", "", 400, ""},
 		{"page 0", "GET", "/api/products?page=0", "", 422, "page"},
 		{"page that overflows", "GET", "/api/products?page=9223372036854775807", "", 422, "page"},
 		{"page of 100 digits", "GET", "/api/products?page=" + digits, "", 422, "page"},
@@ -112,7 +134,7 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 		{"outcome missing", "POST", "/sandbox/payments/pay_1", `{}`, 422, "outcome"},
 
 		{"nothing there", "GET", "/api/nothing", "", 404, ""},
-		{"trailing slash", "GET", "/api/products/", "", 404, ""},
+		{"nothing there, and a slash", "GET", "/api/nothing/", "", 404, ""},
 	}
 	codes := map[int]refusal.Code{404: refusal.NotFound}
 	for _, tt := range tests {
@@ -140,7 +162,89 @@ func TestWrongMethodsAndTypesAreProblems(t *testing.T) {
 	}
 	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json", "Content-Type", "text/plain").
 		refuses(415, refusal.Invalid, "Content-Type")
-	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json; charset=utf-8").refuses(422, refusal.Invalid, "email")
+	for _, ct := range []string{"application/json; charset=utf-8", `application/json;charset="UTF-8"`, "Application/JSON"} {
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(422, refusal.Invalid, "email")
+	}
+	for _, ct := range []string{"application/json; charset=iso-8859-1", "application/json; charset=utf-16", "application/json; charset="} {
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, refusal.Invalid, "Content-Type")
+	}
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded; charset=windows-1252").
+		refuses(415, refusal.Invalid, "Content-Type")
+	compressed := shop.do("POST", "/api/auth/login", "\x1f\x8b\x08", "Content-Encoding", "gzip")
+	if p := compressed.refuses(415, refusal.Invalid, "Content-Encoding"); compressed.Header.Get("Accept-Encoding") != "identity" || !strings.Contains(p.Detail, "without Content-Encoding: gzip") {
+		t.Errorf("%v %s", compressed.Header, compressed.body)
+	}
+	shop.do("POST", "/api/auth/login", "{}", "Content-Encoding", "identity").refuses(422, refusal.Invalid, "email")
+}
+
+// What a body's text is wrong in is said with the place, and numbers as people
+// write them.
+func TestProblemsAreForPeople(t *testing.T) {
+	shop := open(t)
+	for _, tt := range []struct {
+		method, path, body string
+		status             int
+		detail             string
+	}{
+		{"POST", "/api/auth/login", "{\"email\":\"a\",\"password\":\"pass\xe4word9\"}", 400, "the body is not JSON at byte 29: invalid UTF-8"},
+		{"POST", "/api/auth/login", `{"email":"a"`, 400, "the body is not JSON at byte 12: the text ends too early"},
+		{"GET", "/api/products?page=1000001", "", 422, "page must be at most 1000000"},
+		{"GET", "/api/products?limit=0", "", 422, "limit must be at least 1"},
+		{"PUT", "/api/products/A/stock", `{"on_hand":1000000001}`, 422, "on_hand must be at most 1000000000"},
+		{"POST", "/api/products/A/stock/adjustments", `{"delta":-1000000001,"reason":"x"}`, 422, "delta must be at least -1000000000"},
+		{"POST", "/api/auth/login", `{"email":5,"password":"p"}`, 422, "email must be a text"},
+		{"PATCH", "/api/orders/ord_1", `{"status":"paid"}`, 422, `status must be one of "cancelled, shipped, delivered"`},
+		{"GET", "/api/products?sort=price", "", 422, "sort is not known here; there is q, category, page, limit"},
+	} {
+		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).refuses(tt.status, refusal.Invalid, "*"); p.Detail != tt.detail {
+			t.Errorf("%s %s: %s", tt.method, tt.path, p.Detail)
+		}
+	}
+}
+
+// A body full of faults is told a few of them.
+func TestAFewFaultsAreEnough(t *testing.T) {
+	shop := open(t)
+	p := shop.do("POST", "/api/orders", `{"items":[`+strings.Repeat(`{},`, 900)+`{}]}`, "Authorization", shop.ana()).refuses(422, refusal.Invalid, "items[0].quantity")
+	if len(p.Errors) != 8 || p.Errors[7].Field != "items[3].sku" {
+		t.Errorf("%+v", p.Errors)
+	}
+}
+
+// A service refuses a position that is not recorded; whoever sent it is told
+// which header that is.
+func TestATokenOfWhatIsNotRecordedIsRefused(t *testing.T) {
+	shop := open(t)
+	for _, subject := range []string{"queries.catalog.products", "queries.payments.payment", "commands.orders.place"} {
+		shop.plays(subject, func(m *nats.Msg) any {
+			return refusal.Of("lonja-after", "speaks of %s, which is not recorded; ask without it", header(m).After)
+		})
+	}
+	const token = "CATALOG:999999999"
+	for _, r := range []*response{
+		shop.do("GET", "/api/products", nil, "Consistency-Token", token),
+		shop.do("GET", "/sandbox/payments/pay_1?after="+token, nil),
+		shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Consistency-Token", token, "Authorization", shop.ana()),
+	} {
+		if p := r.refuses(400, refusal.Invalid, "Consistency-Token"); p.Detail != "Consistency-Token speaks of CATALOG:999999999, which is not recorded; ask without it" {
+			t.Errorf("%s", p.Detail)
+		}
+	}
+}
+
+// A key that a route would ignore promises what nobody keeps.
+func TestKeysAreRefusedWhereNoneIsTaken(t *testing.T) {
+	shop := open(t)
+	for _, route := range shop.operations() {
+		takes := route.method == "POST" && (route.path == "/api/orders" || route.path == "/api/products" || route.path == "/api/auth/register" ||
+			route.path == "/api/products/A/stock/adjustments")
+		r := shop.do(route.method, route.path, nil, "Authorization", shop.staff(), "Idempotency-Key", "k")
+		var p problem
+		_ = json.Unmarshal(r.body, &p)
+		if refused := r.StatusCode == 422 && p.Field == "Idempotency-Key"; refused == takes {
+			t.Errorf("%s %s: %d %s", route.method, route.path, r.StatusCode, r.body)
+		}
+	}
 }
 
 // A body of exactly 1 MB is still read.

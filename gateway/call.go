@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -52,11 +53,14 @@ func (g *gateway) begin(w http.ResponseWriter, r *http.Request, rt *route) (*cal
 	if rt.limited {
 		c.actor.From = g.proxies.from(r)
 	}
+	if err := cmp.Or(c.checkParameters(), c.checkKey()); err != nil {
+		return c, err
+	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return c, nil
 	}
 	if rt.body != nil {
-		if err := c.checkContentType(); err != nil {
+		if err := c.checkContent(); err != nil {
 			return c, err
 		}
 	}

@@ -16,6 +16,11 @@ var consistencyParam = &huma.Param{
 	Description: "The token of an earlier answer: this one is given when it can show as much",
 }
 
+var afterParam = &huma.Param{
+	Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
+	Description: "A " + consistencyHeader + ", of a browser that was sent here",
+}
+
 // seenBy is what the one who asks has seen, nil for nothing. A part of a token
 // that makes no sense is left out: a token is only ever a wish for freshness.
 func seenBy(h http.Header) view.Token {

@@ -22,6 +22,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"lonja/events/query"
 	"lonja/internal/client"
@@ -49,6 +50,9 @@ type Config struct {
 	// proxies before the gateway: their X-Forwarded-For says where a request
 	// comes from. Without any it comes from whoever connects.
 	TrustedProxies []string
+	// CORSOrigins are the origins of other sites whose pages may call the gateway;
+	// "*" means all. None may when it is empty.
+	CORSOrigins []string
 	// Services are the names of those that readyz waits for.
 	Services []string
 	// Letters are the messages that could not be handled; Streams tells who reads
@@ -73,6 +77,7 @@ type gateway struct {
 	tokens   *tokens
 	proxies  proxies
 	measured *measures
+	bodies   *semaphore.Weighted // bytes of all bodies that are being read
 
 	changes   *changes // of orders
 	following *places
@@ -95,6 +100,9 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := CheckCORSOrigins(c.CORSOrigins); err != nil {
+		return nil, fmt.Errorf("gateway: CORSOrigins: %w", err)
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,7 +112,8 @@ func New(c Config) (http.Handler, error) {
 	if c.MaxFollowers < 0 || c.MaxWaiting < 0 {
 		return nil, errors.New("gateway: MaxFollowers and MaxWaiting must not be negative")
 	}
-	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
+	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, bodies: semaphore.NewWeighted(allBodies),
+		changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
 	g.api = humago.New(g.mux, g.describe())
 	g.tokens = newTokens(g.askKeys, c.Revoked)
 	if g.measured, err = newMeasures(c.Registry); err != nil {
@@ -121,7 +130,7 @@ func New(c Config) (http.Handler, error) {
 	if err := g.serveDocs(); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return g.observe(g.mux), nil
+	return g.observe(allowOrigins(c.CORSOrigins, g.withoutSlash(g.mux))), nil
 }
 
 // routes is all that the gateway serves, docs apart.
@@ -155,7 +164,7 @@ func (g *gateway) routes() {
 		signedIn, resumes, shows("text/event-stream"), refuses(404))
 
 	if g.Sandbox {
-		page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), gives[query.PaymentView](200), shows("text/html"), refuses(404))
+		page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), comesBack, gives[query.PaymentView](200), shows("text/html"), refuses(404))
 		page(g, "POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, tag("sandbox"), accepts(reflect.TypeFor[settlement]()), acceptsForm, gives[query.PaymentView](200), refuses(403, 404, 409))
 	}
 
@@ -165,11 +174,11 @@ func (g *gateway) routes() {
 	add(g, "POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", retryLetter, tag("operations"), staffOnly, gives[retried](200), refuses(404))
 	add(g, "DELETE /api/deadletters/{id}", "Drop a dead letter", dropLetter, tag("operations"), staffOnly, refuses(404))
 
-	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), gives[liveness](200))
-	page(g, "GET /readyz", "Tell whether the shop is ready", ready, tag("operations"), gives[readiness](200), refuses(503))
-	page(g, "GET /readyz/gateway", "Tell whether this gateway can serve", standing, tag("operations"), about("For a balancer's probe: whether the gateway is connected and not about to stop, whatever the services do."),
+	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), probed, gives[liveness](200))
+	page(g, "GET /readyz", "Tell whether the shop is ready", ready, tag("operations"), probed, gives[readiness](200), refuses(503))
+	page(g, "GET /readyz/gateway", "Tell whether this gateway can serve", standing, tag("operations"), probed, about("For a balancer's probe: whether the gateway is connected and not about to stop, whatever the services do."),
 		gives[liveness](200))
-	page(g, "GET /metrics", "Read the metrics", g.metrics(), tag("operations"), shows("text/plain"))
+	page(g, "GET /metrics", "Read the metrics", g.metrics(), tag("operations"), probed, shows("text/plain"))
 }
 
 // CheckOrigin makes sure that a PublicURL is an origin, or "". The error says

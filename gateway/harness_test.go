@@ -33,11 +33,12 @@ import (
 // Identity's keys are played always, so that a test may sign what it likes.
 type front struct {
 	*shoptest.Shop
-	t      testing.TB
-	server *httptest.Server
-	key    ed25519.PrivateKey
-	played map[string]*nats.Subscription
-	keys   []string // Idempotency-Keys to send as they are
+	t       testing.TB
+	server  *httptest.Server
+	handler http.Handler // what it serves
+	key     ed25519.PrivateKey
+	played  map[string]*nats.Subscription
+	keys    []string // Idempotency-Keys to send as they are
 }
 
 const keyID = "key-1"
@@ -64,7 +65,7 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.server = httptest.NewServer(handler)
+	f.handler, f.server = handler, httptest.NewServer(handler)
 	t.Cleanup(f.server.Close)
 	return f
 }

@@ -16,10 +16,11 @@ var keyParam = &huma.Param{
 
 // commandID is the id of the command that a request makes. The same caller,
 // route and key make the same id, so the command takes effect once; without a
-// key every request is its own.
+// key every request is its own. Callers who are not signed in are all the same
+// one here; their handler tells them apart, see register.
 func (c *call) commandID() (string, error) {
 	keys := c.r.Header[keyHeader]
-	if len(keys) == 0 || !c.route.keyed {
+	if len(keys) == 0 {
 		return envelope.NewID(), nil
 	}
 	if len(keys) > 1 || !printable(keys[0]) {
@@ -35,4 +36,13 @@ func printable(s string) bool {
 		}
 	}
 	return len(s) >= 1 && len(s) <= 255
+}
+
+// checkKey refuses a key that the route would ignore: whoever sends it believes
+// that the request can be sent again.
+func (c *call) checkKey() error {
+	if c.route.keyed || len(c.r.Header[keyHeader]) == 0 {
+		return nil
+	}
+	return refusal.Of(keyHeader, "is not taken here: the request is not made safe to repeat by it; send it without")
 }

@@ -72,9 +72,21 @@ func accepts(t reflect.Type) option {
 	}
 }
 
+const formType = "application/x-www-form-urlencoded"
+
 // acceptsForm takes the same fields as a form, too.
 func acceptsForm(_ *gateway, rt *route) {
-	rt.RequestBody.Content["application/x-www-form-urlencoded"] = &huma.MediaType{Schema: rt.body}
+	rt.RequestBody.Content[formType] = &huma.MediaType{Schema: rt.body}
+}
+
+// probed is for routes that belong to probes and monitors, which add to the
+// query what they like.
+func probed(_ *gateway, rt *route) { rt.anyQuery = true }
+
+// comesBack takes the consistency token of a browser that comes back.
+func comesBack(_ *gateway, rt *route) {
+	rt.query = []string{afterParam.Name}
+	rt.Parameters = append(rt.Parameters, afterParam)
 }
 
 // gives answers with a T as JSON.

@@ -1,10 +1,7 @@
 package gateway
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -12,118 +9,130 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/validation"
-
 	"lonja/internal/refusal"
+	"lonja/internal/strictjson"
 )
 
-// payload is a JSON body that is to be a T. Embed it into a route's input.
-type payload[T any] struct {
-	RawBody []byte `contentType:"application/json"`
-}
+const (
+	maxBody     = 1 << 20          // of any request
+	readTimeout = 10 * time.Second // for a body to arrive
+	// ownBody is what every request may send without asking for memory: its
+	// connection takes as much. So small requests go on when large ones are too many.
+	ownBody = 8 << 10
+	// allBodies is what the bodies beyond that may take together.
+	allBodies = 16 << 20
+)
 
-func (p *payload[T]) bodyType() reflect.Type { return reflect.TypeFor[T]() }
+// payload says that a route takes a JSON body that is to be a T. Embed it into
+// the route's input.
+type payload[T any] struct{}
+
+func (payload[T]) bodyType() reflect.Type { return reflect.TypeFor[T]() }
 
 // decode reads the body, or says which field is wrong.
-func (p *payload[T]) decode(c *call) (T, error) { return decode[T](c, p.RawBody) }
+func (payload[T]) decode(c *call) (T, error) { return decode[T](c) }
 
-// decode reads JSON strictly: one value, no unknown fields, nothing that is
-// required missing, every number in range. JSON that is none is a problem with
-// status 400; anything else that is wrong, with 422 and the field's name.
-func decode[T any](c *call, raw []byte) (v T, err error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.DisallowUnknownFields()
-	if err = d.Decode(&v); err == nil {
-		if _, end := d.Token(); !errors.Is(end, io.EOF) {
-			return v, malformed("the body must be one JSON value and nothing after it")
+// decode reads a JSON body strictly: see strictjson, and nothing that is
+// required may be missing. What is no JSON is a problem with status 400;
+// anything else that is wrong, with 422 and the fields' names, a few at most.
+func decode[T any](c *call) (v T, err error) {
+	raw, release, err := c.body()
+	if err != nil {
+		return v, err
+	}
+	defer release()
+	err = c.parse(raw, &v)
+	return v, err
+}
+
+// parse is decode for a body that was read.
+func (c *call) parse(raw []byte, into any) error {
+	if err := strictjson.Check(raw); err != nil {
+		return malformed("the body is " + err.Error())
+	}
+	if faults := inspect(c.registry(), c.route.body, raw); len(faults) > 0 {
+		return faulty(http.StatusUnprocessableEntity, faults)
+	}
+	return strictjson.Decode(raw, into)
+}
+
+// checkContent refuses bodies that say to be something else than what the
+// route takes. Those that say nothing are taken for JSON.
+func (c *call) checkContent() error {
+	for _, coding := range c.r.Header["Content-Encoding"] {
+		if !strings.EqualFold(coding, "identity") {
+			return unsupported("Content-Encoding", "the body must be sent as it is, without Content-Encoding: "+strictjson.Shorten(coding)).
+				with("Accept-Encoding", "identity")
 		}
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return v, malformed("the body is not JSON: " + err.Error())
-	}
-	if p := c.compare(raw); p != nil {
-		return v, p
-	}
-	var typ *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &typ):
-		return v, refusal.Of(typ.Field, "cannot be a JSON %s", brief(typ.Value))
-	case err != nil:
-		return v, refusal.New(refusal.Invalid, "the body cannot be read: %v", err)
-	}
-	return v, nil
-}
-
-// compare compares a body with its schema. Unlike the decoder, that knows
-// which item of a list is wrong and what is missing; but it sees numbers as
-// floating point, so both have a say.
-func (c *call) compare(raw []byte) *problem {
-	var value any
-	if json.Unmarshal(raw, &value) != nil {
-		return nil // a number that no float can hold; the decoder has said so
-	}
-	var found huma.ValidateResult
-	huma.Validate(c.registry(), c.route.body, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, value, &found)
-	if len(found.Errors) == 0 {
-		return nil
-	}
-	return faulty(http.StatusUnprocessableEntity, found.Errors)
-}
-
-// faultOf is what huma says of one field, without the value: it may be secret.
-func faultOf(e *huma.ErrorDetail) fault {
-	f := fault{Field: e.Location, Detail: e.Message}
-	for _, where := range []string{"body.", "query.", "path.", "header."} {
-		f.Field = strings.TrimPrefix(f.Field, where)
-	}
-	var missing string
-	if _, err := fmt.Sscanf(e.Message, validation.MsgExpectedRequiredProperty, &missing); err == nil {
-		f.Field, f.Detail = strings.TrimPrefix(f.Field+"."+missing, "."), "is required"
-	}
-	return f
-}
-
-// brief is a JSON value as a decoder's error names it, without its digits.
-func brief(value string) string {
-	kind, _, _ := strings.Cut(value, " ")
-	if kind != value {
-		return kind + " like that"
-	}
-	return kind
-}
-
-// checkContentType refuses bodies that say to be something else than what the
-// route takes. Those that say nothing are taken for JSON.
-func (c *call) checkContentType() error {
 	sent := c.r.Header["Content-Type"]
 	if len(sent) == 0 || len(sent) == 1 && sent[0] == "application/json" {
 		return nil
 	}
-	if kind, _, err := mime.ParseMediaType(sent[0]); err == nil && len(sent) == 1 && c.route.RequestBody.Content[kind] != nil {
-		return nil
+	kind, params, err := mime.ParseMediaType(sent[0])
+	if err != nil || len(sent) > 1 || c.route.RequestBody.Content[kind] == nil {
+		return unsupported("Content-Type", "the body must be sent as Content-Type: application/json")
 	}
-	p := newProblem(http.StatusUnsupportedMediaType, refusal.Invalid, "the body must be sent as Content-Type: application/json")
-	p.Field = "Content-Type"
+	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+		return unsupported("Content-Type", "the body must be sent in UTF-8, not in "+strictjson.Shorten(charset))
+	}
+	return nil
+}
+
+func unsupported(header, detail string) *problem {
+	p := newProblem(http.StatusUnsupportedMediaType, refusal.Invalid, detail)
+	p.Field = header
 	return p
 }
 
-// body reads the body of a page.
-func (c *call) body() ([]byte, error) {
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Now().Add(readTimeout))
-	defer c.bodyIsRead()
-	raw, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, maxBody))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, newProblem(http.StatusRequestEntityTooLarge, refusal.Invalid, "the body is too large")
-	case err != nil:
-		return nil, malformed("the body could not be read")
-	case len(raw) == 0:
-		return nil, malformed("a body is required")
+// body reads a request's body. Release gives the memory that it takes back to
+// the others, and must be called when the body is no longer needed. There is a
+// limit to what all bodies may take, and what is beyond it is refused at once: a
+// body takes memory as it arrives, not as it is announced, so to keep others
+// waiting means to send as much.
+func (c *call) body() (raw []byte, release func(), err error) {
+	rc := http.NewResponseController(c.w)
+	_ = rc.SetReadDeadline(time.Now().Add(readTimeout))
+	// Lifted again: it would end a request whose answer takes longer.
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
+	if c.r.ContentLength > maxBody {
+		return nil, nil, tooLarge()
 	}
-	return raw, nil
+	var held int64
+	giveBack := func() { c.bodies.Release(held) }
+	defer func() {
+		if err != nil {
+			giveBack()
+		}
+	}()
+	raw = make([]byte, 0, ownBody)
+	for {
+		n, err := c.r.Body.Read(raw[len(raw):cap(raw)])
+		raw = raw[:len(raw)+n]
+		switch {
+		case errors.Is(err, io.EOF) && len(raw) == 0:
+			return nil, nil, malformed("a body is required")
+		case errors.Is(err, io.EOF):
+			return raw, giveBack, nil
+		case err != nil:
+			return nil, nil, malformed("the body could not be read")
+		case len(raw) > maxBody:
+			return nil, nil, tooLarge()
+		case len(raw) < cap(raw):
+			continue
+		}
+		more := int64(min(cap(raw), maxBody+1-cap(raw)))
+		if !c.bodies.TryAcquire(more) {
+			return nil, nil, newProblem(http.StatusServiceUnavailable, refusal.Unavailable,
+				"too much is being sent at the moment; send it again a little later").with("Retry-After", "1")
+		}
+		held += more
+		raw = append(make([]byte, 0, int64(cap(raw))+more), raw...)
+	}
+}
+
+func tooLarge() *problem {
+	return newProblem(http.StatusRequestEntityTooLarge, refusal.Invalid, "the body is too large: it may have 1 MB")
 }
 
 func malformed(detail string) *problem {

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/validation"
 
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 )
 
@@ -47,6 +50,15 @@ func newProblem(status int, code refusal.Code, detail string) *problem {
 	return &problem{Type: "urn:lonja:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 }
 
+// with adds a header to the response.
+func (p *problem) with(name, value string) *problem {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	p.header.Set(name, value)
+	return p
+}
+
 // What huma asks of an error that it is to answer with.
 func (p *problem) Error() string             { return string(p.Code) + ": " + p.Detail }
 func (p *problem) GetStatus() int            { return p.Status }
@@ -64,30 +76,45 @@ func init() {
 		if status == http.StatusInternalServerError {
 			status = http.StatusBadRequest // a body that broke off: no fault of ours
 		}
-		if len(errs) > 0 {
-			return faulty(status, errs)
+		var faults []fault
+		for _, err := range errs {
+			var d *huma.ErrorDetail
+			if errors.As(err, &d) {
+				faults = append(faults, faultOf(d))
+			}
 		}
-		return newProblem(status, refusal.Invalid, message)
+		if len(faults) == 0 {
+			return newProblem(status, refusal.Invalid, message)
+		}
+		return faulty(status, faults)
 	}
 	huma.DefaultArrayNullable = false
+	// Huma's words for fields; numbers are written out.
+	validation.MsgExpectedBoolean = "must be true or false"
+	validation.MsgExpectedInteger = "must be a whole number"
+	validation.MsgExpectedNumber = "must be a number"
+	validation.MsgExpectedString = "must be a text"
+	validation.MsgExpectedArray = "must be a list"
+	validation.MsgExpectedObject = "must be an object"
+	validation.MsgExpectedOneOf = "must be one of \"%s\""
+	validation.MsgExpectedMinimumNumber = "must be at least %.15g"
+	validation.MsgExpectedMaximumNumber = "must be at most %.15g"
+	validation.MsgExpectedMinLength = "must have at least %d characters"
+	validation.MsgExpectedMaxLength = "must have at most %d characters"
 }
 
-// faulty is the problem with fields that huma found to be wrong.
-func faulty(status int, errs []error) *problem {
-	var faults []fault
-	for _, err := range errs {
-		var d *huma.ErrorDetail
-		if errors.As(err, &d) {
-			faults = append(faults, faultOf(d))
-		}
-	}
-	if len(faults) == 0 {
-		return newProblem(status, refusal.Invalid, "the request cannot be read")
-	}
+// faultOf is what huma says of a parameter, without the value: it may be secret.
+func faultOf(e *huma.ErrorDetail) fault {
+	_, name, _ := strings.Cut(e.Location, ".") // without "query."
+	return fault{cmp.Or(name, e.Location), e.Message}
+}
+
+// faulty is the problem with fields that are wrong, of which there is one at least.
+func faulty(status int, faults []fault) *problem {
 	first := faults[0]
-	p := newProblem(status, refusal.Invalid, cmp.Or(first.Field, "the request")+": "+first.Detail)
+	p := newProblem(status, refusal.Invalid, cmp.Or(first.Field, "the body")+" "+first.Detail)
 	if p.Field = first.Field; len(faults) > 1 {
-		p.Errors = faults[:min(len(faults), 20)]
+		p.Errors = faults
 	}
 	return p
 }
@@ -115,13 +142,18 @@ func (c *call) problem(err error) *problem {
 	}
 	status := statuses[r.Code]
 	p = asProblem(r)
+	if r.Field == envelope.HeaderAfter { // as services call it
+		status = http.StatusBadRequest
+		p = newProblem(status, r.Code, strings.Replace(r.Detail, r.Field, consistencyHeader, 1))
+		p.Field = consistencyHeader
+	}
 	switch r.Code {
 	case refusal.Unauthenticated:
-		p.header = http.Header{"Www-Authenticate": {`Bearer realm="lonja"`}}
+		p.with("WWW-Authenticate", `Bearer realm="lonja"`)
 	case refusal.Unavailable:
-		p.header = http.Header{"Retry-After": {"1"}}
+		p.with("Retry-After", "1")
 	case refusal.RateLimited:
-		p.header = http.Header{"Retry-After": {strconv.Itoa(max(1, r.RetryAfter))}}
+		p.with("Retry-After", strconv.Itoa(max(1, r.RetryAfter)))
 	}
 	if status >= http.StatusInternalServerError {
 		p.Instance = "urn:trace:" + traceID(c.trace)

@@ -34,8 +34,8 @@ func createProduct(c *call, in *struct{ payload[events.Product] }) (*answer, err
 }
 
 type productSearch struct {
-	Q        string `query:"q" maxLength:"200" doc:"Words to look for in names and descriptions; best match first"`
-	Category string `query:"category" maxLength:"100"`
+	Q        string `query:"q" doc:"Words to look for in names and descriptions, 200 characters at most; best match first"`
+	Category string `query:"category" doc:"100 characters at most"`
 	Paging
 }
 

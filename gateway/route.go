@@ -7,28 +7,24 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-)
-
-const (
-	maxBody     = 1 << 20          // of any request
-	readTimeout = 10 * time.Second // for a body to arrive
 )
 
 // route is one line of the table of contents: what is served where, and how
 // it is described.
 type route struct {
 	huma.Operation
-	pattern string            // "POST /api/orders"
-	keyed   bool              // takes an Idempotency-Key
-	limited bool              // tells where it comes from
-	later   bool              // what it asks for may be left for later
-	roles   []string          // those that may do what it asks for; none when only the service can tell
-	body    *huma.Schema      // of a JSON body; nil when there is none
-	headers map[string]string // of a good answer, and what they say
+	pattern  string            // "POST /api/orders"
+	keyed    bool              // takes an Idempotency-Key
+	limited  bool              // tells where it comes from
+	later    bool              // what it asks for may be left for later
+	roles    []string          // those that may do what it asks for; none when only the service can tell
+	query    []string          // names of the query parameters
+	anyQuery bool              // takes no notice of other ones
+	body     *huma.Schema      // of a JSON body; nil when there is none
+	headers  map[string]string // of a good answer, and what they say
 }
 
 // answer is a response: the JSON of a service as it came, and a few headers.
@@ -68,6 +64,7 @@ func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*
 		options = append(options, accepts(p.bodyType()))
 	}
 	rt := newRoute(g, pattern, summary, options)
+	rt.query = parameters(reflect.TypeFor[In]())
 	rt.Middlewares = huma.Middlewares{func(ctx huma.Context, next func(huma.Context)) {
 		r, w := humago.Unwrap(ctx)
 		c, err := g.begin(w, r, rt)
@@ -77,15 +74,13 @@ func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*
 		}
 		next(huma.WithValue(ctx, callKey{}, c))
 	}}
-	var body huma.MediaType
+	// Huma would read a body that it knows of; a payload does it, and better.
+	var content map[string]*huma.MediaType
 	if rt.body != nil {
-		body = *rt.RequestBody.Content["application/json"]
+		content, rt.RequestBody.Content = rt.RequestBody.Content, nil
 	}
 	huma.Register(g.api, rt.Operation, func(ctx context.Context, in *In) (*answer, error) {
 		c := ctx.Value(callKey{}).(*call)
-		if rt.body != nil {
-			c.bodyIsRead()
-		}
 		a, err := handle(c, in)
 		var later *left
 		switch {
@@ -96,9 +91,8 @@ func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*
 		}
 		return a, nil
 	})
-	// Of bodies huma knows only that they are bytes.
 	if rt.body != nil {
-		*rt.RequestBody.Content["application/json"] = body
+		rt.RequestBody.Content = content
 	}
 	if rt.DefaultStatus == http.StatusNoContent {
 		rt.Responses["204"].Content = nil
@@ -132,10 +126,6 @@ func newRoute(g *gateway, pattern, summary string, options []option) *route {
 		OperationID: strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(summary), "'", ""), " ", "-"),
 		Responses:   map[string]*huma.Response{},
 		Errors:      []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
-		// One byte more: huma refuses a body that is as long as its limit.
-		MaxBodyBytes:     maxBody + 1,
-		BodyReadTimeout:  readTimeout,
-		SkipValidateBody: true, // a payload does it, and names the field better
 	}}
 	if strings.HasPrefix(path, "/api/") {
 		rt.Parameters = []*huma.Param{consistencyParam, traceParam}
@@ -152,7 +142,3 @@ func newRoute(g *gateway, pattern, summary string, options []option) *route {
 	rt.announce()
 	return rt
 }
-
-// bodyIsRead lifts the deadline for reading, which would otherwise end the
-// request when its answer takes longer.
-func (c *call) bodyIsRead() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"html/template"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -49,7 +50,7 @@ func showPayment(c *call) error {
 		return err
 	}
 	// After the form, the browser comes back with what it has done.
-	c.seen = seen(c.seen, c.r.URL.Query().Get("after"))
+	c.seen = seen(c.seen, c.r.URL.Query().Get(afterParam.Name))
 	a, err := c.ask(query.Payment{PaymentID: id})
 	if err != nil {
 		return err
@@ -65,14 +66,10 @@ func settlePayment(c *call) error {
 	if err := known(id); err != nil {
 		return err
 	}
-	raw, err := c.body()
-	if err != nil {
-		return err
+	if kind, _, err := mime.ParseMediaType(c.r.Header.Get("Content-Type")); err == nil && kind == formType {
+		return c.settleByForm(id)
 	}
-	if strings.HasPrefix(c.r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-		return c.settleByForm(id, raw)
-	}
-	wish, err := decode[settlement](c, raw)
+	wish, err := decode[settlement](c)
 	if err != nil {
 		return err
 	}
@@ -86,10 +83,15 @@ func settlePayment(c *call) error {
 
 // settleByForm sends the browser back to the page, which then shows what came
 // of it. A refusal is shown on the page, too.
-func (c *call) settleByForm(id events.PaymentID, raw []byte) error {
-	form, err := url.ParseQuery(string(raw))
+func (c *call) settleByForm(id events.PaymentID) error {
+	raw, release, err := c.body()
 	if err != nil {
-		return malformed("the body is not a form")
+		return err
+	}
+	form, err := fields(string(raw), []string{"outcome"})
+	release()
+	if err != nil {
+		return err
 	}
 	a, err := c.do(command.SettlePayment{PaymentID: id, Outcome: form.Get("outcome")})
 	var r *refusal.Refusal
@@ -104,7 +106,7 @@ func (c *call) settleByForm(id events.PaymentID, raw []byte) error {
 		return err
 	}
 	c.w.Header().Set(consistencyHeader, a.Seen)
-	http.Redirect(c.w, c.r, "/sandbox/payments/"+string(id)+"?after="+url.QueryEscape(a.Seen), http.StatusSeeOther)
+	http.Redirect(c.w, c.r, "/sandbox/payments/"+string(id)+"?"+afterParam.Name+"="+url.QueryEscape(a.Seen), http.StatusSeeOther)
 	return nil
 }
 

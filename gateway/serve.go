@@ -30,13 +30,14 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 	server := &http.Server{
 		Handler:           h,
 		BaseContext:       func(net.Listener) context.Context { return base },
+		ConnContext:       withFraming,
 		ReadHeaderTimeout: 5 * time.Second,
 		WriteTimeout:      longestWait + 2*patience + readTimeout,
 		IdleTimeout:       linger,
 		MaxHeaderBytes:    32 << 10,
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	go func() { served <- server.Serve(watching{l}) }()
 	select {
 	case err := <-served:
 		return err

@@ -33,7 +33,7 @@ func countStock(c *call, in *struct {
 
 type stockAdjustment struct {
 	Delta  int64  `json:"delta" minimum:"-1000000000" maximum:"1000000000" doc:"Pieces more, or fewer when negative"`
-	Reason string `json:"reason" minLength:"1" maxLength:"200"`
+	Reason string `json:"reason" minLength:"1" doc:"200 characters at most"`
 }
 
 func adjustStock(c *call, in *struct {

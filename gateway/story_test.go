@@ -1,14 +1,17 @@
 package gateway_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 
 	"lonja/events"
+	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/service"
 	"lonja/internal/shoptest"
@@ -309,4 +312,49 @@ func TestSearchesAreWords(t *testing.T) {
 		}
 	}
 	shop.do("GET", "/api/products?q=%ff%fe", nil).refuses(422, refusal.Invalid, "q")
+}
+
+// Who is not signed in shares no keys with others, and a key that was used when
+// all strangers shared them still gives the same answer.
+func TestStrangersMaySendTheSameKey(t *testing.T) {
+	shop := openWhole(t)
+	body := func(name, password string) map[string]string {
+		return map[string]string{"name": name, "email": name + "@example.com", "password": password}
+	}
+	register := func(name, password, key string) *response {
+		return shop.do("POST", "/api/auth/register", body(name, password), "Idempotency-Key", key)
+	}
+	var first, again query.Tokens
+	for _, name := range []string{"ana", "bob", "eve"} {
+		if r := register(name, "correct horse", "1").gives(201, &first); r.Header.Get("Idempotent-Replayed") != "" || first.User.Name != name {
+			t.Errorf("%s: %v %s", name, r.Header, r.body)
+		}
+		if r := register(name, "correct horse", "1").gives(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
+			t.Errorf("%s again: %v %s", name, r.Header, r.body)
+		}
+	}
+	register("ana", "another horse", "1").refuses(422, refusal.Invalid, "Idempotency-Key")
+	register("ana", "correct horse", "2").refuses(409, refusal.Conflict, "")
+
+	id := envelope.Derive("http", "", "POST /api/auth/register", "3") // as it was
+	old := command.RegisterUser{Name: "old", Email: "old@example.com", Password: "correct horse"}
+	for _, sent := range []struct {
+		id  string
+		cmd command.Command
+	}{{id, old}, {envelope.Derive(id, "session"), command.LogIn{Email: old.Email, Password: old.Password}}} {
+		reply, err := shop.Send(t.Context(), sent.cmd, envelope.Envelope{ID: sent.id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sent.id != id {
+			if err := json.Unmarshal(reply.Body, &first); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if r := register("old", "correct horse", "3").gives(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
+		t.Errorf("the old key: %v %s", r.Header, r.body)
+	}
+	register("old", "another horse", "3").refuses(409, refusal.Conflict, "")
+	register("new", "correct horse", "3").gives(201, nil)
 }

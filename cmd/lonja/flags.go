@@ -99,7 +99,7 @@ func (c connection) servers() ([]*url.URL, error) {
 func (c *upCommand) Validate() error {
 	_, _, err := c.Sync.parse()
 	return events.FirstOf(err, c.shopRules.Validate(), c.profiling.Validate(),
-		address("--http", c.HTTP), address("--nats", c.NATS), c.guarded(), origin(c.PublicURL), c.inStep())
+		address("--http", c.HTTP), address("--nats", c.NATS), c.guarded(), origin(c.PublicURL), c.fronting.Validate(), c.inStep())
 }
 
 // guarded keeps a NATS server on which everybody may do everything from other
@@ -149,7 +149,7 @@ func (c *gatewayCommand) Validate() error {
 	if c.PublicURL == "" {
 		return errors.New("--public-url is required: where customers reach the shop, such as https://shop.example")
 	}
-	return events.FirstOf(c.connection.Validate(), address("--http", c.HTTP), notNegative("--drain", c.Drain), origin(c.PublicURL))
+	return events.FirstOf(c.connection.Validate(), address("--http", c.HTTP), notNegative("--drain", c.Drain), origin(c.PublicURL), c.fronting.Validate())
 }
 
 // Validate checks where profiles are served.
@@ -304,6 +304,19 @@ func listen(flag, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("%s: %w; stop what is there, or give another address", flag, err)
 	}
 	return listener, nil
+}
+
+// origins are those that are given: a variable of the environment may be empty.
+func (f fronting) origins() []string {
+	return slices.DeleteFunc(slices.Clone(f.CORSOrigin), func(s string) bool { return s == "" })
+}
+
+// Validate checks --cors-origin.
+func (f fronting) Validate() error {
+	if err := gateway.CheckCORSOrigins(f.origins()); err != nil {
+		return fmt.Errorf("--cors-origin %w", err)
+	}
+	return nil
 }
 
 // origin checks --public-url, which may be "".

@@ -20,10 +20,11 @@ type fronting struct {
 	MaxFollowers   int      `help:"How many may follow an order's statuses at once; 0 means 20000. More get 503." default:"0"`
 	MaxWaiting     int      `help:"How many may wait at once with Prefer: wait; 0 means 4000. More get 503, and order nothing." default:"0"`
 	TrustedProxies []string `help:"Addresses, and networks such as 10.0.0.0/8, of the proxies before the gateway: their X-Forwarded-For says where a request comes from, by which logins are slowed down." placeholder:"NETWORK"`
+	CORSOrigin     []string `name:"cors-origin" help:"Origins of other sites whose pages may call the gateway, such as https://storefront.example, with commas between or the flag again; * means all. None may without it."`
 }
 
 func (f fronting) config() gateway.Config {
-	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies}
+	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies, CORSOrigins: f.origins()}
 }
 
 type gatewayCommand struct {

@@ -26,6 +26,12 @@ type ArchiveProduct struct {
 func (CreateProduct) Command() string    { return "catalog.create" }
 func (c CreateProduct) EntityID() string { return string(c.SKU) }
 
+// Normal: see Command.
+func (c CreateProduct) Normal() (CreateProduct, error) {
+	c.Product = c.Product.Normal()
+	return c, c.CheckNew()
+}
+
 func (ChangeProduct) Command() string    { return "catalog.change" }
 func (c ChangeProduct) EntityID() string { return string(c.SKU) }
 
@@ -40,6 +46,19 @@ func (c ChangeProduct) Check() error {
 
 // Archives reports whether the product is to be archived.
 func (c ChangeProduct) Archives() bool { return c.Available != nil && !*c.Available }
+
+// Normal: see Command. It says nothing of what is not changed.
+func (c ChangeProduct) Normal() (ChangeProduct, error) {
+	var changed events.Product
+	for field, to := range map[*string]**string{&changed.Name: &c.Name, &changed.Description: &c.Description,
+		&changed.Category: &c.Category, &changed.ImageURL: &c.ImageURL} {
+		if *to != nil {
+			*field = events.NormalText(**to)
+			*to = field
+		}
+	}
+	return c, changed.CheckNew()
+}
 
 func (ArchiveProduct) Command() string    { return "catalog.archive" }
 func (c ArchiveProduct) EntityID() string { return string(c.SKU) }

@@ -22,6 +22,11 @@ type Command interface {
 	Check() error
 }
 
+// A command with texts also has a method Normal. It returns the command with its
+// texts in their normal form, and what is wrong with them by rules that came later
+// than the log's first facts: they hold for a command that is decided now, not for
+// one that was recorded before and is sent again.
+
 // Subject is where a command is sent.
 func Subject(c Command) string { return "commands." + c.Command() }
 

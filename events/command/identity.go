@@ -2,7 +2,11 @@ package command
 
 import (
 	"net/mail"
+	"slices"
 	"strings"
+
+	"golang.org/x/text/cases"
+	"golang.org/x/text/unicode/norm"
 
 	"lonja/events"
 )
@@ -44,8 +48,29 @@ type ResetPassword struct {
 	Password string `json:"password"`
 }
 
-// NormalEmail is how addresses are compared: without spaces around, in lower case.
-func NormalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+// NormalEmail is how an address is written down: without spaces around, in
+// lower case and normal form.
+func NormalEmail(s string) string {
+	return events.NormalText(strings.ToLower(events.NormalText(strings.TrimSpace(s))))
+}
+
+// EmailKeys are what the account with an address may be found by. The first is
+// the address without regard to case, as Unicode folds it, and that of every new
+// account. The others are those of accounts that were made when addresses were
+// only put in lower case, as they had been typed.
+func EmailKeys(s string) []string {
+	s = strings.TrimSpace(s)
+	keys := []string{
+		events.NormalText(cases.Fold().String(events.NormalText(s))),
+		strings.ToLower(s), NormalEmail(s), norm.NFD.String(NormalEmail(s)),
+	}
+	for i := len(keys) - 1; i > 0; i-- {
+		if slices.Contains(keys[:i], keys[i]) {
+			keys = slices.Delete(keys, i, i+1)
+		}
+	}
+	return keys
+}
 
 func (RegisterUser) Command() string  { return "identity.register" }
 func (RegisterUser) EntityID() string { return "" }
@@ -53,13 +78,23 @@ func (c RegisterUser) Check() error {
 	if a, err := mail.ParseAddress(NormalEmail(c.Email)); err != nil || a.Address != NormalEmail(c.Email) || len(c.Email) > 254 {
 		return events.Wrong("email", "must be an address like ana@example.com")
 	}
-	return events.FirstOf(events.Text("name", c.Name, 1, 200), checkPassword(c.Password))
+	return events.FirstOf(events.Text("name", c.Name, 1, 200), checkPassword(c.Password, len(c.Password)))
+}
+
+// Normal: see Command.
+func (c RegisterUser) Normal() (RegisterUser, error) {
+	c.Name, c.Email, c.Password = events.NormalText(c.Name), NormalEmail(c.Email), events.NormalText(c.Password)
+	err := events.FirstOf(events.Visible("name", c.Name), events.Visible("email", c.Email), checkPassword(c.Password, events.Length(c.Password)))
+	if err == nil && strings.ContainsAny(c.Email, "\u200c\u200d\ufe0e\ufe0f") {
+		err = events.Wrong("email", "must not contain characters that cannot be seen")
+	}
+	return c, err
 }
 
 func (LogIn) Command() string  { return "identity.login" }
 func (LogIn) EntityID() string { return "" }
 func (c LogIn) Check() error {
-	if c.Password == "" || len(c.Password) > maxPassword {
+	if c.Password == "" || tooLong(c.Password) {
 		return events.Wrong("password", "must have 1 to %d characters", maxPassword)
 	}
 	return events.Text("email", c.Email, 1, 254)
@@ -82,17 +117,28 @@ func (c SetRoles) Check() error {
 func (ResetPassword) Command() string  { return "identity.reset_password" }
 func (ResetPassword) EntityID() string { return "" }
 func (c ResetPassword) Check() error {
-	return events.FirstOf(events.Text("email", c.Email, 0, 254), checkPassword(c.Password))
+	return events.FirstOf(events.Text("email", c.Email, 0, 254), checkPassword(c.Password, len(c.Password)))
+}
+
+// Normal: see Command.
+func (c ResetPassword) Normal() (ResetPassword, error) {
+	c.Password = events.NormalText(c.Password)
+	return c, checkPassword(c.Password, events.Length(c.Password))
 }
 
 const maxPassword = 1_000
 
-func checkPassword(p string) error {
+// checkPassword checks a password of which so many characters count.
+func checkPassword(p string, length int) error {
 	switch {
-	case len(p) < 8:
+	case length < 8:
 		return events.Wrong("password", "must have at least 8 characters")
-	case len(p) > maxPassword:
+	case tooLong(p):
 		return events.Wrong("password", "must have at most %d characters", maxPassword)
 	}
 	return nil
+}
+
+func tooLong(password string) bool {
+	return len(password) > maxPassword*events.MaxCharacter || events.Length(password) > maxPassword
 }

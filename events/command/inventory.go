@@ -34,3 +34,9 @@ func (c AdjustStock) Check() error {
 	}
 	return events.FirstOf(events.Token("sku", c.SKU), events.Text("reason", c.Reason, 1, 200))
 }
+
+// Normal: see Command.
+func (c AdjustStock) Normal() (AdjustStock, error) {
+	c.Reason = events.NormalText(c.Reason)
+	return c, events.Visible("reason", c.Reason)
+}

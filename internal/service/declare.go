@@ -23,13 +23,31 @@ type Wish interface {
 // On declares that a service decides the command C on entities with state S.
 func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
 	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C, _ envelope.Actor) (decider.Decide[S], any, error) {
-		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, m) }, nil, nil
+		c, wrong := normal(c)
+		return func(s S, m decider.Meta) (eventlog.Event, error) {
+			if wrong != nil {
+				return nil, wrong
+			}
+			return decide(s, c, m)
+		}, nil, nil
 	}}
+}
+
+// normal is a command as it is decided on: what it makes of itself with its
+// method Normal, when it has one. What is wrong with it then is left to the
+// decision, which comes after the log was asked whether it was made before: the
+// same command, sent again, is answered as it was whatever rules came meanwhile.
+func normal[C Wish](c C) (C, error) {
+	if n, ok := any(c).(interface{ Normal() (C, error) }); ok {
+		return n.Normal()
+	}
+	return c, nil
 }
 
 // OnKnowing is On for a decision that needs to know more than the entity's
 // state. Know looks that up, in a view of the service's own for instance; what
-// it finds is handed to the decision, which stays pure.
+// it finds is handed to the decision, which stays pure. Know is given the command
+// as it was sent, the decision as it is normally.
 //
 // When what is known is a Fingerprinter, its fingerprint stands for the
 // command's body wherever two commands with one id are compared.
@@ -49,7 +67,13 @@ func OnKnowingWho[S any, C Wish, K any](d *decider.Decider[S],
 		if err != nil {
 			return nil, nil, err
 		}
-		return func(s S, m decider.Meta) (eventlog.Event, error) { return decide(s, c, known, m) }, known, nil
+		c, wrong := normal(c)
+		return func(s S, m decider.Meta) (eventlog.Event, error) {
+			if wrong != nil {
+				return nil, wrong
+			}
+			return decide(s, c, known, m)
+		}, known, nil
 	}}
 }
 

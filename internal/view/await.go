@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 )
 
@@ -76,14 +77,14 @@ func (v *View) moveAll() {
 	clear(v.watched)
 }
 
-// lookAgain is how often a stream is asked on behalf of those who wait for it.
-const lookAgain = 10 * time.Millisecond
-
 // Await waits until there is a file to answer from whose rows hold everything
 // that the token speaks of, as far as the view reads it. It is an Unavailable
-// refusal when ctx ends before, or the view has stopped.
+// refusal when ctx ends before, or the view has stopped, and an Invalid one, soon,
+// when the token speaks of what is not recorded.
 func (v *View) Await(ctx context.Context, token Token) error {
-	var again <-chan time.Time
+	came, pause := time.Now(), lookAgain
+	again := time.NewTimer(pause)
+	defer again.Stop()
 	for {
 		v.mu.Lock()
 		f, moved, failed := v.answers, v.moved, v.failed
@@ -93,21 +94,22 @@ func (v *View) Await(ctx context.Context, token Token) error {
 			if behind = f.behind(token); behind == nil {
 				return nil
 			}
-			if again == nil && f.current && behind.partial.Load() {
-				tick := time.NewTicker(lookAgain)
-				defer tick.Stop()
-				again = tick.C
-			}
 		}
 		if failed != nil {
 			return v.late(behind)
 		}
+		if behind != nil && behind.isBeyond(token[behind.source.Stream], came) {
+			return refusal.Of(envelope.HeaderAfter, "speaks of %s:%d, which is not recorded; ask without it",
+				behind.source.Stream, token[behind.source.Stream])
+		}
 		select {
 		case <-moved:
-		case <-again:
+		case <-again.C:
 			if behind != nil {
 				behind.look(ctx)
 			}
+			pause = min(2*pause, lookSeldom)
+			again.Reset(pause)
 		case <-ctx.Done():
 			return v.late(behind)
 		}

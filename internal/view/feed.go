@@ -41,7 +41,9 @@ type feed struct {
 	reached  atomic.Uint64 // how far the rows are known to stand, for whoever asks
 	partial  atomic.Bool   // not all of the stream is read
 	consumer atomic.Pointer[jetstream.Consumer]
+	end      atomic.Pointer[end] // of the stream, when it was last asked for
 	looking  sync.Mutex
+	looked   time.Time // when the stream was last asked; inside looking
 
 	still atomic.Bool   // the rows do not follow the stream; see oversee
 	again chan struct{} // tells a feed that waits in vain to begin again
@@ -394,25 +396,4 @@ func (f *feed) lag(ctx context.Context) (uint64, error) {
 		return 0, fmt.Errorf("stream %s: %w", f.source.Stream, err)
 	}
 	return stream.CachedInfo().State.LastSeq - min(f.reached.Load(), stream.CachedInfo().State.LastSeq), nil
-}
-
-// look finds out whether the rows stand further than the last fact that they
-// are made of: when nothing that is read came after it, the rest of the stream
-// is none of theirs. Only a feed that is partial needs that.
-func (f *feed) look(ctx context.Context) {
-	if !f.looking.TryLock() {
-		return
-	}
-	defer f.looking.Unlock()
-	stood := f.reached.Load()
-	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
-	if err != nil {
-		return
-	}
-	for _, subject := range f.source.Subjects { // after the stream's end, or a fact between would be missed
-		if last, err := f.file.config.Log.Last(ctx, f.source.Stream, subject); err != nil || last > stood {
-			return
-		}
-	}
-	f.reach(stream.CachedInfo().State.LastSeq)
 }

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/eventlog"
@@ -251,19 +253,66 @@ func TestAnotherLogUnderTheRowsIsNoticed(t *testing.T) {
 	}
 }
 
-func TestWaitingForTheFutureEndsUnavailable(t *testing.T) {
+// A view whose file is there but is not fed, as one that is slow.
+func TestWaitingForWhatIsRecordedEndsUnavailable(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := v.Await(ctx, view.Token{toy.Stream: 1}); !refusal.Is(err, refusal.Unavailable) {
-		t.Errorf("got %v", err)
-	}
+	h.await(v, h.log.Add("c", 1))
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if files, _ := filepath.Glob(filepath.Join(h.dir, "totals-*.db")); len(files) != 1 {
-		t.Errorf("files %v", files)
+	at := h.log.Add("c", 1)
+	v, err := h.open(totals) // and not run
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := v.Await(ctx, view.Token{toy.Stream: at}); !refusal.Is(err, refusal.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is not recorded nobody has seen: whoever asks for it is refused and does
+// not wait. So many do that the stream is asked for all of them together.
+func TestNobodyWaitsForWhatIsNotRecorded(t *testing.T) {
+	h := newHarness(t)
+	partial := totals
+	partial.Name, partial.Reads = "some", []view.Source{{Stream: toy.Stream, Subjects: []string{"events.counter.c.*"}}}
+	for _, def := range []view.Definition{totals, partial} {
+		v, stop := h.run(def)
+		last := h.log.Add("c", 1)
+		h.await(v, last)
+		var asked atomic.Int64
+		sub, err := h.log.JS.Conn().Subscribe("$JS.API.STREAM.INFO."+toy.Stream, func(*nats.Msg) { asked.Add(1) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		const strangers = 1000
+		refused := make(chan error, strangers)
+		began := time.Now()
+		for range strangers {
+			go func() { refused <- v.Await(ctx, view.Token{toy.Stream: last + 999_999_999}) }()
+		}
+		for n := range 20 { // who has seen what is recorded meanwhile is not refused
+			if err := v.Await(ctx, view.Token{toy.Stream: h.log.Add("c", n)}); err != nil {
+				t.Errorf("an honest one: %v", err)
+			}
+		}
+		for range strangers {
+			if err := <-refused; !refusal.Is(err, refusal.Invalid) {
+				t.Fatalf("a stranger: %v", err)
+			}
+		}
+		if most := int64(time.Since(began)/(10*time.Millisecond)) + 2; asked.Load() > most {
+			t.Errorf("the stream was asked %d times in %v", asked.Load(), time.Since(began))
+		}
+		cancel()
+		if err := errors.Join(sub.Unsubscribe(), stop()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -29,13 +29,13 @@ func listProducts(shelf *view.View) func(context.Context, query.Products, envelo
 	return func(ctx context.Context, q query.Products, _ envelope.Actor) (any, error) {
 		page := q.Page.Normal()
 		from, order, args := "products p WHERE p.listed = 1", "p.name, p.sku", []any{}
-		if words := searchWords(q.Q); words != "" {
+		if words := searchWords(events.NormalText(q.Q)); words != "" {
 			from, order = "words w JOIN products p ON p.id = w.rowid WHERE w.words MATCH ? AND p.listed = 1", "w.rank, p.sku"
 			args = append(args, words)
 		}
 		if q.Category != "" {
-			from += " AND p.category = ?"
-			args = append(args, q.Category)
+			from += " AND p.category IN (?, ?)" // of old products it is as it was sent
+			args = append(args, events.NormalText(q.Category), q.Category)
 		}
 		var total int
 		if _, err := shelf.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {

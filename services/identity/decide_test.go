@@ -273,13 +273,13 @@ func TestOnlyTheRealmWritesRefreshTokens(t *testing.T) {
 }
 
 func TestAnAddressIsOneUserHoweverItIsWritten(t *testing.T) {
-	if hall.userID(" Ana@Example.com ") != hall.userID("ana@example.com") {
+	if hall.userIDs(" Ana@Example.com ")[0] != hall.userIDs("ana@example.com")[0] {
 		t.Fatal("one address, two users")
 	}
-	if hall.userID("ana@example.com") == hall.userID("bob@example.com") {
+	if hall.userIDs("ana@example.com")[0] == hall.userIDs("bob@example.com")[0] {
 		t.Fatal("two addresses, one user")
 	}
-	if id := hall.userID("ana@example.com"); !events.IsToken(string(id)) || len(id) != len("usr_")+32 {
+	if id := hall.userIDs("ana@example.com")[0]; !events.IsToken(string(id)) || len(id) != len("usr_")+32 {
 		t.Fatalf("id %q", id)
 	}
 }

@@ -15,9 +15,12 @@ import (
 // What the decisions need to know besides an entity's state, and how it is
 // found out.
 
-// account is a registration with its password hashed.
+// account is a registration with its password hashed. Sent is what it was made
+// of, as it was sent: two registrations are compared by that, since earlier
+// versions recorded them so.
 type account struct {
 	name, email, passwordHash string
+	sent                      string
 	welcome                   func() // is called once it is registered, and whenever that is told again
 }
 
@@ -28,13 +31,37 @@ func (a account) Reply(u user, fact events.Event) any {
 }
 
 // Fingerprint implements service.Fingerprinter.
-func (a account) Fingerprint() string {
-	return strings.Join([]string{a.name, a.email, a.passwordHash}, "\x00")
-}
+func (a account) Fingerprint() string { return a.sent }
 
 // applicant, refreshed and loggedOut say whom their commands are about.
-func (i *identity) applicant(_ context.Context, c command.RegisterUser) (string, error) {
-	return string(i.realm.userID(c.Email)), nil
+func (i *identity) applicant(ctx context.Context, c command.RegisterUser) (string, error) {
+	id, err := i.idFor(ctx, c.Email)
+	return string(id), err
+}
+
+// idFor is the id of whoever has an address, or would have it. It seldom takes
+// a look at the log to know it.
+func (i *identity) idFor(ctx context.Context, email string) (events.UserID, error) {
+	if ids := i.realm.userIDs(email); len(ids) == 1 {
+		return ids[0], nil
+	}
+	id, _, err := i.holder(ctx, email)
+	return id, err
+}
+
+// holder is whoever has an address, or the id that they would have. All that
+// they may be is looked up, whoever is found: how long that takes tells nothing.
+func (i *identity) holder(ctx context.Context, email string) (id events.UserID, u user, err error) {
+	for n, candidate := range i.realm.userIDs(email) {
+		found, err := i.look(ctx, candidate)
+		if err != nil {
+			return "", user{}, err
+		}
+		if n == 0 || found.known() && !u.known() {
+			id, u = candidate, found
+		}
+	}
+	return id, u, nil
 }
 
 // hashed hashes the password of taken addresses, too: whether the command has
@@ -45,14 +72,23 @@ func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who envel
 		return account{}, err
 	}
 	defer leave()
-	a, err := i.account(ctx, c)
-	a.welcome = func() { i.guard.right(guess{i.realm.userID(c.Email), who.From}) }
+	id, err := i.idFor(ctx, c.Email)
+	if err != nil {
+		return account{}, err
+	}
+	a, err := i.account(ctx, id, c)
+	a.welcome = func() { i.guard.right(guess{i.realm.userIDs(c.Email)[0], who.From}) }
 	return a, err
 }
 
-func (i *identity) account(ctx context.Context, c command.RegisterUser) (account, error) {
-	hash, err := i.passwords.hash(ctx, today, c.Password, i.realm.salt(i.realm.userID(c.Email)))
-	return account{name: c.Name, email: command.NormalEmail(c.Email), passwordHash: hash}, err
+func (i *identity) account(ctx context.Context, id events.UserID, c command.RegisterUser) (account, error) {
+	n, _ := c.Normal() // what is wrong is said when it is decided
+	hashes, err := i.passwords.hashes(ctx, today, c.Password, i.realm.salt(id))
+	if err != nil {
+		return account{}, err
+	}
+	return account{name: n.Name, email: n.Email, passwordHash: hashes[0],
+		sent: strings.Join([]string{c.Name, strings.ToLower(strings.TrimSpace(c.Email)), hashes[len(hashes)-1]}, "\x00")}, nil
 }
 
 // bearer is a user who is to have tokens.
@@ -99,14 +135,13 @@ func (p provenUser) Fingerprint() string { return string(p.user.ID) }
 // authenticated takes the same steps for an unknown address and for a wrong
 // password, and refuses both in the same words.
 func (i *identity) authenticated(ctx context.Context, c command.LogIn, who envelope.Actor) (provenUser, error) {
-	id := i.realm.userID(c.Email)
-	try := guess{id, who.From}
+	try := guess{i.realm.userIDs(c.Email)[0], who.From} // before anything is asked of the log
 	leave, err := i.guard.try(ctx, try)
 	if err != nil {
 		return provenUser{}, err
 	}
 	defer leave()
-	u, err := i.look(ctx, id)
+	id, u, err := i.holder(ctx, c.Email)
 	if err != nil {
 		return provenUser{}, err
 	}

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/argon2"
+
+	"lonja/events"
 )
 
 // keyDerivation is Argon2id's signature.
@@ -73,9 +76,27 @@ func (p passwords) hash(ctx context.Context, c cost, password string, salt []byt
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 
+// hashes are those of a password in its normal form and, when it was sent in
+// another, of what was sent, at the end: earlier versions hashed that.
+func (p passwords) hashes(ctx context.Context, c cost, sent string, salt []byte) (all []string, err error) {
+	for _, password := range slices.Compact([]string{events.NormalText(sent), sent}) {
+		hash, err := p.hash(ctx, c, password, salt)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, hash)
+	}
+	return all, nil
+}
+
 // match reports whether a hash is the password's. Without a hash, there being
-// no such user, it takes as long to say no.
+// no such user, it takes as long to say no; and as long for one form of the
+// password as for the other.
 func (p passwords) match(ctx context.Context, phc, password string, salt []byte) (bool, error) {
-	own, err := p.hash(ctx, costOf(phc), password, salt)
-	return subtle.ConstantTimeCompare([]byte(phc), []byte(own)) == 1, err
+	own, err := p.hashes(ctx, costOf(phc), password, salt)
+	same := 0
+	for _, hash := range own {
+		same |= subtle.ConstantTimeCompare([]byte(phc), []byte(hash))
+	}
+	return same == 1, err
 }

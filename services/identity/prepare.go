@@ -59,8 +59,14 @@ func (i *identity) appointAdmin(ctx context.Context) error {
 	if err := c.Check(); err != nil {
 		return err
 	}
-	id := i.realm.userID(c.Email)
-	_, err := i.decideRealm(ctx, "appoint "+string(id), func(r realm, _ decider.Meta) (events.Event, error) { return appoint(r, id, was) })
+	if _, err := c.Normal(); err != nil {
+		return err
+	}
+	id, err := i.idFor(ctx, c.Email)
+	if err != nil {
+		return err
+	}
+	_, err = i.decideRealm(ctx, "appoint "+string(id), func(r realm, _ decider.Meta) (events.Event, error) { return appoint(r, id, was) })
 	if err == nil {
 		err = i.lookRealm(ctx)
 	}
@@ -71,7 +77,7 @@ func (i *identity) appointAdmin(ctx context.Context) error {
 }
 
 func (i *identity) registerAdmin(ctx context.Context, id events.UserID, c command.RegisterUser) error {
-	a, err := i.account(ctx, c)
+	a, err := i.account(ctx, id, c)
 	if err != nil {
 		return err
 	}

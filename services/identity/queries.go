@@ -40,7 +40,7 @@ func (i *identity) listUsers(ctx context.Context, q query.Users, who envelope.Ac
 	}
 	page, from, args := q.Page.Normal(), "users", []any{}
 	if q.Email != "" {
-		from, args = "users WHERE email = ?", []any{command.NormalEmail(q.Email)}
+		from, args = "users WHERE email = ?", []any{command.EmailKeys(q.Email)[0]}
 	}
 	var total int
 	if _, err := i.accounts.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {

@@ -40,11 +40,15 @@ func evolveRealm(r realm, fact events.Event, _ time.Time) realm {
 	return r
 }
 
-// userID is the id of whoever has an address. That it follows from the address
-// is what keeps two people from registering the same one; that it is keyed
-// keeps anyone from telling the address by the id.
-func (r realm) userID(email string) events.UserID {
-	return events.UserID("usr_" + hex.EncodeToString(r.mac("user", command.NormalEmail(email))[:16]))
+// userIDs are the ids that whoever has an address may have: the first, or, if
+// an earlier version registered them, another one. That an id follows from the
+// address is what keeps two people from registering the same one; that it is
+// keyed keeps anyone from telling the address by the id.
+func (r realm) userIDs(email string) (ids []events.UserID) {
+	for _, key := range command.EmailKeys(email) {
+		ids = append(ids, events.UserID("usr_"+hex.EncodeToString(r.mac("user", key)[:16])))
+	}
+	return ids
 }
 
 // salt is that of a user's password: the same every time, so that the same

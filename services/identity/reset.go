@@ -26,16 +26,20 @@ func resetPassword(u user, _ command.ResetPassword, to newHash, _ decider.Meta) 
 
 // resetting is the account that is to have a new password: without an address it
 // is the first administrator's.
-func (i *identity) resetting(_ context.Context, c command.ResetPassword) (string, error) {
+func (i *identity) resetting(ctx context.Context, c command.ResetPassword) (string, error) {
 	if c.Email == "" {
 		return string(i.realm.admin), nil
 	}
-	return string(i.realm.userID(c.Email)), nil
+	id, err := i.idFor(ctx, c.Email)
+	return string(id), err
 }
 
 func (i *identity) rehashed(ctx context.Context, c command.ResetPassword) (newHash, error) {
-	id, _ := i.resetting(ctx, c)
-	hash, err := i.passwords.hash(ctx, today, c.Password, i.realm.salt(events.UserID(id)))
+	id, err := i.resetting(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	hash, err := i.passwords.hash(ctx, today, events.NormalText(c.Password), i.realm.salt(events.UserID(id)))
 	return newHash(hash), err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"lonja/events"
+	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/internal/eventlog"
 	"lonja/internal/view"
@@ -20,7 +21,7 @@ var accountsDefinition = view.Definition{
 CREATE TABLE users (
 	number INTEGER PRIMARY KEY, -- oldest first
 	id     TEXT NOT NULL UNIQUE,
-	email  TEXT NOT NULL,
+	email  TEXT NOT NULL, -- the first of its command.EmailKeys
 	body   TEXT NOT NULL -- a query.UserView
 );
 CREATE INDEX users_by_email ON users (email);
@@ -62,7 +63,7 @@ func putUser(tx *view.Tx, u query.UserView) error {
 		return err
 	}
 	return tx.Exec(`INSERT INTO users (id, email, body) VALUES (?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET email = excluded.email, body = excluded.body`, string(u.ID), u.Email, string(body))
+		ON CONFLICT (id) DO UPDATE SET email = excluded.email, body = excluded.body`, string(u.ID), command.EmailKeys(u.Email)[0], string(body))
 }
 
 func putKey(tx *view.Tx, k query.Key) error {

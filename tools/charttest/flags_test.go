@@ -11,7 +11,7 @@ import (
 
 // flags are what the chart may say to the program, by its first words, and why.
 var flags = map[string]map[string]string{
-	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "trusted-proxies": "before the gateways"},
+	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "trusted-proxies": "before the gateways", "cors-origin": "whose pages may call it"},
 	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
 		"admin-password-file": "identity only", "reservation-ttl": "inventory only", "payment-deadline": "payments only"},
 	"streams apply": {"replicas": "of each stream", "wait": "for NATS", "allow-loss": "said by name"},
@@ -83,7 +83,7 @@ func TestFlagsSayWhatTheValuesSay(t *testing.T) {
 	nats := " --log-level=debug --nats=tls://nats-0.nats:4222,tls://nats-1.nats,nats://far.example:4333 --nats-keys=/keys --nats-ca=/ca/ca.crt"
 	views := " --http=:8080 --data=/data --replica=$(POD_NAME)"
 	want := map[string]string{
-		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://shop.example --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1" + nats,
+		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://shop.example --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1 --cors-origin=https://storefront.example,*" + nats,
 		"catalog":   "service catalog" + views + nats,
 		"identity":  "service identity" + views + " --admin-email=boss@shop.example --admin-password-file=/admin/password" + nats,
 		"inventory": "service inventory" + views + " --reservation-ttl=1h30m" + nats,

@@ -22,6 +22,7 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"gateway.drainSeconds=15s", "/gateway/drainSeconds"},
 		{"gateway.publicURL=shop.example", "/gateway/publicURL"},
 		{"gateway.trustedProxies={ingress}", "/gateway/trustedProxies/0"},
+		{"gateway.corsOrigins={https://shop.example/}", "/gateway/corsOrigins/0"},
 		{"gateway.paths={api}", "/gateway/paths/0"},
 		{"gateway.service.type=External", "/gateway/service/type"},
 		{"gateway.service.port=70000", "/gateway/service/port"},

@@ -1,0 +1,42 @@
+package catalog
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/service"
+	"lonja/internal/shoptest"
+)
+
+// More strangers than there are slots ask for what nobody can have seen. They are
+// refused, and who asks honestly is answered.
+func TestStrangersCannotMakeReadersWait(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	const strangers = 1300
+	inbox := nats.NewInbox()
+	answers, err := shop.Conn.SubscribeSync(inbox)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := envelope.Envelope{After: "CATALOG:999999999"}.Header()
+	for range strangers {
+		if err := shop.Conn.PublishMsg(&nats.Msg{Subject: "queries.catalog.products", Reply: inbox, Header: header}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var list query.List[query.ProductView]
+	shop.Get(query.Products{}, envelope.Actor{}, "", &list)
+	for n := range strangers {
+		m, err := answers.NextMsgWithContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := m.Header.Get(service.HeaderErrorCode); code != string(refusal.Invalid) {
+			t.Fatalf("stranger %d: %q %s", n, code, m.Data)
+		}
+	}
+}

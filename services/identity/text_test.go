@@ -1,0 +1,142 @@
+package identity
+
+import (
+	"encoding/hex"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/shoptest"
+)
+
+// oldAccount records a registration as versions did that took texts as they
+// were sent, and returns the id of its command.
+func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.RegisterUser) (commandID string) {
+	t.Helper()
+	email := strings.ToLower(strings.TrimSpace(c.Email))
+	id := events.UserID("usr_" + hex.EncodeToString(i.realm.mac("user", email)[:16]))
+	hash, err := i.passwords.hash(t.Context(), today, c.Password, i.realm.salt(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := events.UserRegistered{UserID: id, Name: c.Name, Email: email, PasswordHash: hash, Roles: []string{events.Customer}}
+	data, err := events.Encode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commandID = envelope.NewID()
+	header := envelope.Envelope{ID: envelope.Derive("fact", commandID), Type: events.Type(e), Causation: commandID, Correlation: commandID,
+		RequestHash: envelope.Hash([]byte(strings.Join([]string{c.Name, email, hash}, "\x00")))}.Header()
+	if _, err := shop.JS.PublishMsg(t.Context(), &nats.Msg{Subject: events.Subject(e), Header: header, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	return commandID
+}
+
+func TestAccountsOfEarlierVersionsStayOpen(t *testing.T) {
+	i := build(Config{AdminPassword: password, derive: quick})
+	shop := shoptest.Start(t, i.service())
+	nobody := envelope.Actor{}
+	for _, c := range []command.RegisterUser{
+		{Name: "Ana", Email: "ana@example.com", Password: "correct horse"},
+		{Name: "Jose\u0301", Email: "jose\u0301@example.com", Password: "pa\u0301ssword9"},
+		{Name: "Jos\u00e9", Email: "jos\u00e9e@example.com", Password: "p\u00e1ssword9"},
+		{Name: "Odos", Email: "οδος@example.com", Password: "correct horse"},
+		{Name: "Strauß", Email: "STRAUß@example.com", Password: "correct horse"},
+		{Name: "\u202eana", Email: "in\u200bvisible@example.com", Password: "pássför"},
+	} {
+		was := oldAccount(t, shop, i, c)
+		var tokens query.Tokens
+		shop.Do(command.LogIn{Email: c.Email, Password: c.Password}, nobody, &tokens)
+		_, width := utf8.DecodeRuneInString(c.Email)
+		shop.Do(command.LogIn{Email: strings.ToUpper(c.Email[:width]) + c.Email[width:], Password: c.Password}, nobody, nil)
+		shop.Do(command.LogIn{Email: events.NormalText(c.Email), Password: c.Password}, nobody, nil)
+		shop.Refused(command.LogIn{Email: c.Email, Password: c.Password + "?"}, nobody, refusal.Unauthenticated)
+		// The address is taken, and the same request is still answered as it was.
+		again, err := shop.Send(t.Context(), c, envelope.Envelope{ID: was})
+		if err != nil || !again.Replayed || again.EntityID != string(tokens.User.ID) {
+			t.Errorf("%q: again %+v, %v", c.Email, again, err)
+		}
+		taken := c
+		taken.Name, taken.Password = "Eve", "another horse"
+		code := refusal.Conflict
+		if _, err := taken.Normal(); err != nil {
+			code = refusal.Invalid
+		}
+		shop.Refused(taken, nobody, code)
+	}
+}
+
+func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	nobody := envelope.Actor{}
+	var ana query.UserView
+	shop.Do(command.RegisterUser{Name: "Jose\u0301", Email: "Jose\u0301.Strauß@Example.com", Password: "pa\u0301ssword9"}, nobody, &ana)
+	if ana.Name != "José" || ana.Email != "josé.strauß@example.com" {
+		t.Errorf("registered %+v", ana)
+	}
+	for _, email := range []string{"josé.strauß@example.com", "JOSE\u0301.STRAUß@EXAMPLE.COM", "josé.STRAUSS@example.com"} {
+		for _, password := range []string{"pa\u0301ssword9", "p\u00e1ssword9"} {
+			shop.Do(command.LogIn{Email: email, Password: password}, nobody, nil)
+		}
+		shop.Refused(command.RegisterUser{Name: "Eve", Email: email, Password: password}, nobody, refusal.Conflict)
+		var admin query.Tokens
+		at := shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
+		var listed query.List[query.UserView]
+		shop.Get(query.Users{Email: email}, actor(admin), at.Position, &listed)
+		if listed.Meta.Total != 1 || listed.Data[0].ID != ana.ID {
+			t.Errorf("%q finds %+v", email, listed)
+		}
+	}
+	shop.Refused(command.LogIn{Email: "jose.strauß@example.com", Password: "pássword9"}, nobody, refusal.Unauthenticated)
+}
+
+func TestWhatCannotBeSeenIsNoName(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	for name, c := range map[string]struct {
+		field string
+		command.RegisterUser
+	}{
+		"a name that is turned around":     {"name", command.RegisterUser{Name: "\u202eana", Email: "a@example.com", Password: password}},
+		"a name with no width":             {"name", command.RegisterUser{Name: "An\u200ba", Email: "a@example.com", Password: password}},
+		"a name of two lines":              {"name", command.RegisterUser{Name: "Ana\nAdmin", Email: "a@example.com", Password: password}},
+		"an address with a soft hyphen":    {"email", command.RegisterUser{Name: "Ana", Email: "a\u00adna@example.com", Password: password}},
+		"an address with a joiner":         {"email", command.RegisterUser{Name: "Ana", Email: "आ\u200dna@example.com", Password: password}},
+		"a password of seven characters":   {"password", command.RegisterUser{Name: "Ana", Email: "a@example.com", Password: "pa\u0301ssfo\u0308r"}},
+		"a password of seven, precomposed": {"password", command.RegisterUser{Name: "Ana", Email: "a@example.com", Password: "pässför"}},
+	} {
+		_, err := shop.Send(t.Context(), c.RegisterUser, envelope.Envelope{})
+		if r, ok := refusal.As(err); !ok || r.Code != refusal.Invalid || r.Field != c.field {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for n, name := range []string{"علی\u200cرضا", "👩\u200d🚀", "葛\U000e0100城", strings.Repeat("👨\u200d👩\u200d👧", 200)} {
+		shop.Do(command.RegisterUser{Name: name, Email: "a" + string(rune('0'+n)) + "@example.com", Password: password}, envelope.Actor{}, nil)
+	}
+}
+
+// Bytes that are no UTF-8 would all be taken for the same character.
+func TestBytesThatAreNoTextAreNoPassword(t *testing.T) {
+	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
+	for _, body := range []string{
+		"{\"email\":\"admin@lonja.local\",\"password\":\"pass\xe4word9\"}",
+		`{"email":"admin@lonja.local","password":"pass\ud800word9"}`,
+		`{"Email":"admin@lonja.local","password":"` + password + `"}`,
+		`{"email":"ana@lonja.local","email":"admin@lonja.local","password":"` + password + `"}`,
+	} {
+		m, err := shop.Conn.RequestMsgWithContext(t.Context(), &nats.Msg{Subject: "commands.identity.login", Data: []byte(body)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := m.Header.Get("Nats-Service-Error-Code"); code != string(refusal.Invalid) {
+			t.Errorf("%q: %s %s", body, code, m.Data)
+		}
+	}
+}
