@@ -36,6 +36,7 @@ type tokens struct {
 	keys    *keyring
 	revoked *revocation.List
 	parser  *jwt.Parser
+	tickets *jwt.Parser
 	good    *lru.Cache[[sha256.Size]byte, holder]
 }
 
@@ -44,7 +45,7 @@ func newTokens(ask func(context.Context) ([]byte, error), revoked *revocation.Li
 	if err != nil {
 		panic(err) // only a size below one
 	}
-	return &tokens{keys: &keyring{ask: ask}, revoked: revoked, good: good, parser: jwt.NewParser(
+	return &tokens{keys: &keyring{ask: ask}, revoked: revoked, good: good, tickets: newTicketParser(), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer("lonja"),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))}
 }

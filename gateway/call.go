@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
@@ -32,6 +33,7 @@ type call struct {
 	id      string     // of the command that is sent
 	trace   string     // W3C traceparent
 	seen    view.Token // what the one who asks has seen, or nil
+	room    int        // that its large answers take
 }
 
 type callKey struct{}
@@ -44,7 +46,7 @@ func (g *gateway) begin(w http.ResponseWriter, r *http.Request, rt *route) (*cal
 	c := &call{gateway: g, w: w, r: r, route: rt, trace: traceOf(r.Header), seen: seenBy(r.Header)}
 	w.Header()["Cache-Control"] = noStore
 	if rt.Security != nil {
-		who, err := g.tokens.bearer(r.Context(), r.Header)
+		who, err := c.holder()
 		if err != nil {
 			return c, err
 		}
@@ -119,9 +121,13 @@ func (c *call) ask(q query.Query) (*answer, error) {
 
 // query sends a query; from here on the call has seen what the answer shows.
 func (c *call) query(ctx context.Context, q query.Query) (json.RawMessage, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	body, position, err := c.Client.AskAt(ctx, q, c.envelope(""))
+	body, position, err := c.Client.AskAt(soon, q, c.envelope(""))
+	var large *client.TooLarge
+	if errors.As(err, &large) {
+		body, position, err = c.askInParts(ctx, q, large)
+	}
 	if err == nil {
 		c.seen = seen(c.seen, position)
 	}

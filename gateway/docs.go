@@ -22,8 +22,10 @@ func (g *gateway) describe() huma.Config {
 			"sent back, it makes any replica show that write. What is refused is a problem (RFC 9457) with a `code`."},
 		Components: &huma.Components{
 			Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
-			SecuritySchemes: map[string]*huma.SecurityScheme{bearer: {
-				Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The access_token of /api/auth/login"}},
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				bearer:      {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The access_token of /api/auth/login"},
+				ticketParam: {Type: "apiKey", In: "query", Name: ticketParam, Description: "Part of the URL that /api/orders/{id}/stream/tickets gives"},
+			},
 		},
 	}
 	if !g.Local { // else the page's own address

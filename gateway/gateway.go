@@ -83,6 +83,8 @@ type gateway struct {
 	following *places
 	waiting   *places
 	asking    chan struct{} // of the followers who ask right now
+
+	large *semaphore.Weighted // bytes of the large answers that are held
 }
 
 // New is the gateway as a handler; see Serve for running it.
@@ -112,7 +114,7 @@ func New(c Config) (http.Handler, error) {
 	if c.MaxFollowers < 0 || c.MaxWaiting < 0 {
 		return nil, errors.New("gateway: MaxFollowers and MaxWaiting must not be negative")
 	}
-	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, bodies: semaphore.NewWeighted(allBodies),
+	g := &gateway{Config: c, mux: http.NewServeMux(), proxies: trusted, bodies: semaphore.NewWeighted(allBodies), large: semaphore.NewWeighted(allLarge),
 		changes: newChanges(), asking: make(chan struct{}, askAtOnce)}
 	g.api = humago.New(g.mux, g.describe())
 	g.tokens = newTokens(g.askKeys, c.Revoked)
@@ -160,8 +162,12 @@ func (g *gateway) routes() {
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
 	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, mayWait, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
 	add(g, "GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, tag("orders"), signedIn, gives[[]query.TimelineEntry](200), refuses(404))
-	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled."),
-		signedIn, resumes, shows("text/event-stream"), refuses(404))
+	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires."),
+		signedIn, orTicket, resumes, shows("text/event-stream"), refuses(404))
+
+	add(g, "POST /api/orders/{id}/stream/tickets", "Ask for a URL to follow an order with", giveTicket, tag("orders"), about("For a browser's EventSource, which cannot send an access token. "+
+		"It reconnects with the same URL; once that has expired the answer is 401, on which it gives up with its readyState at CLOSED: ask for another URL then. An order that is finished is answered 204."),
+		signedIn, gives[streamURL](201), refuses(404))
 
 	if g.Sandbox {
 		page(g, "GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, tag("sandbox"), comesBack, gives[query.PaymentView](200), shows("text/html"), refuses(404))

@@ -39,7 +39,16 @@ func TestACommandWhoseServiceIsAwayIsLeftAndItsOutcomeTold(t *testing.T) {
 	if info, err := f.JS.Stream(t.Context(), "DEFERRED"); err != nil || info.CachedInfo().State.Msgs != 1 {
 		t.Errorf("%d commands were left, want 1 (%v)", info.CachedInfo().State.Msgs, err)
 	}
+	// Any server may answer a direct request, also one that has not heard of it yet.
+	direct, err := f.Conn.SubscribeSync("$JS.API.DIRECT.GET.DEFERRED.>")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.do("GET", at, nil, "Authorization", f.ana()).gives(200, &first)
+	f.flush()
+	if n, _, err := direct.Pending(); n > 0 || err != nil {
+		t.Errorf("not only the leader was asked: %d requests, %v", n, err)
+	}
 	f.do("GET", at, nil, "Authorization", f.staff()).gives(200, nil)
 	f.do("GET", at, nil, "Authorization", f.as("usr_ben", events.Customer)).gives(404, nil)
 	f.do("GET", at, nil).gives(401, nil)

@@ -2,30 +2,56 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
+	"io"
+	"net/http"
 
 	"lonja/events"
 	"lonja/events/query"
+	"lonja/internal/deadletter"
 	"lonja/internal/refusal"
 )
 
 // Dead letters are nobody's view: staff read them where they are kept.
 
+// listLetters writes letter by letter: each may be as large as a message, so a
+// page of them is more than should be in memory.
 func listLetters(c *call, in *struct{ Paging }) (*answer, error) {
-	ctx, cancel, err := c.asStaff()
-	if err != nil {
+	if err := c.mustBeStaff(); err != nil {
 		return nil, err
 	}
-	defer cancel()
-	page := in.page().Normal()
-	letters, total, err := c.Letters.List(ctx, 1, page.Offset()+page.Limit)
-	if err != nil {
+	page, written := in.page().Normal(), 0
+	skip, begin := page.Offset(), func() {
+		c.w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(c.w, `{"data":[`)
+	}
+	total, err := c.Letters.Each(c.r.Context(), 1, func(l deadletter.Letter) bool {
+		if skip > 0 {
+			skip--
+			return true
+		}
+		if written == 0 {
+			begin()
+		} else {
+			_, _ = io.WriteString(c.w, ",")
+		}
+		body, _ := json.Marshal(l.Hidden(c.Streams)) // strings and numbers
+		_, failed := c.w.Write(body)
+		written++
+		return failed == nil && written < page.Limit
+	})
+	switch {
+	case err != nil && written > 0:
+		c.Logger.Warn("a list of dead letters broke off", "error", err)
+		panic(http.ErrAbortHandler) // so that nobody takes it for all of them
+	case err != nil:
 		return nil, err
+	case written == 0:
+		begin()
 	}
-	letters = letters[min(page.Offset(), len(letters)):]
-	for i := range letters {
-		letters[i] = letters[i].Hidden(c.Streams)
-	}
-	return answeringJSON(query.NewList(letters, total, page))
+	meta, _ := json.Marshal(query.NewList([]deadletter.Letter(nil), total, page).Meta)
+	_, _ = io.WriteString(c.w, `],"meta":`+string(meta)+`}`)
+	return answering(nil), nil // nothing of which is written any more
 }
 
 type letterInput struct {
@@ -78,10 +104,18 @@ func dropLetter(c *call, in *letterInput) (*answer, error) {
 	return answering(nil).noContent(), nil
 }
 
-// asStaff refuses everybody else: there is no service here to do so.
-func (c *call) asStaff() (context.Context, context.CancelFunc, error) {
+// mustBeStaff refuses everybody else: there is no service here to do so.
+func (c *call) mustBeStaff() error {
 	if !c.actor.Is(events.Staff, events.Admin) {
-		return nil, nil, refusal.New(refusal.Forbidden, "only staff may do this")
+		return refusal.New(refusal.Forbidden, "only staff may do this")
+	}
+	return nil
+}
+
+// asStaff is for work on one letter, which does not take long.
+func (c *call) asStaff() (context.Context, context.CancelFunc, error) {
+	if err := c.mustBeStaff(); err != nil {
+		return nil, nil, err
 	}
 	ctx, cancel := context.WithTimeout(c.r.Context(), patience)
 	return ctx, cancel, nil

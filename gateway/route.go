@@ -23,6 +23,7 @@ type route struct {
 	roles    []string          // those that may do what it asks for; none when only the service can tell
 	query    []string          // names of the query parameters
 	anyQuery bool              // takes no notice of other ones
+	ticketed bool              // takes a ticket, too
 	body     *huma.Schema      // of a JSON body; nil when there is none
 	headers  map[string]string // of a good answer, and what they say
 }
@@ -72,6 +73,7 @@ func add[In any](g *gateway, pattern, summary string, handle func(*call, *In) (*
 			c.refuse(err)
 			return
 		}
+		defer func() { c.giveBack(c.room) }() // the answer is written
 		next(huma.WithValue(ctx, callKey{}, c))
 	}}
 	// Huma would read a body that it knows of; a payload does it, and better.
@@ -110,6 +112,7 @@ func page(g *gateway, pattern, summary string, handle func(*call) error, options
 	g.document(rt)
 	g.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		c, err := g.begin(w, r, rt)
+		defer func() { c.giveBack(c.room) }()
 		if err == nil {
 			err = handle(c)
 		}

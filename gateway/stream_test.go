@@ -83,7 +83,9 @@ func follow(ctx context.Context, t *testing.T, url, authorization string) *bufio
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", authorization)
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

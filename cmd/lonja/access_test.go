@@ -125,7 +125,7 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 		who      []string
 		subjects []string
 	}{
-		{but("orders"), []string{"events.order.ord_1.placed", "events.order.ord_1.paid"}},
+		{but("orders"), []string{"events.order.ord_1.placed", "events.order.ord_1.paid", "changes.orders.ord_1"}},
 		{but("payments"), []string{"events.payment.pay_1.captured"}},
 		{but("inventory"), []string{"events.stock.main.reserved"}},
 		{but("catalog"), []string{"events.product.85123A.created"}},
@@ -148,7 +148,7 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 	}{
 		{but("identity"), []string{"commands.identity.login", "commands.>", "events.user.>", "events.>"}},
 		{but("orders"), []string{"commands.orders.place", "queries.orders.order"}},
-		{but("gateway"), []string{"_INBOX.gateway.x", "_INBOX.>"}},
+		{but("gateway"), []string{"_INBOX.gateway.x", "_INBOX.>", "changes.orders.ord_1"}},
 		{everybody, []string{"_INBOX.operator.x", ">", "deadletters.>"}},
 	} {
 		for _, who := range never.who {

@@ -17,6 +17,22 @@ type Users struct {
 // Keys asks for the keys that access tokens are verified with, as a Keyset.
 type Keys struct{}
 
+// StreamTicket asks identity for a Ticket with which whoever asks may begin to
+// follow one order, without their access token: a browser's EventSource cannot
+// send that. Whether they may see the order is decided when they follow it.
+type StreamTicket struct {
+	OrderID events.OrderID `json:"order_id"`
+	// Until is when the access token expires that asks, and with it every stream
+	// that the ticket opens; in seconds since 1970.
+	Until int64 `json:"until"`
+}
+
+// Ticket stands for its holder at one order's stream, and nowhere else.
+type Ticket struct {
+	Ticket    string `json:"ticket"`
+	ExpiresIn int64  `json:"expires_in"` // seconds within which it opens the stream
+}
+
 // UserView is an account as its owner and administrators see it.
 type UserView struct {
 	ID    events.UserID `json:"id"`
@@ -52,3 +68,5 @@ type Key struct {
 func (User) Query() string  { return "identity.user" }
 func (Users) Query() string { return "identity.users" }
 func (Keys) Query() string  { return "identity.keys" }
+
+func (StreamTicket) Query() string { return "identity.stream_ticket" }

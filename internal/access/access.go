@@ -16,7 +16,7 @@ type Grant struct {
 	Subscribe []string
 	// Never are exceptions from Publish.
 	Never []string
-	// Answers allows one answer to each request that is received.
+	// Answers allows to answer each request that is received, be it in several parts.
 	Answers bool
 }
 

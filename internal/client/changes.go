@@ -15,9 +15,10 @@ import (
 // some news may have been missed: then everything may have changed. Calls may be
 // concurrent and must not block.
 func (c *Client) Changes(name string, changed func(key, position string)) error {
-	subject := service.ChangesSubject(name, "*")
-	sub, err := c.conn.Subscribe(subject, func(m *nats.Msg) {
-		changed(strings.TrimPrefix(m.Subject, strings.TrimSuffix(subject, "*")), string(m.Data))
+	sub, err := c.conn.Subscribe(service.ChangesSubject(name, "*"), func(m *nats.Msg) {
+		if key, told := strings.CutPrefix(m.Subject, service.ChangesSubject(name, "")); told && key != "" {
+			changed(key, string(m.Data))
+		}
 	})
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return nil // it has lasted

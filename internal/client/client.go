@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -119,20 +120,33 @@ func (c *Client) AskAt(ctx context.Context, q interface{ Query() string }, env e
 
 func (c *Client) request(ctx context.Context, subject string, env envelope.Envelope, data []byte) (*nats.Msg, error) {
 	msg, err := wire.Request(ctx, c.conn, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
-	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the service behind %s is down", subject), ErrAbsent)
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no answer from %s", subject), errors.Join(ErrSilent, err))
+	if err != nil {
+		return nil, unanswered(subject, err)
 	}
+	return msg, refusedBy(subject, msg)
+}
+
+// unanswered says what it means that no answer came.
+func unanswered(subject string, err error) error {
+	if errors.Is(err, nats.ErrNoResponders) {
+		return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the service behind %s is down", subject), ErrAbsent)
+	}
+	return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no answer from %s", subject), errors.Join(ErrSilent, err))
+}
+
+// refusedBy is the refusal that an answer is, nil when it is none.
+func refusedBy(subject string, msg *nats.Msg) error {
 	if msg.Header.Get(service.HeaderErrorCode) == "" {
-		return msg, nil
+		return nil
 	}
 	var r refusal.Refusal
 	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Code == "" {
-		return nil, fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(service.HeaderError))
+		return fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(service.HeaderError))
 	}
-	return nil, &r
+	if size, err := strconv.Atoi(msg.Header.Get(service.HeaderSize)); err == nil {
+		return &TooLarge{&r, size}
+	}
+	return &r
 }
 
 // Health asks every replica of a service how it does, and returns the answers

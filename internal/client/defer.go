@@ -47,22 +47,19 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 func halfFull(used uint64, most int64) bool { return most > 0 && used >= uint64(most)/2 }
 
 // Outcome tells what became of a command that was left for later, and who sent
-// it. It is a NotFound refusal when there is none with this id.
+// it. It is a NotFound refusal when there is none with this id. The stream's leader
+// is asked: another server may not have heard yet of what was answered with this id.
 func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, owner string, err error) {
-	stream, err := c.js.Stream(ctx, service.DeferredStream)
-	if err != nil {
-		return o, "", fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)
-	}
 	// Whose it is the command says: any service may say what became of it.
-	left, err := stream.GetLastMsgForSubject(ctx, service.DeferredSubject("*.*", id))
+	left, err := c.lastDeferred(ctx, service.DeferredSubject("*.*", id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return o, "", refusal.New(refusal.NotFound, "there is no command %s that was left for later", id)
 	}
 	if err != nil {
 		return o, "", err
 	}
-	owner = left.Header.Get(envelope.HeaderActor)
-	told, err := stream.GetLastMsgForSubject(ctx, service.OutcomeSubject(id))
+	owner = left.Headers.Get(envelope.HeaderActor)
+	told, err := c.lastDeferred(ctx, service.OutcomeSubject(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return service.Outcome{ID: id, Status: service.Pending}, owner, nil
 	}
@@ -70,4 +67,24 @@ func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, own
 		return o, "", err
 	}
 	return o, owner, json.Unmarshal(told.Data, &o)
+}
+
+// lastDeferred is the last message on a subject of the stream of commands that
+// were left for later.
+func (c *Client) lastDeferred(ctx context.Context, subject string) (eventlog.Recorded, error) {
+	log := eventlog.New(c.js, eventlog.Language{Decode: func(string, []byte) (eventlog.Event, error) {
+		return nil, errors.New("a command is no fact")
+	}})
+	last, err := log.Last(ctx, service.DeferredStream, subject)
+	if err == nil && last == 0 {
+		return eventlog.Recorded{}, jetstream.ErrMsgNotFound
+	}
+	var m eventlog.Recorded
+	if err == nil {
+		m, err = log.At(ctx, service.DeferredStream, last)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+		err = fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)
+	}
+	return m, err
 }

@@ -129,23 +129,38 @@ func (b *Box) publish(ctx context.Context, l Letter) error {
 // List returns up to limit letters from an id on, oldest first, and how many
 // there are in all.
 func (b *Box) List(ctx context.Context, from uint64, limit int) (letters []Letter, total int, err error) {
+	total, err = b.Each(ctx, from, func(l Letter) (more bool) {
+		if len(letters) < limit {
+			letters = append(letters, l)
+		}
+		return len(letters) < limit
+	})
+	return letters, total, err
+}
+
+// Each calls see for one letter after the other, from an id on, oldest first, for
+// as long as that wants more, and returns how many there are in all. Letters may be
+// large: it holds one at a time.
+func (b *Box) Each(ctx context.Context, from uint64, see func(Letter) (more bool)) (total int, err error) {
 	stream, err := b.js.Stream(ctx, Stream)
 	if err != nil {
-		return nil, 0, err
+		return 0, err
 	}
 	state := stream.CachedInfo().State
-	for seq := max(from, state.FirstSeq); seq <= state.LastSeq && len(letters) < limit; seq++ {
+	for seq := max(from, state.FirstSeq); seq <= state.LastSeq; seq++ {
 		raw, err := stream.GetMsg(ctx, seq, jetstream.WithGetMsgSubject("deadletters.>"))
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			break
 		}
 		if err != nil {
-			return nil, 0, err
+			return 0, err
 		}
-		letters = append(letters, read(raw))
+		if !see(read(raw)) {
+			break
+		}
 		seq = raw.Sequence
 	}
-	return letters, int(state.Msgs), nil
+	return int(state.Msgs), nil
 }
 
 // Get is one letter; a NotFound refusal when there is none with this id.

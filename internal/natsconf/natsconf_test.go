@@ -66,7 +66,7 @@ func TestAServerUnderstandsWhatIsWritten(t *testing.T) {
 		}
 		p := u.Permissions
 		if strings.Join(p.Publish.Allow, " ") != "work.*" || strings.Join(p.Publish.Deny, " ") != "work.secret" ||
-			strings.Join(p.Subscribe.Allow, " ") != "orders.>" || p.Response == nil || p.Response.MaxMsgs != 1 {
+			strings.Join(p.Subscribe.Allow, " ") != "orders.>" || p.Response == nil || p.Response.MaxMsgs != 64 {
 			t.Errorf("the worker may %+v", p)
 		}
 		return

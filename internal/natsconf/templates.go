@@ -27,7 +27,7 @@ type server struct {
 }
 
 var functions = template.FuncMap{
-	"responses": func() string { return fmt.Sprintf("{ max: %d, expires: %q }", answersOnce, answersWithin) },
+	"responses": func() string { return fmt.Sprintf("{ max: %d, expires: %q }", answersAtMost, answersWithin) },
 	"path":      filepath.Join,
 	"list": func(subjects []string) string {
 		if len(subjects) == 0 {

@@ -41,13 +41,14 @@ func permissions(g access.Grant) *natsserver.Permissions {
 		Subscribe: &natsserver.SubjectPermission{Allow: g.Subscribe},
 	}
 	if g.Answers {
-		p.Response = &natsserver.ResponsePermission{MaxMsgs: answersOnce, Expires: answersWithin}
+		p.Response = &natsserver.ResponsePermission{MaxMsgs: answersAtMost, Expires: answersWithin}
 	}
 	return p
 }
 
-// An answer may come this late, and once: a service's own patience, and some.
+// An answer may come this late: a service's own patience, and some. A large one
+// comes in parts, each a message.
 const (
-	answersOnce   = 1
+	answersAtMost = 64
 	answersWithin = 30 * time.Second
 )

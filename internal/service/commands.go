@@ -135,7 +135,7 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 		case r.Code == refusal.Unavailable:
 			d.Logger.Warn("a request could not be served", "error", err)
 		}
-		header = nats.Header{HeaderErrorCode: {string(r.Code)}, HeaderError: {r.Detail}}
+		header = withSize(nats.Header{HeaderErrorCode: {string(r.Code)}, HeaderError: {r.Detail}}, err)
 		body, _ = json.Marshal(r)
 	}
 	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})

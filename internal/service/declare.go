@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -263,6 +264,8 @@ type Ask struct {
 // Answering is a declared query.
 type Answering[Q interface{ Query() string }] struct {
 	view     *view.View
+	stream   string // where the entity is that it is about, "" for about none
+	filter   func(Q) string
 	fn       func(context.Context, Q, envelope.Actor) (any, error)
 	patience time.Duration
 }
@@ -271,6 +274,15 @@ type Answering[Q interface{ Query() string }] struct {
 // seconds: for queries that wait until something happens.
 func (a *Answering[Q]) Patience(d time.Duration) *Answering[Q] {
 	a.patience = d
+	return a
+}
+
+// About says which entity the query is about, and on which stream of the view's its
+// facts are. Before its answer is that there is none, the log is asked: what is
+// recorded of the entity by then is waited for. So whoever heard of something new
+// finds it, at any replica and without a consistency token.
+func (a *Answering[Q]) About(stream, entity string, id func(Q) string) *Answering[Q] {
+	a.stream, a.filter = stream, func(q Q) string { return "events." + entity + "." + id(q) + ".>" }
 	return a
 }
 
@@ -295,7 +307,28 @@ func (a *Answering[Q]) answer(ctx context.Context, payload []byte, ask Ask) (any
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
+	body, err := a.fn(ctx, q, ask.Actor)
+	if a.stream == "" || !refusal.Is(err, refusal.NotFound) {
+		return body, err
+	}
+	if there, notYet := a.awaitEntity(ctx, a.filter(q)); notYet != nil || !there {
+		return nil, cmp.Or(notYet, err)
+	}
 	return a.fn(ctx, q, ask.Actor)
+}
+
+// awaitEntity waits until the view shows all that is recorded of an entity; there
+// is false when nothing is.
+func (a *Answering[Q]) awaitEntity(ctx context.Context, filter string) (there bool, err error) {
+	done, err := lookTurn(ctx)
+	if err != nil {
+		return false, err
+	}
+	last, err := a.view.Last(ctx, a.stream, filter)
+	if done(); err != nil || last == 0 {
+		return false, err
+	}
+	return true, awaitView(ctx, a.view, view.Token{a.stream: last})
 }
 
 // awaitView waits until a view has reached a token, and holds no slot meanwhile.

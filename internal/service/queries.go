@@ -97,13 +97,13 @@ func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answer
 	if err != nil {
 		return err
 	}
-	waiting := make(chan struct{}, waitingAtOnce)
+	shared := newSlots()
 	for _, q := range s.Queries {
-		slots := make(chan struct{}, workingAtOnce)
+		held := make(chan struct{}, workingAtOnce)
 		handle := func(req micro.Request) {
-			slots <- struct{}{}
+			held <- struct{}{}
 			a.busy.Go(func() {
-				s := &slot{held: slots, waiting: waiting}
+				s := &slot{slots: shared, held: held, room: oneMessage(d.Conn)}
 				defer s.leave()
 				d.answer(context.WithValue(working, slotKey{}, s), q, req)
 			})
@@ -147,7 +147,11 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	env, err := envelope.Of(m.Header.Get)
 	var body any
 	if err == nil {
-		body, err = d.ask(ctx, q, req.Data(), Ask{Actor: env.Actor, After: env.After})
+		var done func()
+		if done, err = makeRoom(ctx, m.Header.Get(HeaderRoom)); err == nil {
+			defer done()
+			body, err = d.ask(ctx, q, req.Data(), Ask{Actor: env.Actor, After: env.After})
+		}
 	} else {
 		err = refusal.New(refusal.Invalid, "%v", err)
 	}
@@ -156,7 +160,11 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	if at := q.position(); at != "" {
 		header[HeaderPosition] = []string{at}
 	}
-	d.respond(req.Reply(), header, body, err)
+	if err != nil {
+		d.respond(req.Reply(), nil, nil, err)
+		return
+	}
+	d.respondAtLength(req.Reply(), header, body, roomOf(ctx))
 }
 
 func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body any, err error) {

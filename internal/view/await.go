@@ -116,6 +116,22 @@ func (v *View) Await(ctx context.Context, token Token) error {
 	}
 }
 
+// Last is the sequence of the last message on a filter of a stream, as its leader
+// knows it, 0 when there is none. It is an Unavailable refusal when that does not
+// answer.
+func (v *View) Last(ctx context.Context, stream, filter string) (uint64, error) {
+	last, err := v.config.Log.Last(ctx, stream, filter)
+	return last, unanswered(stream, err)
+}
+
+// unanswered is what it means that a stream gave no answer.
+func unanswered(stream string, err error) error {
+	if _, refused := refusal.As(err); err == nil || refused {
+		return err
+	}
+	return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "stream %s did not answer; try again", stream), err)
+}
+
 // CatchUp waits until the rows hold all that is recorded by now. Whoever is about
 // to refuse something for want of a row calls it first and looks once more: what is
 // not there then did not happen before. Errors are as Await's, and Unavailable when
@@ -124,11 +140,8 @@ func (v *View) CatchUp(ctx context.Context) error {
 	now := Token{}
 	for _, src := range v.def.Reads {
 		end, err := v.config.Log.End(ctx, src.Stream)
-		if _, refused := refusal.As(err); err != nil && !refused {
-			err = fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "stream %s did not answer; try again", src.Stream), err)
-		}
 		if err != nil {
-			return err
+			return unanswered(src.Stream, err)
 		}
 		now.And(src.Stream, end)
 	}

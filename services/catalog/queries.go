@@ -2,12 +2,12 @@ package catalog
 
 import (
 	"context"
-	"encoding/json"
 	"strings"
 
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/internal/envelope"
+	"lonja/internal/service"
 	"lonja/internal/view"
 )
 
@@ -41,14 +41,8 @@ func listProducts(shelf *view.View) func(context.Context, query.Products, envelo
 		if _, err := shelf.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
 			return nil, err
 		}
-		var products []json.RawMessage
-		err := shelf.Each(ctx, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
-			append(args, page.Limit, page.Offset()), func(scan func(...any) error) error {
-				var body []byte
-				err := scan(&body)
-				products = append(products, body)
-				return err
-			})
+		products, err := service.Bodies(ctx, shelf, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
+			append(args, page.Limit, page.Offset())...)
 		return query.NewList(products, total, page), err
 	}
 }

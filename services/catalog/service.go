@@ -22,7 +22,7 @@ func New() *service.Service {
 			service.On(products, archive).Replies(show),
 		},
 		Queries: []service.Query{
-			service.Answer(shelf, findProduct(shelf)),
+			service.Answer(shelf, findProduct(shelf)).About(productKind.Stream, productKind.Name, func(q query.Product) string { return string(q.SKU) }),
 			service.Answer(shelf, listProducts(shelf)),
 		},
 	}

@@ -2,13 +2,13 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
+	"lonja/internal/service"
 )
 
 func (i *identity) findUser(ctx context.Context, q query.User, who envelope.Actor) (any, error) {
@@ -46,7 +46,7 @@ func (i *identity) listUsers(ctx context.Context, q query.Users, who envelope.Ac
 	if _, err := i.accounts.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
 		return nil, err
 	}
-	users, err := i.bodies(ctx, "SELECT body FROM "+from+" ORDER BY number LIMIT ? OFFSET ?", append(args, page.Limit, page.Offset())...)
+	users, err := service.Bodies(ctx, i.accounts, "SELECT body FROM "+from+" ORDER BY number LIMIT ? OFFSET ?", append(args, page.Limit, page.Offset())...)
 	return query.NewList(users, total, page), err
 }
 
@@ -56,18 +56,8 @@ func (i *identity) listKeys(ctx context.Context, _ query.Keys, _ envelope.Actor)
 	if err := i.accounts.Await(ctx, i.keysAt); err != nil {
 		return nil, err
 	}
-	keys, err := i.bodies(ctx, "SELECT body FROM keys ORDER BY number")
+	keys, err := service.Bodies(ctx, i.accounts, "SELECT body FROM keys ORDER BY number")
 	return map[string]any{"keys": keys}, err // a query.Keyset
-}
-
-func (i *identity) bodies(ctx context.Context, sql string, args ...any) (all []json.RawMessage, err error) {
-	err = i.accounts.Each(ctx, sql, args, func(scan func(...any) error) error {
-		var body []byte
-		err := scan(&body)
-		all = append(all, body)
-		return err
-	})
-	return all, err
 }
 
 // mustBeAdmin refuses as said whoever is no administrator, by the log and not by

@@ -8,6 +8,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
+	"lonja/events/query"
 	"lonja/internal/decider"
 	"lonja/internal/service"
 	"lonja/internal/view"
@@ -98,9 +99,10 @@ func (i *identity) service() *service.Service {
 			service.Revoke(func(e events.SessionEnded) string { return string(e.UserID) }),
 		}}},
 		Queries: []service.Query{
-			service.Answer(i.accounts, i.findUser),
+			service.Answer(i.accounts, i.findUser).About(userKind.Stream, userKind.Name, func(q query.User) string { return string(q.UserID) }),
 			service.Answer(i.accounts, i.listUsers),
 			service.Answer(i.accounts, i.listKeys),
+			service.Answer(i.accounts, i.writeTicket),
 		},
 	}
 }

@@ -68,11 +68,7 @@ const audience = "lonja"
 // access is a user's access token, issued when the session last moved: the
 // same one every time, as long as the user's roles are the same.
 func (r realm) access(u user, s session) (string, error) {
-	if len(r.keys) == 0 {
-		return "", fmt.Errorf("the realm has no key to sign with")
-	}
-	signing := r.keys[len(r.keys)-1]
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims{
+	return r.sign(claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    "lonja",
 			Audience:  jwt.ClaimStrings{audience},
@@ -84,6 +80,15 @@ func (r realm) access(u user, s session) (string, error) {
 		Roles:    u.Roles,
 		Position: s.movedAt,
 	})
+}
+
+// sign signs with the newest key.
+func (r realm) sign(said jwt.Claims) (string, error) {
+	if len(r.keys) == 0 {
+		return "", fmt.Errorf("the realm has no key to sign with")
+	}
+	signing := r.keys[len(r.keys)-1]
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, said)
 	token.Header["kid"] = signing.id
 	return token.SignedString(signing.private)
 }

@@ -46,7 +46,7 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(levels, findLevel(levels)),
+			service.Answer(levels, findLevel(levels)).About("CATALOG", "product", func(q query.Stock) string { return string(q.SKU) }),
 		},
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -52,13 +53,13 @@ func reservedFor(id events.OrderID) events.Event {
 	return events.StockReserved{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1), ExpiresAt: time.Now().Add(time.Hour)}
 }
 
-func committedFor(id events.OrderID) events.Event {
-	return events.StockCommitted{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1)}
-}
-
 func requestedFor(o query.OrderView) events.Event {
 	return events.PaymentRequested{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total,
 		Provider: "sandbox", URL: "/sandbox/payments/1", ExpiresAt: time.Now().Add(time.Hour)}
+}
+
+func committedFor(id events.OrderID) events.Event {
+	return events.StockCommitted{Location: events.MainLocation, OrderID: id, Lines: items("lantern", 1)}
 }
 
 func capturedFor(o query.OrderView) events.Event {
@@ -354,28 +355,60 @@ func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
 	}
 }
 
-func TestAListThatIsTooLongForAMessageIsRefused(t *testing.T) {
+// A page that does not fit in one message is refused, with its size; who says that
+// they have room for so much gets it in parts.
+func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	long := anasOrder(anOrder)
 	for len(long.Items) < 1_000 {
 		long.Items = append(long.Items, long.Items[0])
 	}
 	var after string
-	for i := range 10 {
+	for i := range 30 {
 		long.OrderID = events.OrderID(fmt.Sprintf("ord_%d", i))
 		after = shop.Record("ORDERS", long)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	_, err := shop.Ask(ctx, query.Orders{}, envelope.Envelope{Actor: ana, After: after})
-	if r, _ := refusal.As(err); r == nil || r.Field != "limit" {
-		t.Fatalf("ten long orders at once: %v", err)
+	all := query.Orders{Page: query.Page{Limit: 100}}
+	env := envelope.Envelope{Actor: ana, After: after}
+	_, err := shop.Ask(ctx, all, env)
+	var large *client.TooLarge
+	if !errors.As(err, &large) || !refusal.Is(err, refusal.Invalid) || large.Field != "limit" || large.Size < 30*len(long.Items)*50 {
+		t.Fatalf("thirty long orders in one message: %v", err)
 	}
-	var few query.List[query.OrderView]
-	shop.Get(query.Orders{Page: query.Page{Limit: 2}}, ana, after, &few)
-	if len(few.Data) != 2 || few.Meta.Total != 10 {
-		t.Fatalf("two at once: %d of %+v", len(few.Data), few.Meta)
+	body, position, err := shop.AskInParts(ctx, all, env, large.Size+1_000)
+	if err != nil || position == "" {
+		t.Fatalf("in parts: %q %v", position, err)
 	}
+	var together, one query.List[query.OrderView]
+	if err := json.Unmarshal(body, &together); err != nil || len(together.Data) != 30 {
+		t.Fatalf("%d orders of %d bytes: %v", len(together.Data), len(body), err)
+	}
+	shop.Get(query.Orders{Page: query.Page{Limit: 1, Page: 17}}, ana, after, &one)
+	if !reflect.DeepEqual(one.Data[0], together.Data[16]) || together.Meta.Total != 30 {
+		t.Fatal("an order in a long list is another than by itself")
+	}
+	// Nobody is sent more than they have room for, nor may they have any room.
+	if _, _, err := shop.AskInParts(ctx, all, env, large.Size/2); !errors.As(err, &large) {
+		t.Errorf("into half the room: %v", err)
+	}
+	if _, _, err := shop.AskInParts(ctx, all, env, service.MaxAnswer+1); !refusal.Is(err, refusal.Invalid) {
+		t.Errorf("into too much room: %v", err)
+	}
+	// What fits comes as ever, and many large ones at once come one after the other.
+	if body, _, err := shop.AskInParts(ctx, query.Order{OrderID: "ord_0"}, env, 1<<20); err != nil || !json.Valid(body) {
+		t.Errorf("one order: %v", err)
+	}
+	var asking sync.WaitGroup
+	for range 20 {
+		asking.Go(func() {
+			if got, _, err := shop.AskInParts(ctx, all, env, service.MaxAnswer); err != nil || len(got) != len(body) {
+				t.Errorf("at once: %d bytes, %v", len(got), err)
+			}
+		})
+	}
+	asking.Wait()
 }
 
 // asking sends a query and returns once it is on its way to the service; what

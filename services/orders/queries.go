@@ -2,7 +2,6 @@ package orders
 
 import (
 	"context"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -19,8 +18,6 @@ const (
 	// longest bounds how long a query may wait for something to happen.
 	longest  = 30 * time.Second
 	patience = longest + 5*time.Second
-	// maxList bounds a list's bytes, so that it fits in one message.
-	maxList = 900_000
 )
 
 // shown is an order o with its payment p as a query.OrderView, put together
@@ -85,28 +82,10 @@ func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Ac
 			return nil, err
 		}
 		args = append(append([]any{unquoted(q.Origin)}, args...), page.Limit, page.Offset())
-		orders, err := bodies(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
-			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args)
+		orders, err := service.Bodies(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
+			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args...)
 		return query.NewList(orders, total, page), err
 	}
-}
-
-// bodies are the rows of a query that has one column of JSON. It is a refusal
-// when they are too long for one answer.
-func bodies(ctx context.Context, book *view.View, sql string, args []any) (all []json.RawMessage, err error) {
-	size := 0
-	err = book.Each(ctx, sql, args, func(scan func(...any) error) error {
-		var body []byte
-		if err := scan(&body); err != nil {
-			return err
-		}
-		if size += len(body); size > maxList {
-			return refusal.Of("limit", "is too much for orders as long as these; ask for fewer at once")
-		}
-		all = append(all, body)
-		return nil
-	})
-	return all, err
 }
 
 // wait tries until it is done or so many milliseconds have passed, whenever the

@@ -39,10 +39,13 @@ func New() *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(book, findOrder(book)).Patience(patience),
+			service.Answer(book, findOrder(book)).Patience(patience).
+				About(orderKind.Stream, orderKind.Name, func(q query.Order) string { return string(q.OrderID) }),
 			service.Answer(book, listOrders(book)),
-			service.Answer(book, tellTimeline(book)),
-			service.Answer(book, followStatus(book)).Patience(patience),
+			service.Answer(book, tellTimeline(book)).
+				About(orderKind.Stream, orderKind.Name, func(q query.OrderTimeline) string { return string(q.OrderID) }),
+			service.Answer(book, followStatus(book)).Patience(patience).
+				About(orderKind.Stream, orderKind.Name, func(q query.OrderStatuses) string { return string(q.OrderID) }),
 		},
 	}
 }

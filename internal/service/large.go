@@ -1,0 +1,142 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/internal/refusal"
+	"lonja/internal/view"
+)
+
+// An answer goes in one message, as a rule. One that is too large for that is
+// refused, and the refusal says how large it is. Who can take it in parts asks
+// once more, and says how many bytes they have room for. So nobody is sent more than
+// they asked for, and `nats request` works as ever for all that fits.
+const (
+	HeaderSize = "lonja-size" // of a refusal: how many bytes the answer takes
+	HeaderRoom = "lonja-room" // of a request: it takes an answer of so many bytes, in parts
+	HeaderPart = "lonja-part" // of one part of an answer: "2/7"
+)
+
+const (
+	// MaxAnswer bounds every answer. A page of the largest orders that there may
+	// be is smaller.
+	MaxAnswer = 48 << 20
+	// largeAtOnce bounds all large answers that a replica makes at the same time.
+	largeAtOnce = 2 * MaxAnswer
+	// roomPatience is how long a large answer may wait for others to be finished.
+	roomPatience = 15 * time.Second
+	// headers is how much of a message is left for them.
+	headers = 16 << 10
+)
+
+// tooLarge is a refusal that says how large the answer is.
+type tooLarge struct {
+	*refusal.Refusal
+	size int
+}
+
+func (e *tooLarge) Unwrap() error { return e.Refusal }
+
+func noRoom(size int) error {
+	return &tooLarge{refusal.Of("limit", "is too much for one message; ask for fewer at once"), size}
+}
+
+// Bodies are the rows of a view's query that has one column of JSON, as an answer
+// may hold them. When there is no room for so much it keeps none of them.
+func Bodies(ctx context.Context, v *view.View, sql string, args ...any) (all []json.RawMessage, err error) {
+	size, room := 0, roomOf(ctx)
+	err = v.Each(ctx, sql, args, func(scan func(...any) error) error {
+		var body []byte
+		if err := scan(&body); err != nil {
+			return err
+		}
+		if size += len(body) + 1; size > room {
+			all = nil
+			return nil
+		}
+		all = append(all, body)
+		return nil
+	})
+	if err == nil && size > room {
+		err = noRoom(size)
+	}
+	return all, err
+}
+
+// roomOf is how many bytes the answer to a query may have.
+func roomOf(ctx context.Context) int {
+	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
+		return s.room
+	}
+	return MaxAnswer
+}
+
+// makeRoom makes room for a large answer when the request asks for it, until done.
+// Whoever must wait for it holds no slot.
+func makeRoom(ctx context.Context, wanted string) (done func(), err error) {
+	s, ok := ctx.Value(slotKey{}).(*slot)
+	room, _ := strconv.Atoi(wanted)
+	if !ok || room <= s.room {
+		return func() {}, nil
+	}
+	if room > MaxAnswer {
+		return nil, refusal.Of(HeaderRoom, "must be at most %d", MaxAnswer)
+	}
+	if !s.large.TryAcquire(int64(room)) {
+		if err := Aside(ctx); err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, roomPatience)
+		defer cancel()
+		if s.large.Acquire(ctx, int64(room)) != nil {
+			return nil, refusal.New(refusal.Unavailable, "too many large answers are being made; try again")
+		}
+	}
+	s.room = room
+	return func() { s.large.Release(int64(room)) }, nil
+}
+
+// respondAtLength answers a query in as many messages as it takes, when there is
+// room for so much.
+func (d *deps) respondAtLength(to string, header nats.Header, body any, room int) {
+	encoded, err := encode(body)
+	if err != nil {
+		d.respond(to, nil, nil, err)
+		return
+	}
+	data, one := encoded.([]byte), oneMessage(d.Conn)
+	switch {
+	case len(data) > room:
+		d.respond(to, nil, nil, noRoom(len(data)))
+		return
+	case len(data) <= one:
+		d.respond(to, header, data, nil)
+		return
+	}
+	parts := (len(data) + one - 1) / one
+	for i := range parts {
+		part := nats.Header{HeaderPart: {strconv.Itoa(i+1) + "/" + strconv.Itoa(parts)}, HeaderPosition: header[HeaderPosition]}
+		d.respond(to, part, data[i*one:min((i+1)*one, len(data))], nil)
+		if d.Conn.FlushTimeout(patience) != nil { // one after the other, so that they do not pile up here
+			return
+		}
+	}
+}
+
+// oneMessage is how much fits into one message.
+func oneMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) - headers }
+
+// withSize adds to a refusal's headers how large the answer is that was refused.
+func withSize(header nats.Header, err error) nats.Header {
+	var large *tooLarge
+	if errors.As(err, &large) {
+		header[HeaderSize] = []string{strconv.Itoa(large.size)}
+	}
+	return header
+}
