@@ -1,0 +1,73 @@
+package identity
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/internal/envelope"
+	"lonja/internal/refusal"
+	"lonja/internal/revocation"
+	"lonja/internal/shoptest"
+)
+
+// What is recorded while nobody is there to react, as when identity is killed right
+// after it, is made up for.
+func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
+	shop := shoptest.Start(t)
+	for _, e := range []events.Event{ana, boss, started} {
+		shop.Record("IDENTITY", e) // at 1 to 3
+	}
+	bob := events.UserRegistered{UserID: "usr_bob", Name: "Bob", Email: "bob@example.com", PasswordHash: "hash", Roles: []string{events.Customer}}
+	shop.Record("IDENTITY", bob)
+	shop.Record("IDENTITY", ended(events.EndedByLogout))
+	shop.Record("IDENTITY", events.UserRolesChanged{UserID: "usr_boss", Roles: []string{events.Customer}})
+	shop.Record("IDENTITY", events.UserPasswordChanged{UserID: "usr_bob", PasswordHash: "other"})
+	shop.Run(New(Config{AdminPassword: password, derive: quick}), "a", t.TempDir())
+
+	list := revocation.New(shop.Conn)
+	for user, at := range map[string]uint64{"usr_ana": 5, "usr_boss": 6, "usr_bob": 7} {
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			err := list.Check(t.Context(), envelope.Actor{ID: user, Signed: at - 1})
+			if refusal.Is(err, refusal.Unauthenticated) {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("a token of %s from before %d: %v", user, at, err)
+			}
+		}
+		if err := list.Check(t.Context(), envelope.Actor{ID: user, Signed: at}); err != nil {
+			t.Errorf("a token of %s from %d: %v", user, at, err)
+		}
+	}
+}
+
+// What changes between the look at a user and the session's event shows in the
+// token that is signed for it.
+func TestATokenSaysWhatItsUserWasWhenItWasSigned(t *testing.T) {
+	looked := given(userKind, boss)
+	reply := func(now user) any {
+		b := bearer{realm: hall, user: looked, again: func() (user, error) { return now, nil }}
+		return b.Reply(given(sessionKind, started), started)
+	}
+	dismissed := given(userKind, boss, events.UserRolesChanged{UserID: "usr_boss", Roles: []string{events.Customer}})
+	tokens, ok := reply(dismissed).(query.Tokens)
+	if !ok || !slices.Equal(tokens.User.Roles, []string{events.Customer}) {
+		t.Fatalf("replied %+v", tokens)
+	}
+	var c claims
+	if _, _, err := jwt.NewParser().ParseUnverified(tokens.AccessToken, &c); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(c.Roles, []string{events.Customer}) || c.Position != 1 || !slices.Equal(c.Audience, []string{"lonja"}) {
+		t.Errorf("claims %+v", c)
+	}
+	changed := given(userKind, boss, events.UserPasswordChanged{UserID: "usr_boss", PasswordHash: boss.PasswordHash})
+	if err, _ := reply(changed).(error); !refusal.Is(err, refusal.Unauthenticated) {
+		t.Errorf("after a new password the reply is %v", err)
+	}
+}
