@@ -118,7 +118,7 @@ func TestADismissedAdministratorIsOneNoLonger(t *testing.T) {
 	start(t, append([]string{"service", "--data", t.TempDir(), "--nats", nats, "--admin-email", adminEmail, "--admin-password", adminPassword}, serviceNames...)...)
 	wire := newLine(t, strings.TrimPrefix(nats, "nats://"))
 	gateway := func(http, nats string) string {
-		return start(t, "gateway", "--http", http, "--nats", nats).said["shop"]
+		return start(t, "gateway", "--http", http, "--nats", nats, "--public-url", "http://shop.example").said["shop"]
 	}
 	near := gateway("127.0.0.1:0", nats)
 	far := gateway("127.0.0.1:0", nats)

@@ -79,6 +79,7 @@ func start(t *testing.T, args ...string) *process {
 		case line, ok := <-lines:
 			if !ok {
 				_ = p.cmd.Wait()
+				close(p.exited)
 				t.Fatalf("lonja %s ended before it was ready:\n%s", strings.Join(args, " "), p.errors())
 			}
 			word, rest, _ := strings.Cut(line, " ")
