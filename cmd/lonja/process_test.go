@@ -72,25 +72,26 @@ func start(t *testing.T, args ...string) *process {
 			lines <- scanner.Text()
 		}
 		close(lines)
+		_ = p.cmd.Wait()
+		close(p.exited)
+	}()
+	defer func() {
+		go func() {
+			for range lines { // what else it prints must not block it
+			}
+		}()
 	}()
 	deadline := time.After(20 * time.Second)
 	for {
 		select {
 		case line, ok := <-lines:
 			if !ok {
-				_ = p.cmd.Wait()
-				close(p.exited)
+				<-p.exited
 				t.Fatalf("lonja %s ended before it was ready:\n%s", strings.Join(args, " "), p.errors())
 			}
 			word, rest, _ := strings.Cut(line, " ")
 			p.said[strings.TrimSuffix(word, ":")] = strings.TrimSpace(rest)
 			if strings.HasPrefix(line, "ready") {
-				go func() {
-					for range lines { // what else it prints must not block it
-					}
-					_ = p.cmd.Wait()
-					close(p.exited)
-				}()
 				return p
 			}
 		case <-deadline:

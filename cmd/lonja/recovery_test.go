@@ -123,7 +123,7 @@ func startPair(t *testing.T) *pair {
 	for _, name := range []string{"a", "b"} {
 		p.run(t, name)
 	}
-	gateway := start(t, "gateway", "--nats", p.url, "--http", "127.0.0.1:0")
+	gateway := start(t, append(gatewayOn(freeAddr(t)), "--nats", p.url)...)
 	p.shop = &shop{t, gateway.said["shop"]}
 	p.awaitReady()
 	nc, err := nats.Connect(p.url)
@@ -211,15 +211,16 @@ func (p *pair) audit(t *testing.T) {
 // other one has soon.
 func TestAReplicaIsKilledAndTheOtherGoesOn(t *testing.T) {
 	p := startPair(t)
-	var took measured
+	var took, usual measured
 	for round := range 6 {
+		usual = append(usual, p.moveOn(p.witnesses, p.moved))
 		replica := []string{"a", "b"}[round%2]
 		took = append(took, p.signal(t, replica, syscall.SIGKILL))
 		p.run(t, replica)
 	}
-	t.Logf("from the kill until an order moves on, %v", took)
-	if took.worst() > 3*time.Second {
-		t.Errorf("an order moved on only after %v", took.worst())
+	t.Logf("from the kill until orders move on, %v; before, %v", took, usual)
+	if limit := 3*time.Second + 20*usual.median(); took.worst() > limit {
+		t.Errorf("an order moved on only after %v, more than %v", took.worst(), limit)
 	}
 	p.audit(t)
 }
@@ -236,6 +237,6 @@ func TestAReplicaThatThawsDoesNothingTwice(t *testing.T) {
 		}
 		p.moveOn(p.witnesses, p.moved)
 	}
-	t.Logf("from the freeze until an order moves on, %v", took)
+	t.Logf("from the freeze until orders move on, %v", took)
 	p.audit(t)
 }
