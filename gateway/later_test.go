@@ -182,14 +182,16 @@ func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	}
 	const order = `{"items":[{"sku":"a","quantity":1}]}`
 	for range 2 {
-		f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(202, nil)
+		f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "first").gives(202, nil)
 	}
+	f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(202, nil)
+	f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "first").gives(202, nil) // it is left already
 	r := f.do("POST", "/api/orders", order, "Authorization", f.ana())
 	if r.refuses(503, refusal.Unavailable, ""); r.Header.Get("Retry-After") == "" {
 		t.Error("it is not said when to come again")
 	}
 	metrics := string(f.do("GET", "/metrics", nil).gives(200, nil).body)
-	for _, want := range []string{`lonja_commands_deferred_total{outcome="ok"} 2`, `lonja_commands_deferred_total{outcome="refused"} 1`} {
+	for _, want := range []string{`lonja_commands_deferred_total{outcome="ok"} 4`, `lonja_commands_deferred_total{outcome="refused"} 1`} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("not counted: %s", want)
 		}

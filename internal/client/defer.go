@@ -29,14 +29,18 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 	if err != nil {
 		return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the command could not be left for later"), err)
 	}
+	subject := service.DeferredSubject(cmd.Command(), env.ID)
 	config, state := stream.CachedInfo().Config, stream.CachedInfo().State
 	if halfFull(state.Msgs, config.MaxMsgs) || halfFull(state.Bytes, config.MaxBytes) {
+		if _, err := stream.GetLastMsgForSubject(ctx, subject); err == nil {
+			return nil // it is there already
+		}
 		return refusal.New(refusal.Unavailable, "too many commands wait already; try again later")
 	}
 	header := env.Header()
 	header[jetstream.ExpectedStreamHeader] = []string{service.DeferredStream}
 	header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
-	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: service.DeferredSubject(cmd.Command(), env.ID), Header: header, Data: data})
+	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: data})
 	if err == nil || eventlog.IsConflict(err) {
 		return nil
 	}

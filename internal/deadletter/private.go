@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+
 	"lonja/internal/streams"
 )
 
@@ -15,7 +17,7 @@ func (l Letter) Hidden(config *streams.Config) Letter {
 	if !l.private(config) {
 		return l
 	}
-	l.Private, l.Headers, l.Data, l.Reason = true, nil, "", "what it holds is not shown: lonja deadletters show shows it to the operator"
+	l.Private, l.Headers, l.Data, l.Reason = true, nats.Header{}, "", "what it holds is not shown: lonja deadletters show shows it to the operator"
 	return l
 }
 
