@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -31,7 +32,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/fake"
 	gatewayv1 "sigs.k8s.io/gateway-api/apis/v1"
 	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -102,6 +108,45 @@ func render(release string, values map[string]any) (map[string]string, error) {
 		return nil, err
 	}
 	return engine.Engine{}.RenderWithContext(context.Background(), c, all)
+}
+
+// upgrade is what helm upgrade does where these workloads are there.
+func upgrade(values map[string]any, there []object) (map[string]string, error) {
+	c, err := loadChart()
+	if err != nil {
+		return nil, err
+	}
+	all, err := util.ToRenderValues(c, values, common.ReleaseOptions{Name: "shop", Namespace: "market", Revision: 2, IsUpgrade: true}, nil)
+	if err != nil {
+		return nil, err
+	}
+	live := cluster{}
+	for _, o := range there {
+		if o.kind != "Deployment" && o.kind != "StatefulSet" {
+			continue
+		}
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o.Object)
+		if err != nil {
+			return nil, err
+		}
+		u := &unstructured.Unstructured{Object: fields}
+		u.SetNamespace("market")
+		live = append(live, u)
+	}
+	return engine.RenderWithClientProvider(c, all, live)
+}
+
+// cluster is one in which there are these workloads, for the chart's lookup.
+type cluster []runtime.Object
+
+func (c cluster) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
+	resources := map[string]string{"apps/v1 Deployment": "deployments", "apps/v1 StatefulSet": "statefulsets"}
+	name, ok := resources[apiVersion+" "+kind]
+	if !ok {
+		return nil, false, fmt.Errorf("the chart looks for a %s of %s, of which no test knows", kind, apiVersion)
+	}
+	client := fake.NewSimpleDynamicClient(runtime.NewScheme(), c...)
+	return client.Resource(schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: name}), true, nil
 }
 
 // objects renders and decodes.

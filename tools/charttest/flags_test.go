@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -11,9 +12,9 @@ import (
 
 // flags are what the chart may say to the program, by its first words, and why.
 var flags = map[string]map[string]string{
-	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "trusted-proxies": "before the gateways", "cors-origin": "whose pages may call it"},
+	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "trusted-proxies": "before the gateways", "cors-origin": "whose pages may call it", "sandbox": "trials"},
 	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
-		"admin-password-file": "identity only", "reservation-ttl": "inventory only", "payment-deadline": "payments only"},
+		"admin-password-file": "identity only", "reservation-ttl": "inventory only", "payment-deadline": "payments only", "sandbox": "payments only"},
 	"streams apply": {"replicas": "of each stream", "wait": "for NATS", "allow-loss": "said by name"},
 	"healthcheck":   {},
 	"":              {"log-level": "every command", "nats": "all that connect", "nats-keys": "all that connect", "nats-ca": "all that connect"},
@@ -38,7 +39,7 @@ func TestTheProgramHasTheseFlags(t *testing.T) {
 			wanted = slices.AppendSeq(wanted, maps.Keys(flags[""]))
 		}
 		for _, name := range wanted {
-			if !strings.Contains(string(help), " --"+name+"=") {
+			if !regexp.MustCompile(` --` + name + `[= ]`).Match(help) {
 				t.Errorf("lonja %s has no --%s:\n%s", command, name, help)
 			}
 		}
@@ -83,12 +84,12 @@ func TestFlagsSayWhatTheValuesSay(t *testing.T) {
 	nats := " --log-level=debug --nats=tls://nats-0.nats:4222,tls://nats-1.nats,nats://far.example:4333 --nats-keys=/keys --nats-ca=/ca/ca.crt"
 	views := " --http=:8080 --data=/data --replica=$(POD_NAME)"
 	want := map[string]string{
-		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://shop.example --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1 --cors-origin=https://storefront.example,*" + nats,
+		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://www.shop.example --sandbox=true --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1 --cors-origin=https://storefront.example,*" + nats,
 		"catalog":   "service catalog" + views + nats,
 		"identity":  "service identity" + views + " --admin-email=boss@shop.example --admin-password-file=/admin/password" + nats,
 		"inventory": "service inventory" + views + " --reservation-ttl=1h30m" + nats,
 		"orders":    "service orders" + views + nats,
-		"payments":  "service payments" + views + " --payment-deadline=45m" + nats,
+		"payments":  "service payments" + views + " --payment-deadline=45m --sandbox=true" + nats,
 		"streams":   "streams apply --replicas=3 --wait=90s --allow-loss=DEFERRED --allow-loss=DEADLETTERS" + nats,
 		"test":      "healthcheck http://shop-lonja-gateway:8000/readyz",
 	}

@@ -198,3 +198,60 @@ helm.sh/hook-weight: {{ index . 1 | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 helm.sh/hook-output-log-policy: hook-failed
 {{- end -}}
+
+{{/* Where customers reach the shop. Nobody can guess it for a Gateway or a load
+     balancer; what nothing leads to is reached as the notes say. */}}
+{{- define "lonja.publicURL" -}}
+{{- with .Values.gateway -}}
+{{- if .publicURL -}}
+{{- .publicURL -}}
+{{- else if .ingress.enabled -}}
+{{- ternary "https" "http" (ne .ingress.tlsSecret "") }}://{{ first .ingress.hosts -}}
+{{- else if or .httpRoute.enabled (ne .service.type "ClusterIP") -}}
+{{- fail "gateway.publicURL is required: where customers reach the shop, such as https://shop.example" -}}
+{{- else -}}
+http://127.0.0.1:8080
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Refuses, before anything is upgraded, labels that would select other pods than
+     a workload that is there. Without a cluster (helm template) nothing is there. */}}
+{{- define "lonja.sameSelector" -}}
+{{- with lookup "apps/v1" .kind .context.root.Release.Namespace .name -}}
+{{- if ne (toYaml .spec.selector.matchLabels) (include "lonja.selector" $.context | fromYaml | toYaml) -}}
+{{- fail (printf "nothing was upgraded: %s %s cannot select its pods by other labels; leave nameOverride as it is, or uninstall and install anew: all facts are on NATS, and views are built out of them" $.kind $.name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The volume that a StatefulSet which is there has, and the values would
+     change, in a line; nothing when they agree. */}}
+{{- define "lonja.otherVolume" -}}
+{{- with lookup "apps/v1" "StatefulSet" .root.Release.Namespace .name -}}
+{{- $is := dict "enabled" false -}}
+{{- with .spec.volumeClaimTemplates -}}
+{{- with (first .).spec -}}
+{{- $is = dict "enabled" true "size" .resources.requests.storage "storageClass" (default "" .storageClassName) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (include "lonja.volume" (dict "is" $is "exact" true)) (include "lonja.volume" (dict "is" $.persistence "exact" true)) -}}
+{{- printf "%s: %s cannot become %s" $.name (include "lonja.volume" (dict "is" $is)) (include "lonja.volume" (dict "is" $.persistence)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* A volume in words; exact, its size is in bytes: Kubernetes writes 2048Mi as 2Gi. */}}
+{{- define "lonja.volume" -}}
+{{- if .is.enabled -}}
+{{ ternary (include "lonja.bytes" .is.size) .is.size (default false .exact) }}{{ with .is.storageClass }} of class {{ . }}{{ end }}
+{{- else -}}
+no volume
+{{- end -}}
+{{- end -}}
+
+{{- define "lonja.bytes" -}}
+{{- $units := dict "" 1 "m" 1e-3 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "P" 1e15 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 "Pi" 1125899906842624 -}}
+{{- $number := regexFind "^[0-9.]+" (toString .) -}}
+{{- printf "%.0f" (mulf ($number | float64) (index $units (trimPrefix $number (toString .)) | float64)) -}}
+{{- end -}}
