@@ -94,6 +94,9 @@ func composeUp(t *testing.T, flags ...string) *containers {
 // parts are the gateway and every service, those whose names end so.
 func (c *containers) parts(suffix string) []string {
 	parts := []string{"gateway" + suffix}
+	if suffix == "" && c.id("gateway-a") != "" {
+		parts[0] = "gateway-a"
+	}
 	for _, name := range serviceNames {
 		parts = append(parts, name+suffix)
 	}
