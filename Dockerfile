@@ -54,6 +54,8 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=30s CMD ["/lonja", "healt
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=unknown
+# The binary knows nothing of them, so that it stays the same for everybody.
+ENV LONJA_VERSION=${VERSION} LONJA_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="lonja" \
       org.opencontainers.image.description="A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream" \
       org.opencontainers.image.licenses="Apache-2.0" \

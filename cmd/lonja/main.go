@@ -31,6 +31,11 @@ type commands struct {
 	NATSConfig  natsConfigCommand  `cmd:"" name:"nats-config" help:"Write the configuration of NATS servers on which each part may do its own work only."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a part of the shop over HTTP whether it is well; for containers."`
 
+	Help    helpCommand    `cmd:"" name:"help" help:"Explain a command."`
+	Version versionCommand `cmd:"" help:"Tell which lonja this is."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Tell which lonja this is." env:"-"`
+
 	LogLevel slog.Level `help:"What is logged to standard error: debug, info, warn or error." default:"info"`
 }
 
@@ -73,7 +78,7 @@ func run(ctx context.Context, args []string) error {
 	parser, err := kong.New(&c, kong.Name("lonja"),
 		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be given in the environment: --data is LONJA_DATA."),
 		kong.DefaultEnvars("LONJA"),
-		kong.Vars{"services": strings.Join(serviceNames, ", ")},
+		kong.Vars{"services": strings.Join(serviceNames, ", "), "version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return err
