@@ -5,6 +5,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -103,7 +105,11 @@ func (b *Broker) open() error {
 	if err != nil {
 		return err
 	}
-	if err := secure(b.config.Dir, b.config.unsynced()); err != nil {
+	err = secure(b.config.Dir, b.config.unsynced())
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w, make room: %w", ErrFull, err)
+	}
+	if err != nil {
 		return fmt.Errorf("the store in %s: %w", b.config.Dir, err)
 	}
 	limit, err := b.config.limit()

@@ -281,3 +281,23 @@ func TestStart_PassesOverWhatIsNotAStream(t *testing.T) {
 		t.Errorf("went on at %d", seq)
 	}
 }
+
+func TestShare_LeavesRoomForViewsAndAReserve(t *testing.T) {
+	const mb, gb = 1 << 20, 1 << 30
+	for name, c := range map[string]struct{ used, shared, free, total, want int64 }{
+		"a new one":                          {0, 0, 10*gb + 64*mb, 100 * gb, 5 * gb},
+		"full grown, with its views":         {4 * gb, 6 * gb, 4*gb + 64*mb, 100 * gb, 5 * gb},
+		"beside somebody else's files":       {4 * gb, 6 * gb, 64 * mb, 100 * gb, 4 * gb},
+		"on a disk that is full":             {4 * gb, 6 * gb, 0, 100 * gb, 4 * gb},
+		"on a small disk":                    {0, 0, 48 * mb, 48 * mb, 45 * mb / 2},
+		"on a large disk":                    {0, 0, 1000 * gb, 1000 * gb, 64 * gb},
+		"larger than it may be on any disk ": {70 * gb, 70 * gb, 900 * gb, 1000 * gb, 70 * gb},
+	} {
+		if got, err := share(c.used, c.shared, c.free, c.total); err != nil || got != c.want {
+			t.Errorf("%s: %d MiB (%v), want %d", name, got/mb, err, c.want/mb)
+		}
+	}
+	if _, err := share(0, 0, 60*mb, 100*gb); !errors.Is(err, ErrFull) {
+		t.Errorf("without room to begin: %v", err)
+	}
+}

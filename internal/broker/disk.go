@@ -14,11 +14,7 @@ const (
 	mostReserve = 64 << 20
 )
 
-// limit is how large the store may grow. Without one that is configured it is half
-// of all that the shop has on this disk and could still take without touching the
-// reserve: the rest is for the views, one of which may be there twice while it is
-// built anew. With a limit beyond the disk the server would break when that is
-// full, instead of saying so.
+// limit is how large the store may grow; see share.
 func (c Config) limit() (int64, error) {
 	if c.MaxStore > 0 {
 		return c.MaxStore, nil
@@ -37,9 +33,23 @@ func (c Config) limit() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
+	limit, err := share(used, shared, free, total)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", c.Dir, err)
+	}
+	return limit, nil
+}
+
+// share is how large a store may grow that holds so much now, together with what
+// grows with it, on a disk with so much left: half of all that, without the reserve.
+// The rest is for the views. They take about half of what the log takes, and one
+// that is built anew is there twice. With a limit beyond the disk the server would
+// break when that is full, instead of saying so. A store is never told to hold less
+// than it does; one that could not begin is an ErrFull.
+func share(used, shared, free, total int64) (int64, error) {
 	room := free - reserve(total)
 	if room <= 0 && used < margin {
-		return 0, fmt.Errorf("%w: %d MiB are free around %s, and more than %d MiB are needed to begin; make room", ErrFull, free>>20, c.Dir, reserve(total)>>20)
+		return 0, fmt.Errorf("%w: %d MiB are free, and more than %d MiB are needed to begin; make room", ErrFull, free>>20, reserve(total)>>20)
 	}
 	return max(used, min((shared+room)/2, mostStore)), nil
 }
