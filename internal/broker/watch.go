@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Why a store takes no messages. ErrFull heals when there is space again, also
-// without the store being opened again; ErrBroken does not.
+// Why a store takes no messages. It does again, by itself, once there is space or
+// the disk takes and syncs files.
 var (
 	ErrFull   = errors.New("the disk is full")
 	ErrBroken = errors.New("the storage has failed")
@@ -20,7 +20,7 @@ var (
 const (
 	every    = 200 * time.Millisecond // how often the store is looked at
 	longest  = 5 * time.Second        // between two tries to open it again
-	flapping = time.Minute            // a store that fails again within that is given more time
+	flapping = 10 * time.Second       // a store that fails again within that is given more time
 	margin   = 1 << 20                // with fewer bytes left than that, the store is full
 )
 
@@ -110,15 +110,15 @@ func (b *Broker) examine() (broken bool, err error) {
 	if !s.JetStreamEnabled() {
 		return true, fmt.Errorf("%w: the server has closed it", ErrBroken)
 	}
+	st, err := stateOf(s) // before its errors: without any, this was how far it had come
+	if err != nil {
+		return true, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
 	if failed := writeErrors(s); failed != "" {
 		if strings.Contains(failed, "no space left") || strings.Contains(failed, "quota exceeded") {
 			return true, fmt.Errorf("%w: %s", ErrFull, failed)
 		}
 		return true, fmt.Errorf("%w: %s", ErrBroken, failed)
-	}
-	st, err := stateOf(s)
-	if err != nil {
-		return true, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	b.mu.Lock()
 	b.ends = st.ends

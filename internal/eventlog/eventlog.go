@@ -201,7 +201,9 @@ func IsFull(err error) bool {
 }
 
 // Last is the sequence of the last message on filter, 0 when there is none, as
-// the stream's leader knows it.
+// the stream's leader knows it. A message that was written and could not be synced
+// is shown there, too, and may be gone once the store is opened again: that is an
+// Unavailable refusal.
 func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 	msg, err := l.get(ctx, stream, map[string]any{"last_by_subj": filter})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
@@ -209,6 +211,16 @@ func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	if msg.Sequence <= l.reach.of(stream) {
+		return msg.Sequence, nil
+	}
+	end, err := l.end(ctx, stream)
+	if err != nil {
+		return 0, err
+	}
+	if end < msg.Sequence {
+		return 0, refusal.New(refusal.Unavailable, "the log %s shows an event at %d and ends at %d: its storage has failed", stream, msg.Sequence, end)
 	}
 	l.reach.saw(stream, msg.Sequence)
 	return msg.Sequence, nil
@@ -278,15 +290,20 @@ func (l *Log) UpToDate(ctx context.Context, stream string) error {
 // than this process has seen of it. Errors are as UpToDate's.
 func (l *Log) End(ctx context.Context, stream string) (uint64, error) {
 	known := l.reach.of(stream)
+	last, err := l.end(ctx, stream)
+	if err == nil && last < known {
+		return 0, refusal.New(refusal.Unavailable, "the log %s cannot be asked now: whoever answers knows it up to %d, not %d; try again", stream, last, known)
+	}
+	return last, err
+}
+
+// end is the last sequence of a stream, as its leader knows it.
+func (l *Log) end(ctx context.Context, stream string) (uint64, error) {
 	s, err := l.js.Stream(ctx, stream)
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", stream, err)
 	}
-	last := s.CachedInfo().State.LastSeq
-	if last < known {
-		return 0, refusal.New(refusal.Unavailable, "the log %s cannot be asked now: whoever answers knows it up to %d, not %d; try again", stream, last, known)
-	}
-	return last, nil
+	return s.CachedInfo().State.LastSeq, nil
 }
 
 type stored struct {

@@ -14,6 +14,7 @@ import (
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 	"lonja/internal/toy"
+	"lonja/internal/toy/baddisk"
 )
 
 // add appends a fact of a counter that has none yet.
@@ -128,5 +129,28 @@ func TestAppend_EndsWhenTheStoreStops(t *testing.T) {
 	mu.Unlock()
 	if err := add(t.Context(), l, "c"); err != nil || l.Failing() != nil {
 		t.Errorf("the store takes events again, and: %v, %v", err, l.Failing())
+	}
+}
+
+// A message whose sync failed is shown by the server although nobody was told that
+// it is recorded, and it is gone once the store has been opened again.
+func TestLast_DoesNotBelieveWhatCouldNotBeSynced(t *testing.T) {
+	log := toy.NewSynced(t)
+	recorded := log.Add("c", 1)
+	well := log.Broker.Well()
+	log.Break(baddisk.Unsafe)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, _ = log.JS.Publish(ctx, "events.counter.c.added", []byte("nobody knows"))
+	for well.Err() == nil || log.Broker.Well().Err() != nil {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second) // an answer is lost with the server
+		last, err := log.Last(ctx, toy.Stream, filter)
+		cancel()
+		if err == nil && last > recorded {
+			t.Fatalf("%d is believed to be recorded, and the store has acknowledged %d", last, recorded)
+		}
+	}
+	if err := add(t.Context(), log.Log, "another"); err != nil || log.Lost() != nil {
+		t.Errorf("it does not go on: %v, %v", err, log.Lost())
 	}
 }

@@ -77,8 +77,19 @@ type Log struct {
 // New starts a server with the streams TOYS and DEADLETTERS until the test ends.
 func New(t testing.TB) *Log {
 	t.Helper()
-	dir := t.TempDir()
-	b, err := broker.Start(broker.Config{Dir: dir, Addr: "127.0.0.1:0", SyncInterval: time.Minute})
+	return start(t, broker.Config{SyncInterval: time.Minute})
+}
+
+// NewSynced is New with a server that syncs before it acknowledges.
+func NewSynced(t testing.TB) *Log {
+	t.Helper()
+	return start(t, broker.Config{SyncAlways: true})
+}
+
+func start(t testing.TB, c broker.Config) *Log {
+	t.Helper()
+	c.Dir, c.Addr = t.TempDir(), "127.0.0.1:0"
+	b, err := broker.Start(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +112,7 @@ func New(t testing.TB) *Log {
 			t.Fatal(err)
 		}
 	}
-	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, Dir: dir, t: t}
+	return &Log{Log: eventlog.New(js, Language), Conn: nc, JS: js, Broker: b, Dir: c.Dir, t: t}
 }
 
 // Break puts a device of baddisk in the place of the stream's first block.
