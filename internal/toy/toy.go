@@ -153,18 +153,20 @@ func (l *Log) Spoil() {
 		l.Poison("events.counter.spoilt.added", strings.Repeat("x", 1<<20-1024))
 	}
 	l.Broker.Stop()
+	var err error
+	if l.Broker, err = broker.Start(broker.Config{Dir: l.Dir, Addr: strings.TrimPrefix(l.Broker.URL(), "nats://"), SyncInterval: time.Minute}); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(l.Broker.Stop)
 	blocks, err := filepath.Glob(filepath.Join(l.Dir, "jetstream", "*", "streams", Stream, "msgs", "1.blk"))
 	if err != nil || len(blocks) != 1 {
 		l.t.Fatalf("blocks %v, %v", blocks, err)
 	}
-	// A folder gives an error to whoever reads it as a file, as a bad disk does.
-	if err = errors.Join(os.Remove(blocks[0]), os.Mkdir(blocks[0], 0o700)); err == nil {
-		l.Broker, err = broker.Start(broker.Config{Dir: l.Dir, Addr: strings.TrimPrefix(l.Broker.URL(), "nats://"), SyncInterval: time.Minute})
-	}
-	if err != nil {
+	// A folder gives an error to whoever reads it as a file, as a bad disk does. The
+	// server has opened the store, and has not yet read the block.
+	if err := errors.Join(os.Remove(blocks[0]), os.Mkdir(blocks[0], 0o700)); err != nil {
 		l.t.Fatal(err)
 	}
-	l.t.Cleanup(l.Broker.Stop)
 	if err := l.Conn.ForceReconnect(); err != nil {
 		l.t.Fatal(err)
 	}
