@@ -17,10 +17,11 @@ const recent = 10 * time.Second
 
 // outages are the streams that took no event when they were last asked to.
 //
-// A stream that gives no answer within the patience of an append is silent: from
-// then on one append at a time asks it, and the others are refused at once instead
-// of waiting for the same. Its first success ends that, and so does a new
-// connection.
+// A stream that gives no answer within the patience of an append is in doubt: it
+// may be this process that stood still. One that gives none to an append that was
+// sent after that, either, is silent: from then on one append at a time asks it, and
+// the others are refused at once instead of waiting for the same. Its first success
+// ends that, and so does a new connection.
 type outages struct {
 	mu sync.Mutex
 	of map[string]*outage
@@ -30,6 +31,7 @@ type outage struct {
 	why    error     // an Unavailable refusal, nil while the stream takes events
 	at     time.Time // when that was seen
 	took   time.Time // when the stream last took an event
+	doubt  time.Time // when an append first got no answer, zero when the last one did
 	silent bool
 	asking bool   // an append is asking a silent stream
 	conn   uint64 // how often the connection had been made anew by then
@@ -74,6 +76,11 @@ func (o *outages) failed(t try, why error) {
 		silent := errors.Is(why, context.DeadlineExceeded)
 		switch {
 		case why == nil, silent && s.took.After(t.sent):
+			return
+		case silent && !s.silent && (s.doubt.IsZero() || t.sent.Before(s.doubt)):
+			if s.doubt.IsZero() {
+				s.doubt = time.Now()
+			}
 			return
 		case silent:
 			s.why = refusal.New(refusal.Unavailable, "the log %s gives no answer; try again with the same id", t.stream)

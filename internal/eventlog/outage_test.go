@@ -33,6 +33,12 @@ func TestAppend_IsRefusedAtOnceWhileOneAsksASilentStream(t *testing.T) {
 	if err := add(ctx, l, "first"); !errors.Is(err, eventlog.ErrUnknown) {
 		t.Fatalf("without an answer: %v", err)
 	}
+	if err := l.Failing(); err != nil { // it may be the process that stood still
+		t.Errorf("after one answer that did not come, %v", err)
+	}
+	if err := add(ctx, l, "second"); !errors.Is(err, eventlog.ErrUnknown) {
+		t.Fatalf("without an answer: %v", err)
+	}
 	if l.Failing() == nil {
 		t.Error("nobody is told that the log gives no answer")
 	}

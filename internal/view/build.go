@@ -197,7 +197,7 @@ func (v *View) reopen(ctx context.Context, next *file) (*file, error) {
 	}
 	for i, feed := range f.feeds {
 		feed.reach(next.feeds[i].reached.Load())
-		if _, err := feed.stand(ctx, false); err != nil {
+		if _, err := feed.stand(ctx, false); err != nil && ctx.Err() == nil {
 			v.config.Logger.Warn("a view's consumer is not there yet", "view", v.def.Name, "stream", feed.source.Stream, "reason", err)
 		}
 	}

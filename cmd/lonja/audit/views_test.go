@@ -29,7 +29,7 @@ var (
 )
 
 func everyService() []*service.Service {
-	return []*service.Service{catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{}),
+	return []*service.Service{catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{Sandbox: true}),
 		identity.New(identity.Config{AdminPassword: "correct horse battery"})}
 }
 
