@@ -134,7 +134,6 @@ type delivery struct {
 	jetstream.Msg
 	fact            eventlog.Recorded
 	number, pending uint64
-	err             error
 }
 
 // consume brings what there is until ctx ends or something is wrong. Anew says
@@ -200,16 +199,13 @@ func (f *feed) batch() int {
 // beside the writing of rows.
 func (f *feed) read(ctx context.Context, from *jetstream.ConsumerInfo, to chan<- delivery) jetstream.MessageHandler {
 	return func(m jetstream.Msg) {
-		if err := wire.CheckDelivery(m, from); err != nil {
+		meta, err := wire.CheckDelivery(m, from)
+		if err != nil {
 			f.file.config.Logger.Warn("a message that the consumer did not bring was refused", "consumer", from.Name, "reason", err)
 			return
 		}
-		d := delivery{Msg: m}
-		meta, err := m.Metadata()
-		if d.err = err; err == nil {
-			d.number, d.pending = meta.Sequence.Consumer, meta.NumPending
-			d.fact = f.file.config.Log.Read(f.source.Stream, meta.Sequence.Stream, m.Subject(), m.Headers(), m.Data())
-		}
+		d := delivery{Msg: m, number: meta.Sequence.Consumer, pending: meta.NumPending,
+			fact: f.file.config.Log.Read(f.source.Stream, meta.Sequence.Stream, m.Subject(), m.Headers(), m.Data())}
 		select {
 		case to <- d:
 		case <-ctx.Done():
@@ -263,9 +259,6 @@ func (e *commitError) Unwrap() error { return e.error }
 func (f *feed) apply(ctx context.Context, batch []delivery, last uint64) (uint64, error) {
 	facts := make([]eventlog.Recorded, 0, len(batch))
 	for _, d := range batch {
-		if d.err != nil {
-			return last, d.err
-		}
 		if d.number != last+1 {
 			return last, fmt.Errorf("a delivery was missed: got %d after %d", d.number, last)
 		}

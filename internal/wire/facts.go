@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -105,12 +104,13 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 	beside.Go(func() { f.hand(out, waiting, hands) })
 	beside.Go(func() { f.oversee(overseeing, cons, &seen, hands, broken) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
-		if err := CheckDelivery(m, cons.CachedInfo()); err != nil {
+		meta, err := CheckDelivery(m, cons.CachedInfo())
+		if err != nil {
 			f.Logger.Warn("a message that the consumer did not bring was refused", "consumer", cons.CachedInfo().Name, "reason", err)
 			return
 		}
 		seen.arrived.Add(1)
-		msg, err := fact(m)
+		msg, err := fact(m, meta)
 		if err != nil {
 			f.discard(ctx, m, err)
 			return
@@ -222,11 +222,7 @@ func (f *Facts) Close() error {
 	return nil
 }
 
-func fact(m jetstream.Msg) (*message.Message, error) {
-	meta, err := m.Metadata()
-	if err != nil {
-		return nil, fmt.Errorf("not a message of JetStream: %w", err)
-	}
+func fact(m jetstream.Msg, meta *jetstream.MsgMetadata) (*message.Message, error) {
 	msg, err := unmarshal(&nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	if err != nil {
 		return nil, err

@@ -71,15 +71,15 @@ func CheckAnswer(m *nats.Msg) error {
 	return nil
 }
 
-// CheckDelivery returns an error unless a consumer brought m: another one may
-// have been told to deliver to the same inbox.
-func CheckDelivery(m jetstream.Msg, consumer *jetstream.ConsumerInfo) error {
+// CheckDelivery is how a consumer delivered m. It is an error unless that one
+// brought it: another one may have been told to deliver to the same inbox.
+func CheckDelivery(m jetstream.Msg, consumer *jetstream.ConsumerInfo) (*jetstream.MsgMetadata, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return fmt.Errorf("not a message of JetStream: %w", err)
+		return nil, fmt.Errorf("not a message of JetStream: %w", err)
 	}
 	if meta.Stream != consumer.Stream || meta.Consumer != consumer.Name {
-		return fmt.Errorf("it is one of the consumer %s on %s", meta.Consumer, meta.Stream)
+		return nil, fmt.Errorf("it is one of the consumer %s on %s", meta.Consumer, meta.Stream)
 	}
-	return nil
+	return meta, nil
 }
