@@ -143,7 +143,7 @@ func refusedBy(subject string, msg *nats.Msg) error {
 	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Code == "" {
 		return fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(service.HeaderError))
 	}
-	if size, err := strconv.Atoi(msg.Header.Get(service.HeaderSize)); err == nil {
+	if size, err := strconv.Atoi(msg.Header.Get(service.HeaderSize)); err == nil && size > 0 {
 		return &TooLarge{&r, size}
 	}
 	return &r

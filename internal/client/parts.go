@@ -66,11 +66,11 @@ func (c *Client) AskInParts(ctx context.Context, q interface{ Query() string }, 
 			return msg.Data, msg.Header.Get(service.HeaderPosition), nil // it does fit
 		}
 		var n, of int
-		if _, err := fmt.Sscanf(written, "%d/%d", &n, &of); err != nil || n != part || len(body)+len(msg.Data) > room {
+		if _, err := fmt.Sscanf(written, "%d/%d", &n, &of); err != nil || n != part || n > of || len(body)+len(msg.Data) > room {
 			return nil, "", unanswered(subject, fmt.Errorf("part %d of an answer is %q, with %d bytes after %d of %d", part, written, len(msg.Data), len(body), room))
 		}
 		if part == 1 {
-			body = make([]byte, 0, min(room, of*len(msg.Data)))
+			body = make([]byte, 0, min(room, min(of, room)*len(msg.Data)))
 		}
 		if body = append(body, msg.Data...); n == of {
 			return body, msg.Header.Get(service.HeaderPosition), nil
