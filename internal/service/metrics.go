@@ -97,6 +97,7 @@ func (c *viewCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.lag
 	ch <- c.failed
 	ch <- c.behind
+	ch <- c.waiting
 }
 
 // Collect implements prometheus.Collector.

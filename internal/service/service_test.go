@@ -104,7 +104,7 @@ func newWorldWith(t *testing.T, more string) *world {
 	if err := c.Apply(t.Context(), log.JS, 0); err != nil {
 		t.Fatal(err)
 	}
-	return &world{Client: client.New(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewRegistry()}
+	return &world{Client: client.New(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
 }
 
 // toys is a service that adds to counters. To every counter "x" that is added
