@@ -93,9 +93,9 @@ func New(js jetstream.JetStream, lang Language) *Log { return &Log{js: js, lang:
 // Errors are ErrConflict, ErrUnknown, or an Unavailable refusal when the log
 // said that it cannot take it, a full disk for instance: then nothing was
 // recorded. It is also one, at once, while the log gives no answer to others or its
-// store has failed; of an append that was under way then, nobody knows. The refusal is Lost's when the fact was not recorded where the log
-// ended; then nothing is recorded any more, for it would be mixed with what will
-// be restored.
+// store has failed; of an append that was under way then, nobody knows. The refusal
+// is Lost's when the fact was not recorded where the log ended; then nothing is
+// recorded any more, for it would be mixed with what will be restored.
 func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, env envelope.Envelope, e Event) (Recorded, error) {
 	data, err := l.lang.Encode(e)
 	if err != nil {
@@ -125,42 +125,6 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 	}
 	l.reach.saw(stream, ack.Sequence)
 	return Recorded{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
-}
-
-// publish waits for the answer to an append, unless it is known that none will come.
-func (l *Log) publish(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
-	store := l.store()
-	if err := stopped(store); err != nil {
-		return nil, err
-	}
-	asked, err := l.outages.admit(stream, l.js.Conn().Stats().Reconnects)
-	if err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	defer context.AfterFunc(store, cancel)()
-	ack, err := l.js.PublishMsg(waiting, msg, jetstream.WithRetryAttempts(0))
-	if err == nil {
-		l.outages.took(asked)
-		return ack, nil
-	}
-	if why := stopped(store); why != nil && waiting.Err() != nil {
-		l.outages.failed(asked, nil)
-		return nil, why
-	}
-	wrong := appendError(stream, err)
-	if ctx.Err() == nil && tells(wrong) {
-		l.outages.failed(asked, wrong)
-	} else {
-		l.outages.failed(asked, nil) // the caller has gone, or the stream has answered
-	}
-	return nil, wrong
-}
-
-// tells reports whether the error of an append is the log's fault.
-func tells(err error) bool {
-	return errors.Is(err, ErrUnknown) || refusal.Is(err, refusal.Unavailable)
 }
 
 func appendError(stream string, err error) error {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/internal/refusal"
@@ -103,6 +104,42 @@ func (o *outages) note(t try, change func(*outage)) {
 		o.of[t.stream] = &outage{}
 	}
 	change(o.of[t.stream])
+}
+
+// publish waits for the answer to an append, unless it is known that none will come.
+func (l *Log) publish(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
+	store := l.store()
+	if err := stopped(store); err != nil {
+		return nil, err
+	}
+	asked, err := l.outages.admit(stream, l.js.Conn().Stats().Reconnects)
+	if err != nil {
+		return nil, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	defer context.AfterFunc(store, cancel)()
+	ack, err := l.js.PublishMsg(waiting, msg, jetstream.WithRetryAttempts(0))
+	if err == nil {
+		l.outages.took(asked)
+		return ack, nil
+	}
+	if why := stopped(store); why != nil && waiting.Err() != nil {
+		l.outages.failed(asked, nil)
+		return nil, why
+	}
+	wrong := appendError(stream, err)
+	if ctx.Err() == nil && tells(wrong) {
+		l.outages.failed(asked, wrong)
+	} else {
+		l.outages.failed(asked, nil) // the caller has gone, or the stream has answered
+	}
+	return nil, wrong
+}
+
+// tells reports whether the error of an append is the log's fault.
+func tells(err error) bool {
+	return errors.Is(err, ErrUnknown) || refusal.Is(err, refusal.Unavailable)
 }
 
 // Failing is why the log takes no events at present, nil while it does, and while
