@@ -63,13 +63,19 @@ func (s *Service) addDeferred(router *message.Router, d *deps) error {
 
 // takeUp decides a command that was left and tells what became of it. M is the
 // delivery that brought it, again that it is retried: then a new outcome takes the
-// place of the one before.
+// place of the one before. A command that there is not is left to a replica that is
+// newer, and refused when none has taken it for a while.
 func (d *deps) takeUp(ctx context.Context, m *message.Message, left eventlog.Recorded, again bool) error {
 	name, id := splitDeferred(left.Subject)
 	var receipt decider.Receipt
-	err := error(refusal.New(refusal.NotFound, "there is no command %s", name))
-	if i := slices.IndexFunc(d.service.Commands, func(c Command) bool { return c.name() == name }); i >= 0 {
+	var err error
+	switch i := slices.IndexFunc(d.service.Commands, func(c Command) bool { return c.name() == name }); {
+	case i >= 0:
 		receipt, err = d.decide(ctx, d.service.Commands[i], sent{left.Headers.Get, id, left.Data, left.Stored})
+	case deliveries(m) < unknownTries:
+		err = refusal.New(refusal.Unavailable, "%s is a command that a newer program must decide", name)
+	default:
+		err = refusal.New(refusal.NotFound, "there is no command %s", name)
 	}
 	if refusal.Is(err, refusal.Unavailable) {
 		return err

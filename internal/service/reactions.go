@@ -99,10 +99,16 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 // a while: whoever retries its letter, once all are newer, loses nothing.
 func unknown(m *message.Message, fact eventlog.Recorded) error {
 	at := Position(fact.Stream, fact.Sequence)
-	if n, _ := strconv.Atoi(m.Metadata.Get(wire.MetaDelivered)); n >= unknownTries {
+	if n := deliveries(m); n >= unknownTries {
 		return fmt.Errorf("%w after %d deliveries: %s records %s, which only a newer program knows what to do about", errGivenUp, n, at, fact.Type)
 	}
 	return refusal.New(refusal.Unavailable, "%s records %s, which a newer program must take", at, fact.Type)
+}
+
+// deliveries is how often a consumer has delivered a message by now.
+func deliveries(m *message.Message) int {
+	n, _ := strconv.Atoi(m.Metadata.Get(wire.MetaDelivered)) // as wire wrote it
+	return n
 }
 
 // givenUp counts an error that is not unavailability, and marks it as given up

@@ -290,3 +290,40 @@ func TestAFactThatOnlyANewerReplicaReactsToIsNotLost(t *testing.T) {
 	w.awaitTotal("echo-c", 5)
 	w.awaitLetters(0)
 }
+
+// TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt leaves a command for later that
+// replicas of before do not know, and then one that nobody ever will.
+func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
+	w := newWorld(t)
+	older := w.toys()
+	older.Commands = nil
+	stop := w.run(older)
+	outcome := func(id, want string) (o service.Outcome) {
+		t.Helper()
+		w.eventually(func() (err error) {
+			if o, _, err = w.Outcome(t.Context(), id); err == nil && o.Status != want {
+				err = fmt.Errorf("%s is %s: %v", id, o.Status, o.Problem)
+			}
+			return err
+		})
+		return o
+	}
+	known, never := envelope.NewID(), envelope.NewID()
+	if err := w.Defer(t.Context(), add{"c", 5}, envelope.Envelope{ID: known}); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually(func() error {
+		cons, err := w.log.JS.Consumer(t.Context(), service.DeferredStream, "toys-deferred")
+		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
+			err = errors.New("the older replica has not seen it, or has kept it")
+		}
+		return err
+	})
+	stop()
+	w.start()
+	outcome(known, service.Done)
+	w.publish(service.DeferredSubject("toys.shrink", never), nats.Header{envelope.HeaderID: {never}}, "{}")
+	if o := outcome(never, service.Refused); o.Problem.Code != refusal.NotFound {
+		t.Errorf("refused with %+v", o.Problem)
+	}
+}
