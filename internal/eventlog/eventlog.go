@@ -127,20 +127,6 @@ func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, e
 	return Recorded{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
 }
 
-func appendError(stream string, err error) error {
-	if IsConflict(err) {
-		return ErrConflict
-	}
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return refusal.New(refusal.Invalid, "the request leads to more than one message can hold; ask for less")
-	}
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return fmt.Errorf("append to %s: %w (%w)", stream, ErrUnknown, err)
-	}
-	return refusal.New(refusal.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
-}
-
 // IsConflict reports whether JetStream refused a message because the last
 // sequence was not the expected one.
 func IsConflict(err error) bool {
@@ -194,15 +180,19 @@ func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 // message of one that its disk does not give it, too, but it knows how many
 // there are. Then it is an Unavailable refusal.
 func (l *Log) empty(ctx context.Context, stream, filter string) error {
-	s, err := l.js.Stream(ctx, stream)
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
+	var info struct {
+		Error *jetstream.APIError `json:"error"`
+		State struct {
+			Subjects map[string]uint64 `json:"subjects"`
+		} `json:"state"`
 	}
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", stream, err)
-	}
-	if len(info.State.Subjects) > 0 {
+	err := l.ask(ctx, "STREAM.INFO", stream, map[string]any{"subjects_filter": filter}, &info)
+	switch {
+	case err != nil:
+		return err
+	case info.Error != nil:
+		return fmt.Errorf("read %s: %w", stream, info.Error)
+	case len(info.State.Subjects) > 0:
 		return unreadable(stream)
 	}
 	return nil
@@ -280,26 +270,34 @@ type stored struct {
 
 // get asks a stream's leader for a message: any other server may be behind.
 func (l *Log) get(ctx context.Context, stream string, which map[string]any) (stored, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	req, _ := json.Marshal(which) // a number or a string
-	msg, err := wire.Request(ctx, l.js.Conn(), &nats.Msg{Subject: "$JS.API.STREAM.MSG.GET." + stream, Data: req})
-	if err != nil {
-		return stored{}, fmt.Errorf("%w (%w)", ErrUnknown, err)
-	}
 	var resp struct {
 		Error   *jetstream.APIError `json:"error"`
 		Message stored              `json:"message"`
 	}
-	switch err := json.Unmarshal(msg.Data, &resp); {
+	switch err := l.ask(ctx, "STREAM.MSG.GET", stream, which, &resp); {
 	case err != nil:
-		return stored{}, fmt.Errorf("the log %s answers what cannot be read: %w", stream, err)
+		return stored{}, err
 	case resp.Error == nil:
 		return resp.Message, nil
 	case resp.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return stored{}, jetstream.ErrMsgNotFound
 	}
 	return stored{}, refusal.New(refusal.Unavailable, "the log %s cannot be read now: %s", stream, resp.Error.Description)
+}
+
+// ask sends a stream's leader one request of JetStream's API.
+func (l *Log) ask(ctx context.Context, request, stream string, what map[string]any, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	data, _ := json.Marshal(what) // numbers and strings
+	msg, err := wire.Request(ctx, l.js.Conn(), &nats.Msg{Subject: "$JS.API." + request + "." + stream, Data: data})
+	if err != nil {
+		return fmt.Errorf("%w (%w)", ErrUnknown, err)
+	}
+	if err := json.Unmarshal(msg.Data, answer); err != nil {
+		return fmt.Errorf("the log %s answers what cannot be read: %w", stream, err)
+	}
+	return nil
 }
 
 // batch is how many messages one request for an entity's facts asks for.

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -140,6 +141,20 @@ func (l *Log) publish(ctx context.Context, stream string, msg *nats.Msg) (*jetst
 // tells reports whether the error of an append is the log's fault.
 func tells(err error) bool {
 	return errors.Is(err, ErrUnknown) || refusal.Is(err, refusal.Unavailable)
+}
+
+func appendError(stream string, err error) error {
+	if IsConflict(err) {
+		return ErrConflict
+	}
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return refusal.New(refusal.Invalid, "the request leads to more than one message can hold; ask for less")
+	}
+	var api *jetstream.APIError
+	if !errors.As(err, &api) {
+		return fmt.Errorf("append to %s: %w (%w)", stream, ErrUnknown, err)
+	}
+	return refusal.New(refusal.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
 }
 
 // Failing is why the log takes no events at present, nil while it does, and while

@@ -68,8 +68,8 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 }
 
 // AccessToAsk is what it takes to ask the service for all that it does for others
-// than operators, to hear
-// of what changed, and to leave commands for it while it is away.
+// than operators, to hear of what changed, and to leave commands for it while it is
+// away.
 func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 	g := access.Publish("health." + s.Name)
 	for _, c := range s.Commands {
