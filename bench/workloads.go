@@ -27,7 +27,7 @@ var workloads = []workload{
 		request: func(c *connection, host string, by *customer) []byte { return order(c, host, by) },
 	},
 	{
-		name: "order to awaiting_payment", fills: true, check: checkAwaiting, limit: appends(3),
+		name: "order to awaiting_payment", fills: true, check: checkAwaiting, limit: appends(4), // the answer says where to pay
 		request: func(c *connection, host string, by *customer) []byte {
 			return order(c, host, by, field{"Prefer", "wait=30"})
 		},
