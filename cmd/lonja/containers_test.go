@@ -81,7 +81,11 @@ func composeUp(t *testing.T, flags ...string) *containers {
 	c.env = []string{"LONJA_IMAGE=" + c.name, "LONJA_NATS_IMAGE=" + c.name + "-nats", "LONJA_PORT=" + portOf(a), "LONJA_PUBLIC_URL=http://" + a, "LONJA_PORT_B=" + portOf(b), "LONJA_NATS_PORT=" + portOf(nats),
 		"LONJA_ADMIN_EMAIL=" + adminEmail, "LONJA_ADMIN_PASSWORD=" + adminPassword}
 	t.Cleanup(c.down)
-	c.compose("up", "--build", "-d")
+	up := []string{"up", "--build", "-d"}
+	if hasComposeV2() { // which ends with 0 only once all that stays is well
+		up = append(up, "--wait")
+	}
+	c.compose(up...)
 	c.gateway = append(c.gateway, &shop{t, "http://" + a})
 	c.together(c.parts(""), c.serves)
 	if c.id("gateway-b") != "" {
