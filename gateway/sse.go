@@ -53,6 +53,11 @@ func followOrder(c *call) error {
 		f.leave()
 		return nil
 	}
+	if err == nil && c.r.Method == http.MethodHead { // which has no body, and goes on with its connection
+		c.beginStream()
+		f.leave()
+		return nil
+	}
 	if err == nil {
 		f.conn, err = c.takeOver()
 	}
@@ -68,13 +73,18 @@ func followOrder(c *call) error {
 // hands: what net/http keeps for a request is more than ten thousand followers
 // should cost. The body is sent as it is, and ends with the connection.
 func (c *call) takeOver() (net.Conn, error) {
+	c.beginStream()
+	conn, _, err := http.NewResponseController(c.w).Hijack()
+	return conn, err
+}
+
+// beginStream writes the head of a response whose body ends with the connection.
+func (c *call) beginStream() {
 	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies are to pass it on at once
 	h.Set("Transfer-Encoding", "identity")
 	c.w.WriteHeader(http.StatusOK)
-	conn, _, err := http.NewResponseController(c.w).Hijack()
-	return conn, err
 }
 
 const (

@@ -4,6 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -74,6 +77,30 @@ func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
 	}
 	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).refuses(404, refusal.NotFound, "")
 	shop.do("GET", "/api/orders/ord_1/stream", nil).refuses(401, refusal.Unauthenticated, "")
+}
+
+// A HEAD has no body, of a stream neither: what followed would be taken for the
+// answer to the connection's next request.
+func TestAHeadIsNotFollowedByTheStream(t *testing.T) {
+	shop := open(t)
+	shop.playsStatuses(1)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(shop.server.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HEAD /api/orders/ord_1/stream HTTP/1.1\r\nHost: shop\r\nAuthorization: %s\r\n\r\nGET /healthz HTTP/1.1\r\nHost: shop\r\n\r\n", shop.ana())
+	answers := bufio.NewReader(conn)
+	for _, method := range []string{"HEAD", "GET"} {
+		resp, err := http.ReadResponse(answers, &http.Request{Method: method})
+		if err != nil {
+			t.Fatalf("%s: %v", method, err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		if stream := resp.Header.Get("Content-Type") == "text/event-stream"; resp.StatusCode != 200 || stream != (method == "HEAD") {
+			t.Errorf("%s: %d %v %s", method, resp.StatusCode, resp.Header, body)
+		}
+	}
 }
 
 // follow reads an event stream line by line.
