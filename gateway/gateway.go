@@ -150,19 +150,19 @@ func (g *gateway) routes() {
 	add(g, "GET /api/products", "List products", listProducts, tag("products"), gives[query.List[query.ProductView]](200))
 	add(g, "GET /api/products/{sku}", "Read a product", readProduct, tag("products"), gives[query.ProductView](200), refuses(404))
 	add(g, "PATCH /api/products/{sku}", "Change a product", changeProduct, mayWait, tag("products"), staffOnly, gives[query.ProductView](200), refuses(404, 409))
-	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, about("It is no longer listed or orderable, and still readable. PATCH with available: true brings it back."), mayWait, tag("products"), staffOnly, refuses(404))
+	add(g, "DELETE /api/products/{sku}", "Archive a product", archiveProduct, mayWait, tag("products"), staffOnly, about("It is no longer listed or orderable, and still readable. PATCH with available: true brings it back."), refuses(404))
 
 	add(g, "GET /api/products/{sku}/stock", "Read the stock of a product", readStock, tag("stock"), gives[query.StockView](200), refuses(404))
-	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, about("The catalogue must have the product, which may be archived."), mayWait, tag("stock"), staffOnly, gives[query.StockView](200), refuses(404, 409))
+	add(g, "PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, mayWait, tag("stock"), staffOnly, about("The catalogue must have the product, which may be archived."), gives[query.StockView](200), refuses(404, 409))
 	add(g, "POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, mayWait, tag("stock"), staffOnly, keyed, gives[query.StockView](200), refuses(404, 409))
 
 	add(g, "POST /api/orders", "Place an order", placeOrder, mayWait, tag("orders"), about("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment, is paid if it costs nothing, or is cancelled."),
-		signedIn, keyed, waits, gives[query.OrderView](201), refuses(409))
+		signedIn, keyed, waits, gives[query.OrderView](201), refuses(403, 409))
 	add(g, "GET /api/orders", "List orders", listOrders, tag("orders"), signedIn, gives[query.List[query.OrderView]](200))
 	add(g, "GET /api/orders/{id}", "Read an order", readOrder, tag("orders"), signedIn, gives[query.OrderView](200), refuses(404))
 	add(g, "PATCH /api/orders/{id}", "Change an order's status", moveOrder, mayWait, tag("orders"), signedIn, gives[query.OrderView](200), refuses(403, 404, 409))
 	add(g, "GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, tag("orders"), signedIn, gives[[]query.TimelineEntry](200), refuses(404))
-	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires."),
+	page(g, "GET /api/orders/{id}/stream", "Follow an order's status", followOrder, tag("orders"), about("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires or is revoked."),
 		signedIn, orTicket, resumes, shows("text/event-stream"), refuses(404))
 
 	add(g, "POST /api/orders/{id}/stream/tickets", "Ask for a URL to follow an order with", giveTicket, tag("orders"), about("For a browser's EventSource, which cannot send an access token. "+
@@ -177,7 +177,7 @@ func (g *gateway) routes() {
 	add(g, "GET /api/commands/{id}", "Read what became of a command that was left for later", readCommand, tag("operations"), signedIn, gives[outcome](200), refuses(404))
 	add(g, "GET /api/deadletters", "List the messages that could not be handled", listLetters, tag("operations"), staffOnly, gives[query.List[deadletter.Letter]](200))
 	add(g, "GET /api/deadletters/{id}", "Read a dead letter", readLetter, tag("operations"), staffOnly, gives[deadletter.Letter](200), refuses(404))
-	add(g, "POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", retryLetter, tag("operations"), staffOnly, gives[retried](200), refuses(404))
+	add(g, "POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", retryLetter, tag("operations"), staffOnly, gives[retried](200), refuses(404, 409))
 	add(g, "DELETE /api/deadletters/{id}", "Drop a dead letter", dropLetter, tag("operations"), staffOnly, refuses(404))
 
 	page(g, "GET /healthz", "Tell whether the gateway is alive", alive, tag("operations"), probed, gives[liveness](200))

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,7 +16,10 @@ type option func(*gateway, *route)
 
 func tag(name string) option { return func(_ *gateway, rt *route) { rt.Tags = []string{name} } }
 
-func about(text string) option { return func(_ *gateway, rt *route) { rt.Description = text } }
+// about describes a route, besides what other options say of it.
+func about(text string) option {
+	return func(_ *gateway, rt *route) { rt.Description = strings.TrimSpace(rt.Description + " " + text) }
+}
 
 // signedIn asks for an access token.
 func signedIn(_ *gateway, rt *route) {
@@ -27,16 +31,20 @@ func signedIn(_ *gateway, rt *route) {
 // this is decided by the service; here it is described, and nobody else has it left
 // for later.
 func staffOnly(g *gateway, rt *route) {
-	signedIn(g, rt)
-	rt.roles = []string{events.Staff, events.Admin}
-	rt.Description = "Staff only."
-	rt.Errors = append(rt.Errors, http.StatusForbidden)
+	onlyFor("Staff", events.Staff, events.Admin)(g, rt)
 }
 
 func adminOnly(g *gateway, rt *route) {
-	staffOnly(g, rt)
-	rt.roles = []string{events.Admin}
-	rt.Description = "Administrators only."
+	onlyFor("Administrators", events.Admin)(g, rt)
+}
+
+func onlyFor(whom string, roles ...string) option {
+	return func(g *gateway, rt *route) {
+		signedIn(g, rt)
+		about(whom+" only.")(g, rt)
+		rt.roles = roles
+		rt.Errors = append(rt.Errors, http.StatusForbidden)
+	}
 }
 
 // limited tells the service where a request comes from, which lets nobody send
@@ -68,7 +76,7 @@ func accepts(t reflect.Type) option {
 	return func(g *gateway, rt *route) {
 		rt.body = g.schema(t)
 		rt.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: rt.body}}}
-		rt.Errors = append(rt.Errors, http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
+		rt.Errors = append(rt.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 }
 
@@ -95,7 +103,8 @@ func gives[T any](status int) option {
 }
 
 // mayWait answers with 202 when the service is away: what was asked for will be
-// done later. It is for those who say who they are: whatever is left takes room.
+// done later. It is for those who say who they are, for whatever is left takes room,
+// and for routes of add.
 func mayWait(g *gateway, rt *route) {
 	rt.later = true
 	rt.Responses["202"] = &huma.Response{

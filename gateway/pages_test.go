@@ -231,6 +231,19 @@ func TestTheDescriptionIsSound(t *testing.T) {
 			ids[op.OperationID] = true
 		}
 	}
+	// What one option says does not take the place of what another one says.
+	for route, says := range map[string][]string{
+		"delete /api/products/{sku}":    {"Staff only.", "brings it back"},
+		"put /api/products/{sku}/stock": {"Staff only.", "may be archived"},
+		"get /api/users":                {"Administrators only."},
+	} {
+		method, path, _ := strings.Cut(route, " ")
+		for _, text := range says {
+			if d := spec.Paths[path][method].Description; !strings.Contains(d, text) {
+				t.Errorf("%s does not say %q: %q", route, text, d)
+			}
+		}
+	}
 	if count != 34 {
 		t.Errorf("%d operations are described", count)
 	}
@@ -245,6 +258,7 @@ func TestTheDescriptionIsSound(t *testing.T) {
 type operation struct {
 	OperationID string
 	Summary     string
+	Description string
 	Tags        []string
 	Security    []map[string][]string
 	Parameters  []struct {
@@ -296,6 +310,9 @@ func (op operation) check(t *testing.T, name, path string) {
 				t.Errorf("%s: the body as %s is %s", name, kind, body.Schema)
 			}
 		}
+	}
+	if op.Responses["400"].Description == "" { // a query string or a token that cannot be read
+		t.Errorf("%s does not say that it may answer 400", name)
 	}
 	if len(op.Security) > 0 && op.Responses["401"].Description == "" {
 		t.Errorf("%s does not say that it may answer 401", name)

@@ -18,7 +18,7 @@ const (
 
 var preferParam = &huma.Param{
 	Name: "Prefer", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Example: "wait=10",
-	Description: "wait=N answers when the order says where to pay or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered",
+	Description: "wait=N answers when the order says where to pay, is paid since it costs nothing, or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered",
 }
 
 // preferredWait is how long Prefer: wait=N (RFC 7240) wishes to wait, 0 for not

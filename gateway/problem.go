@@ -162,20 +162,8 @@ func (c *call) problem(err error) *problem {
 	return p
 }
 
-// refuse answers with an error outside of huma. A command that was left for
-// later is one, too.
-func (c *call) refuse(err error) {
-	var later *left
-	if !errors.As(err, &later) {
-		c.problem(err).write(c.w)
-		return
-	}
-	a := later.answer()
-	c.w.Header().Set("Content-Type", a.Type)
-	c.w.Header().Set("Location", a.Location)
-	c.w.WriteHeader(a.Status)
-	_, _ = c.w.Write(a.Body)
-}
+// refuse answers with an error outside of huma.
+func (c *call) refuse(err error) { c.problem(err).write(c.w) }
 
 func (p *problem) write(w http.ResponseWriter) {
 	h := w.Header()

@@ -128,7 +128,7 @@ func newRoute(g *gateway, pattern, summary string, options []option) *route {
 		Method: method, Path: path, Summary: summary,
 		OperationID: strings.ReplaceAll(strings.ReplaceAll(strings.ToLower(summary), "'", ""), " ", "-"),
 		Responses:   map[string]*huma.Response{},
-		Errors:      []int{http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
+		Errors:      []int{http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusInternalServerError, http.StatusServiceUnavailable},
 	}}
 	if strings.HasPrefix(path, "/api/") {
 		rt.Parameters = []*huma.Param{consistencyParam, traceParam}
