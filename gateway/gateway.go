@@ -100,7 +100,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	trusted, err := parseProxies(c.TrustedProxies)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("gateway: TrustedProxies: %w", err)
 	}
 	if err := CheckCORSOrigins(c.CORSOrigins); err != nil {
 		return nil, fmt.Errorf("gateway: CORSOrigins: %w", err)

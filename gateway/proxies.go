@@ -19,13 +19,20 @@ func parseProxies(networks []string) (p proxies, err error) {
 		if err != nil {
 			addr, err := netip.ParseAddr(s)
 			if err != nil {
-				return nil, fmt.Errorf("gateway: TrustedProxies must be addresses or networks such as 10.0.0.0/8, not %q", s)
+				return nil, fmt.Errorf("%q must be an address, or a network such as 10.0.0.0/8", s)
 			}
 			network = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		p = append(p, network.Masked())
 	}
 	return p, nil
+}
+
+// CheckTrustedProxies makes sure that these may be Config's TrustedProxies. The
+// error says what they must be.
+func CheckTrustedProxies(networks []string) error {
+	_, err := parseProxies(networks)
+	return err
 }
 
 func (p proxies) trust(a netip.Addr) bool {

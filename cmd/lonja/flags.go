@@ -306,17 +306,22 @@ func listen(flag, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// origins are those that are given: a variable of the environment may be empty.
-func (f fronting) origins() []string {
-	return slices.DeleteFunc(slices.Clone(f.CORSOrigin), func(s string) bool { return s == "" })
-}
-
-// Validate checks --cors-origin.
+// Validate checks whom the gateway believes, who may call it, and how many may wait.
 func (f fronting) Validate() error {
-	if err := gateway.CheckCORSOrigins(f.origins()); err != nil {
+	if err := gateway.CheckCORSOrigins(f.CORSOrigin); err != nil {
 		return fmt.Errorf("--cors-origin %w", err)
 	}
-	return nil
+	if err := gateway.CheckTrustedProxies(f.TrustedProxies); err != nil {
+		return fmt.Errorf("--trusted-proxies %w", err)
+	}
+	return events.FirstOf(bound("--max-followers", f.MaxFollowers), bound("--max-waiting", f.MaxWaiting))
+}
+
+func bound(flag string, n int) error {
+	if n >= 0 {
+		return nil
+	}
+	return fmt.Errorf("%s must be 1 or more, or 0 for what is usual, not %d", flag, n)
 }
 
 // origin checks --public-url, which may be "".

@@ -24,7 +24,7 @@ type fronting struct {
 }
 
 func (f fronting) config() gateway.Config {
-	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies, CORSOrigins: f.origins()}
+	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
 }
 
 type gatewayCommand struct {
