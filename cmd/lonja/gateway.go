@@ -49,22 +49,21 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 	defer listener.Close()
 	config := c.fronting.config()
 	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
-	return c.serve(ctx, listener, config, nil)
+	started := make(chan struct{})
+	close(started) // nothing else is to start
+	return c.serve(ctx, listener, config, started)
 }
 
 // serve serves until ctx ends, then drains and finishes the requests under way.
 // It prints where everything is, and says that it is ready once it is connected
-// and started, unless that is nil, is closed.
+// and started is closed.
 func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, config gateway.Config, started <-chan struct{}) error {
 	nc, connected, err := c.dialLater("gateway", "gateway")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	if started == nil {
-		started = connected
-	}
-	log, _, err := c.dialLater("gateway", "gateway-log")
+	log, logConnected, err := c.dialLater("gateway", "gateway-log")
 	if err != nil {
 		return err
 	}
@@ -87,11 +86,14 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	fmt.Println("shop     ", shop)
 	fmt.Println("docs     ", shop+"/docs")
 	go func() {
-		select {
-		case <-started:
-			fmt.Printf("ready     after %v\n", time.Since(launched).Round(time.Millisecond))
-		case <-ctx.Done():
+		for _, done := range []<-chan struct{}{connected, logConnected, started} {
+			select {
+			case <-done:
+			case <-ctx.Done():
+				return
+			}
 		}
+		fmt.Printf("ready     after %v\n", time.Since(launched).Round(time.Millisecond))
 	}()
 	return gateway.Serve(ctx, listener, handler, c.Drain)
 }

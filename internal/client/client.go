@@ -20,7 +20,7 @@ import (
 	"lonja/internal/wire"
 )
 
-// Client speaks to the services over one connection. It is safe for concurrent use.
+// Client speaks to the services, and to JetStream. It is safe for concurrent use.
 type Client struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
@@ -50,8 +50,8 @@ func Access(services []*service.Service, config *streams.Config) access.Grant {
 	return g
 }
 
-// Connected reports whether the connection stands at present.
-func (c *Client) Connected() bool { return c.conn.IsConnected() }
+// Connected reports whether the connections stand at present.
+func (c *Client) Connected() bool { return c.conn.IsConnected() && c.js.Conn().IsConnected() }
 
 // Reply is the answer to a command.
 type Reply struct {
