@@ -27,6 +27,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"gateway.httpRoute.enabled=true,gateway.httpRoute.parentRefs[0].name=public", "gateway.publicURL is required"},
 		{"rules.sandbox=maybe", "/rules/sandbox"},
 		{"extraEnv.LONJA_SANDBOX=true", "/extraEnv"},
+		{"extraEnv.LONJA_TRUSTED_PROXIES=::/0", "/extraEnv"},
+		{"extraEnv.LONJA_CORS_ORIGIN=*", "/extraEnv"},
 		{"gateway.paths={api}", "/gateway/paths/0"},
 		{"gateway.service.type=External", "/gateway/service/type"},
 		{"gateway.service.port=70000", "/gateway/service/port"},
