@@ -56,11 +56,7 @@ func (c *upCommand) Run(ctx context.Context) error {
 	return err
 }
 
-func (c *upCommand) serve(ctx context.Context) error {
-	always, every, err := c.Sync.parse()
-	if err != nil {
-		return err
-	}
+func (c *upCommand) serve(ctx context.Context) (err error) {
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
 	}
@@ -80,41 +76,11 @@ func (c *upCommand) serve(ctx context.Context) error {
 	if err := c.profiling.start(); err != nil {
 		return err
 	}
-	// The server opens its store before it listens, which may take its time.
-	probe, err := listen("--nats", c.NATS)
-	if err != nil {
-		return err
-	}
-	probe.Close()
-	declared, err := streamsConfig()
-	if err != nil {
-		return err
-	}
-	var at connection
-	var users []*server.NkeyUser
-	if c.NATSAuth {
-		at.Keys = filepath.Join(c.Data, "keys")
-		if users, err = natsconf.Users(at.Keys, identities(declared)); err != nil {
-			return fmt.Errorf("--nats-auth: %w", err)
-		}
-	}
-	b, err := broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
-		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
+	b, at, err := c.openLog(ctx)
 	if err != nil {
 		return err
 	}
 	defer b.Stop()
-	measureStore(b)
-	at.NATS = b.URL()
-	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
-		if err := declared.Apply(ctx, js, 0); err != nil {
-			return err
-		}
-		return declared.GiveBack(ctx, js)
-	})
-	if err != nil {
-		return err
-	}
 	fmt.Println("data     ", c.Data)
 	fmt.Println("nats     ", b.URL())
 	if c.NATSAuth {
@@ -135,6 +101,50 @@ func (c *upCommand) serve(ctx context.Context) error {
 	config := c.face(listener.Addr().(*net.TCPAddr))
 	config.Store = b.Well
 	return (&gatewayCommand{connection: at}).serve(ctx, listener, config, started)
+}
+
+// openLog starts the NATS server inside, with the shop's streams as they are to be.
+// At is how the parts, and the operator, reach it.
+func (c *upCommand) openLog(ctx context.Context) (b *broker.Broker, at connection, err error) {
+	always, every, err := c.Sync.parse()
+	if err != nil {
+		return nil, at, err
+	}
+	// The server opens its store before it listens, which may take its time.
+	probe, err := listen("--nats", c.NATS)
+	if err != nil {
+		return nil, at, err
+	}
+	probe.Close()
+	declared, err := streamsConfig()
+	if err != nil {
+		return nil, at, err
+	}
+	var users []*server.NkeyUser
+	if c.NATSAuth {
+		at.Keys = filepath.Join(c.Data, "keys")
+		if users, err = natsconf.Users(at.Keys, identities(declared)); err != nil {
+			return nil, at, fmt.Errorf("--nats-auth: %w", err)
+		}
+	}
+	b, err = broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
+		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
+	if err != nil {
+		return nil, at, err
+	}
+	at.NATS = b.URL()
+	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
+		if err := declared.Apply(ctx, js, 0); err != nil {
+			return err
+		}
+		return declared.GiveBack(ctx, js)
+	})
+	if err != nil {
+		b.Stop()
+		return nil, at, err
+	}
+	measureStore(b)
+	return b, at, nil
 }
 
 // face is how the shop looks from outside. Unless it is told where customers
