@@ -88,7 +88,8 @@ func judge(replicas []service.Health) serviceIsUp {
 			if v.Failed != "" {
 				worst.Status = "failed"
 			}
-			if v.Failed != "" || h.Log == "" {
+			// One that nothing is said of is named when nothing else is the reason.
+			if v.Failed != "" || len(v.Behind) > 0 || h.Log == "" && len(h.Behind) == 0 {
 				worst.Views = append(worst.Views, v.Name)
 			}
 		}

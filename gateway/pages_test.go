@@ -113,9 +113,11 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any { return service.Health{Service: "orders", Behind: []string{"orders-on-stock"}} })
+	shop.plays("health.orders", func(*nats.Msg) any {
+		return service.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []service.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
+	})
 	shop.do("GET", "/readyz", nil).gives(503, &got)
-	if got.Services["orders"].Status != "behind" || len(got.Services["orders"].Consumers) != 1 {
+	if o := got.Services["orders"]; o.Status != "behind" || len(o.Consumers) != 1 || len(o.Views) != 1 || o.Views[0] != "offers" {
 		t.Errorf("%+v", got)
 	}
 	shop.quiet("health.orders")
