@@ -93,22 +93,34 @@ func (c claims) forUs() bool {
 	return slices.Contains(c.Audience, audience)
 }
 
-func (t *tokens) verify(ctx context.Context, token string) (who holder, err error) {
-	var said claims
-	_, err = t.parser.ParseWithClaims(token, &said, func(tok *jwt.Token) (any, error) {
-		who.keyID, _ = tok.Header["kid"].(string)
-		return t.keys.find(ctx, who.keyID)
+// names reports whether somebody is named who may be a user.
+func (c claims) names() bool { return events.IsToken(c.Subject) && events.CheckRoles(c.Roles) == nil }
+
+// actor is whom a token names that was signed by identity.
+func (c claims) actor() envelope.Actor {
+	return envelope.Actor{ID: c.Subject, Roles: c.Roles, Signed: c.Position}
+}
+
+// parse reads a token that one of identity's keys signed. The error is the
+// parser's, or Unavailable while no key is known.
+func (t *tokens) parse(ctx context.Context, parser *jwt.Parser, token string, into jwt.Claims) (keyID string, err error) {
+	_, err = parser.ParseWithClaims(token, into, func(tok *jwt.Token) (any, error) {
+		keyID, _ = tok.Header["kid"].(string)
+		return t.keys.find(ctx, keyID)
 	})
-	if refusal.Is(err, refusal.Unavailable) {
-		return holder{}, err
-	}
+	return keyID, err
+}
+
+func (t *tokens) verify(ctx context.Context, token string) (holder, error) {
+	var said claims
+	keyID, err := t.parse(ctx, t.parser, token, &said)
 	switch {
+	case refusal.Is(err, refusal.Unavailable):
+		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return holder{}, refusal.New(refusal.Unauthenticated, "the access token has expired; refresh the session")
-	case err != nil, !said.forUs(), !events.IsToken(said.Subject), events.CheckRoles(said.Roles) != nil:
+	case err != nil, !said.forUs(), !said.names():
 		return holder{}, refusal.New(refusal.Unauthenticated, "the access token is not valid")
 	}
-	who.actor = envelope.Actor{ID: said.Subject, Roles: said.Roles, Signed: said.Position}
-	who.expires = said.ExpiresAt.Time
-	return who, nil
+	return holder{said.actor(), said.ExpiresAt.Time, keyID}, nil
 }

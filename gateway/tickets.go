@@ -13,7 +13,6 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 )
 
@@ -61,23 +60,18 @@ type ticketClaims struct {
 }
 
 // ticket is the holder of a ticket for an order. It refuses as bearer does.
-func (t *tokens) ticket(ctx context.Context, written string, order events.OrderID) (who holder, err error) {
+func (t *tokens) ticket(ctx context.Context, written string, order events.OrderID) (holder, error) {
 	var said ticketClaims
-	_, err = t.tickets.ParseWithClaims(written, &said, func(tok *jwt.Token) (any, error) {
-		who.keyID, _ = tok.Header["kid"].(string)
-		return t.keys.find(ctx, who.keyID)
-	})
-	if refusal.Is(err, refusal.Unavailable) {
-		return holder{}, err
-	}
+	keyID, err := t.parse(ctx, t.tickets, written, &said)
 	switch {
+	case refusal.Is(err, refusal.Unavailable):
+		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return holder{}, refusal.New(refusal.Unauthenticated, "the ticket has expired; ask for another one")
-	case err != nil, said.Order != order, !events.IsToken(said.Subject), events.CheckRoles(said.Roles) != nil:
+	case err != nil, said.Order != order, !said.names():
 		return holder{}, refusal.New(refusal.Unauthenticated, "the ticket is not valid for this order")
 	}
-	who.actor = envelope.Actor{ID: said.Subject, Roles: said.Roles, Signed: said.Position}
-	who.expires = time.Unix(said.Until, 0)
+	who := holder{said.actor(), time.Unix(said.Until, 0), keyID}
 	return who, t.revoked.Check(ctx, who.actor)
 }
 
