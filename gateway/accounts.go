@@ -32,7 +32,7 @@ func register(c *call, in *struct {
 		switch former, formerErr := c.send(who, c.id); {
 		case formerErr == nil:
 			id, registered, err = c.id, former, nil
-		case refusal.Is(formerErr, refusal.Unavailable):
+		case refusal.Is(formerErr, refusal.Unavailable), refusal.Is(formerErr, refusal.RateLimited): // nobody knows
 			err = formerErr
 		}
 	}

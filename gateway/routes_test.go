@@ -138,6 +138,27 @@ func TestRegisteringLogsIn(t *testing.T) {
 	}
 }
 
+// Whether a key was used when all strangers shared them is not said before it is
+// known: who is told to come back is not told of a conflict.
+func TestWhoRegisteredBeforeAndIsTooFastIsToldSo(t *testing.T) {
+	shop := open(t)
+	for code, status := range map[refusal.Code]int{refusal.RateLimited: 429, refusal.Unavailable: 503, refusal.Invalid: 409} {
+		asked := false
+		shop.plays("commands.identity.register", func(*nats.Msg) any {
+			if asked {
+				return &refusal.Refusal{Code: code, Detail: "no", RetryAfter: 7}
+			}
+			asked = true
+			return refusal.New(refusal.Conflict, "there is an account with this address already")
+		})
+		r := shop.do("POST", "/api/auth/register", `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`, "Idempotency-Key", "k").gives(status, nil)
+		if again := r.Header.Get("Retry-After"); (again != "") != (status != 409) {
+			t.Errorf("%d with Retry-After %q", status, again)
+		}
+		shop.quiet("commands.identity.register")
+	}
+}
+
 func TestKeysMustBePrintable(t *testing.T) {
 	shop := open(t)
 	for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"kä"}, {"a\tb"}, {"a", "b"}, {"a", "a"}} {
