@@ -32,7 +32,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain time.Durat
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       withFraming,
 		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      longestWait + 2*patience + readTimeout,
+		WriteTimeout:      longestWait + 2*patience + largePatience + readTimeout,
 		IdleTimeout:       linger,
 		MaxHeaderBytes:    32 << 10,
 	}
