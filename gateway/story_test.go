@@ -91,6 +91,8 @@ func TestAnOrderThatCostsNothingAsksNobodyForMoney(t *testing.T) {
 	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).gives(200, nil)
 
 	path, order := places()
+	// A cancellation that overtakes the payment has the goods released, not returned.
+	shoptest.Await(shop.Shop, func(e events.StockCommitted) bool { return e.OrderID == order.ID })
 	shop.do("PATCH", path, `{"status":"cancelled"}`, "Authorization", ana).gives(200, nil)
 	shoptest.Await(shop.Shop, func(e events.PaymentVoided) bool { return e.OrderID == order.ID })
 	shoptest.Await(shop.Shop, func(e events.StockReturned) bool { return e.OrderID == order.ID })
