@@ -155,9 +155,16 @@ func IsFull(err error) bool {
 // is shown there, too, and may be gone once the store is opened again: that is an
 // Unavailable refusal.
 func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
-	msg, err := l.get(ctx, stream, map[string]any{"last_by_subj": filter})
+	which := map[string]any{"last_by_subj": filter}
+	msg, err := l.get(ctx, stream, which)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return 0, l.empty(ctx, stream, filter)
+		if there, err := l.holds(ctx, stream, filter); err != nil || !there {
+			return 0, err
+		}
+		// It was recorded just now, or the disk does not give it.
+		if msg, err = l.get(ctx, stream, which); errors.Is(err, jetstream.ErrMsgNotFound) {
+			return 0, unreadable(stream)
+		}
 	}
 	if err != nil {
 		return 0, err
@@ -176,10 +183,10 @@ func (l *Log) Last(ctx context.Context, stream, filter string) (uint64, error) {
 	return msg.Sequence, nil
 }
 
-// empty makes sure that there is nothing on filter: a server says that it finds no
-// message of one that its disk does not give it, too, but it knows how many
-// there are. Then it is an Unavailable refusal.
-func (l *Log) empty(ctx context.Context, stream, filter string) error {
+// holds reports whether there is anything on filter. A server that is asked for a
+// message says that it finds none of one that its disk does not give it, too, but it
+// knows how many there are.
+func (l *Log) holds(ctx context.Context, stream, filter string) (bool, error) {
 	var info struct {
 		Error *jetstream.APIError `json:"error"`
 		State struct {
@@ -187,15 +194,10 @@ func (l *Log) empty(ctx context.Context, stream, filter string) error {
 		} `json:"state"`
 	}
 	err := l.ask(ctx, "STREAM.INFO", stream, map[string]any{"subjects_filter": filter}, &info)
-	switch {
-	case err != nil:
-		return err
-	case info.Error != nil:
-		return fmt.Errorf("read %s: %w", stream, info.Error)
-	case len(info.State.Subjects) > 0:
-		return unreadable(stream)
+	if err == nil && info.Error != nil {
+		err = fmt.Errorf("read %s: %w", stream, info.Error)
 	}
-	return nil
+	return len(info.State.Subjects) > 0, err
 }
 
 func unreadable(stream string) error {
