@@ -153,7 +153,8 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 	shoptest.Await(shop.Shop, func(e events.OrderPaid) bool { return e.OrderID == order.ID })
 	for _, status := range []string{query.Shipped, query.Delivered} {
 		var moved query.OrderView
-		shop.do("PATCH", path, map[string]string{"status": status}, "Authorization", shop.admin).gives(200, &moved)
+		shop.do("PATCH", path, map[string]string{"status": status}, "Authorization", shop.admin,
+			"Consistency-Token", paid.Header.Get("Consistency-Token")).gives(200, &moved)
 		if moved.Status != status || moved.Payment == nil || moved.Payment.Status != query.PaymentCaptured {
 			t.Fatalf("%s: %+v", status, moved)
 		}

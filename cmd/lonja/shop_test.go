@@ -158,7 +158,10 @@ func (p *person) settles(o query.OrderView, outcome, status string) query.OrderV
 	p.t.Helper()
 	o = p.sees(o.ID, func(o query.OrderView) bool { return o.Payment != nil })
 	(&person{shop: p.shop, name: "the sandbox"}).wants(200, "POST", strings.TrimPrefix(o.Payment.URL, p.url), map[string]string{"outcome": outcome}, nil)
-	return p.sees(o.ID, func(o query.OrderView) bool { return o.Status == status })
+	// An order and its payment are told by two streams, in no order between them.
+	return p.sees(o.ID, func(o query.OrderView) bool {
+		return o.Status == status && o.Payment.Status != query.PaymentPending
+	})
 }
 
 // sees reads an order until it is as expected, for ten seconds at most.
