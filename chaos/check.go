@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"lonja/events/query"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // restWithin is how long the shop may take to come to rest after a fault.
@@ -127,15 +127,15 @@ func (w *wish) hear(ctx context.Context, by *person) error {
 	if err != nil {
 		return err
 	}
-	var o service.Outcome
+	var o wire.Outcome
 	if a.status != 200 || json.Unmarshal(a.body, &o) != nil {
 		return fmt.Errorf("outcome at %s: %d %s", w.location, a.status, a.body)
 	}
 	switch o.Status {
-	case service.Done:
+	case wire.Done:
 		w.learn(answer{status: 201, body: o.Result})
 		return nil
-	case service.Refused:
+	case wire.Refused:
 		w.result = failed
 		return nil
 	}

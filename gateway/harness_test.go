@@ -26,6 +26,7 @@ import (
 	"lonja/internal/revocation"
 	"lonja/internal/service"
 	"lonja/internal/shoptest"
+	"lonja/internal/wire"
 )
 
 // front is a gateway before a shop without services: each test plays those
@@ -83,13 +84,13 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 		reply := nats.NewMsg(m.Reply)
 		body := answer(m)
 		if r, refused := body.(*refusal.Refusal); refused {
-			reply.Header.Set(service.HeaderErrorCode, string(r.Code))
+			reply.Header.Set(wire.HeaderErrorCode, string(r.Code))
 		}
 		if r, ok := body.(receipt); ok {
-			reply.Header.Set(service.HeaderEntity, r.entity)
-			reply.Header.Set(service.HeaderPosition, r.position)
+			reply.Header.Set(wire.HeaderEntity, r.entity)
+			reply.Header.Set(wire.HeaderPosition, r.position)
 			if r.replayed {
-				reply.Header.Set(service.HeaderReplayed, "true")
+				reply.Header.Set(wire.HeaderReplayed, "true")
 			}
 			body = r.body
 		}

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // readyWithin is how long the services have to say how they do.
@@ -74,7 +74,7 @@ func ready(c *call) error {
 
 // judge makes one word of what a service's replicas say. One that is ready is
 // enough.
-func judge(replicas []service.Health) serviceIsUp {
+func judge(replicas []wire.Health) serviceIsUp {
 	worst := serviceIsUp{Status: "missing"}
 	for _, h := range replicas {
 		if h.Ready {

@@ -11,7 +11,7 @@ import (
 	"lonja/internal/client"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // left says that a command was left for its service to take up later. It is
@@ -21,7 +21,7 @@ type left struct{ id string }
 func (l *left) Error() string { return "command " + l.id + " was left for later" }
 
 func (l *left) answer() *answer {
-	a := answering([]byte(`{"id":"` + l.id + `","status":"` + service.Pending + `"}`))
+	a := answering([]byte(`{"id":"` + l.id + `","status":"` + wire.Pending + `"}`))
 	a.Status, a.Location = http.StatusAccepted, "/api/commands/"+l.id
 	return a
 }

@@ -15,7 +15,7 @@ import (
 	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // told is what GET /api/commands/{id} says.
@@ -33,7 +33,7 @@ func TestACommandWhoseServiceIsAwayIsLeftAndItsOutcomeTold(t *testing.T) {
 	r := f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").gives(202, &first)
 	f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").gives(202, &again)
 	at := r.Header.Get("Location")
-	if first.Status != service.Pending || first.ID != again.ID || at != "/api/commands/"+first.ID {
+	if first.Status != wire.Pending || first.ID != again.ID || at != "/api/commands/"+first.ID {
 		t.Fatalf("first %+v, again %+v, at %q", first, again, at)
 	}
 	if info, err := f.JS.Stream(t.Context(), "DEFERRED"); err != nil || info.CachedInfo().State.Msgs != 1 {
@@ -53,9 +53,9 @@ func TestACommandWhoseServiceIsAwayIsLeftAndItsOutcomeTold(t *testing.T) {
 	f.do("GET", at, nil, "Authorization", f.as("usr_ben", events.Customer)).gives(404, nil)
 	f.do("GET", at, nil).gives(401, nil)
 
-	tell(f, first.ID, service.Outcome{ID: first.ID, Status: service.Refused, Problem: refusal.Of("items[0].sku", "is unknown")})
+	tell(f, first.ID, wire.Outcome{ID: first.ID, Status: wire.Refused, Problem: refusal.Of("items[0].sku", "is unknown")})
 	f.do("GET", at, nil, "Authorization", f.ana()).gives(200, &first)
-	if first.Status != service.Refused || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
+	if first.Status != wire.Refused || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
 		t.Errorf("told %+v", first)
 	}
 }
@@ -78,7 +78,7 @@ func TestWhatAServiceRefusesIsNotLeft(t *testing.T) {
 // left is how many commands and outcomes there are.
 func (f *front) left() uint64 {
 	f.t.Helper()
-	stream, err := f.JS.Stream(f.t.Context(), service.DeferredStream)
+	stream, err := f.JS.Stream(f.t.Context(), wire.DeferredStream)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func ended(t *testing.T, registry *prometheus.Registry) (n float64) {
 // TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn bounds what may be left.
 func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	f := open(t)
-	stream, err := f.JS.Stream(t.Context(), service.DeferredStream)
+	stream, err := f.JS.Stream(t.Context(), wire.DeferredStream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,10 +202,10 @@ func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(201, nil)
 }
 
-func tell(f *front, id string, o service.Outcome) {
+func tell(f *front, id string, o wire.Outcome) {
 	f.t.Helper()
 	data := `{"id":"` + id + `","status":"` + o.Status + `","problem":{"code":"` + string(o.Problem.Code) + `","detail":"` + o.Problem.Detail + `","field":"` + o.Problem.Field + `"}}`
-	_, err := f.JS.PublishMsg(f.t.Context(), &nats.Msg{Subject: service.OutcomeSubject(id), Data: []byte(data),
+	_, err := f.JS.PublishMsg(f.t.Context(), &nats.Msg{Subject: wire.OutcomeSubject(id), Data: []byte(data),
 		Header: nats.Header{envelope.HeaderActor: {"usr_ana"}}})
 	if err != nil {
 		f.t.Fatal(err)

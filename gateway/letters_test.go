@@ -9,6 +9,7 @@ import (
 
 	"lonja/internal/deadletter"
 	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // TestStaffSeeNoSecretsInDeadLetters keeps letters that hold secrets, wherever they
@@ -24,7 +25,7 @@ func TestStaffSeeNoSecretsInDeadLetters(t *testing.T) {
 		{Consumer: deadletter.Undecodable, Stream: "ELSEWHERE", Subject: "events.order.ord_1.placed"},
 		{Consumer: "identity-retries", Stream: deadletter.Retries, Subject: "retries.identity.identity-on-users.IDENTITY.1"},
 		{Consumer: "orders-retries", Stream: deadletter.Retries, Subject: "retries.nonsense"},
-		{Consumer: "orders-deferred", Stream: service.DeferredStream, Subject: "deferred.identity.register.x"},
+		{Consumer: "orders-deferred", Stream: wire.DeferredStream, Subject: "deferred.identity.register.x"},
 		{Consumer: "identity-later", Stream: "TIMERS", Subject: "timers.due.identity-later.x",
 			Headers: nats.Header{service.HeaderOriginal: {"events.session.ses_1.started"}}},
 		{Consumer: "orders-on-stock", Stream: "INVENTORY", Subject: "events.session.ses_1.started"},

@@ -17,7 +17,7 @@ import (
 	"lonja/events/query"
 	"lonja/gateway"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 func TestTheSandboxPage(t *testing.T) {
@@ -85,9 +85,9 @@ func TestTheSandboxPage(t *testing.T) {
 
 func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	shop := openWith(t, gateway.Config{Services: []string{"catalog", "orders", "payments"}})
-	shop.plays("health.catalog", func(*nats.Msg) any { return service.Health{Service: "catalog", Ready: true} })
+	shop.plays("health.catalog", func(*nats.Msg) any { return wire.Health{Service: "catalog", Ready: true} })
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return service.Health{Service: "orders", Views: []service.ViewHealth{{Name: "book", Lag: map[string]uint64{"ORDERS": 1e6}}}}
+		return wire.Health{Service: "orders", Views: []wire.ViewHealth{{Name: "book", Lag: map[string]uint64{"ORDERS": 1e6}}}}
 	})
 	var got struct {
 		Ready    bool
@@ -106,7 +106,7 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return service.Health{Service: "orders", Views: []service.ViewHealth{{Name: "book", Failed: "cannot project: secret"}}}
+		return wire.Health{Service: "orders", Views: []wire.ViewHealth{{Name: "book", Failed: "cannot project: secret"}}}
 	})
 	r := shop.do("GET", "/readyz", nil).gives(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Views[0] != "book" || strings.Contains(string(r.body), "secret") {
@@ -114,7 +114,7 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return service.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []service.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
+		return wire.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []wire.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
 	})
 	shop.do("GET", "/readyz", nil).gives(503, &got)
 	if o := got.Services["orders"]; o.Status != "behind" || len(o.Consumers) != 1 || len(o.Views) != 1 || o.Views[0] != "offers" {
@@ -122,15 +122,15 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return service.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []service.ViewHealth{{Name: "book"}}}
+		return wire.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []wire.ViewHealth{{Name: "book"}}}
 	})
 	r = shop.do("GET", "/readyz", nil).gives(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Log != "the log ORDERS gives no answer" || len(got.Services["orders"].Views) > 0 {
 		t.Errorf("%s", r.body)
 	}
 	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any { return service.Health{Service: "orders", Ready: true} })
-	shop.plays("health.payments", func(*nats.Msg) any { return service.Health{Service: "payments", Ready: true} })
+	shop.plays("health.orders", func(*nats.Msg) any { return wire.Health{Service: "orders", Ready: true} })
+	shop.plays("health.payments", func(*nats.Msg) any { return wire.Health{Service: "payments", Ready: true} })
 	shop.do("GET", "/readyz", nil).gives(200, &got)
 	if !got.Ready {
 		t.Errorf("%+v", got)

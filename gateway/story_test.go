@@ -13,7 +13,6 @@ import (
 	"lonja/gateway"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 	"lonja/internal/shoptest"
 	"lonja/services/catalog"
 	"lonja/services/identity"
@@ -201,7 +200,7 @@ func (s *wholeShop) latest(stream string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return service.Position(stream, info.CachedInfo().State.LastSeq)
+	return envelope.Position(stream, info.CachedInfo().State.LastSeq)
 }
 
 func TestAnAccountFromRegistrationToLogout(t *testing.T) {

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events/query"
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 )
 
 // changes are played statuses of one order, by sequence.
@@ -48,7 +48,7 @@ func (f *front) playsStatuses(atOnce int) {
 // tells tells that something happened to an order, as orders does.
 func (f *front) tells(sequence uint64) {
 	f.t.Helper()
-	if err := f.Conn.Publish("changes.orders.ord_1", []byte(service.Position("ORDERS", sequence))); err != nil {
+	if err := f.Conn.Publish("changes.orders.ord_1", []byte(envelope.Position("ORDERS", sequence))); err != nil {
 		f.t.Error(err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 )
 
 // playsOrder plays one order that is placed, and then as step says.
@@ -193,7 +193,7 @@ func TestAFollowerAsksOnlyWhenTheStatusHasChanged(t *testing.T) {
 		t.Errorf("asked after %q", after)
 	}
 	shop.tells(3) // what is seen already
-	if err := shop.Conn.Publish("changes.orders.ord_1", []byte(service.Position("INVENTORY", 77))); err != nil {
+	if err := shop.Conn.Publish("changes.orders.ord_1", []byte(envelope.Position("INVENTORY", 77))); err != nil {
 		t.Fatal(err)
 	}
 	known.Store(2)

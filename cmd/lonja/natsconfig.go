@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"lonja/internal/access"
-	"lonja/internal/client"
 	"lonja/internal/deadletter"
 	"lonja/internal/natsconf"
 	"lonja/internal/revocation"
+	"lonja/internal/service"
 	"lonja/internal/streams"
 )
 
@@ -28,7 +28,7 @@ type natsConfigCommand struct {
 // everything, and an observer who can look at what is not private.
 func identities(config *streams.Config) []natsconf.Identity {
 	services := freshServices()
-	gateway := client.Access(services, config)
+	gateway := service.AccessToAsk(services, config)
 	gateway.And(access.Inbox("gateway"), deadletter.AccessToTend(), revocation.AccessToFollow())
 	observer := config.AccessToWatch()
 	observer.And(access.Inbox("observer"))

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // probed are the services of this process, for whoever looks after it: an
@@ -67,9 +68,9 @@ func (p *probed) readyz(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	services := maps.Clone(p.services)
 	p.mu.Unlock()
-	status, all := http.StatusOK, map[string]service.Health{}
+	status, all := http.StatusOK, map[string]wire.Health{}
 	for name, s := range services {
-		h := service.Health{Service: name}
+		h := wire.Health{Service: name}
 		if s != nil {
 			h = s.Health(ctx)
 		}

@@ -2,21 +2,20 @@ package client
 
 import (
 	"errors"
+	"lonja/internal/wire"
 	"strings"
 
 	"github.com/nats-io/nats.go"
-
-	"lonja/internal/service"
 )
 
 // Changes calls changed, from then on and for as long as the connection lasts,
 // when something about a key of a service has changed: with the key, and the
-// position that shows it (see service.ChangesSubject). The key "" means that
+// position that shows it (see wire.ChangesSubject). The key "" means that
 // some news may have been missed: then everything may have changed. Calls may be
 // concurrent and must not block.
 func (c *Client) Changes(name string, changed func(key, position string)) error {
-	sub, err := c.conn.Subscribe(service.ChangesSubject(name, "*"), func(m *nats.Msg) {
-		if key, told := strings.CutPrefix(m.Subject, service.ChangesSubject(name, "")); told && key != "" {
+	sub, err := c.conn.Subscribe(wire.ChangesSubject(name, "*"), func(m *nats.Msg) {
+		if key, told := strings.CutPrefix(m.Subject, wire.ChangesSubject(name, "")); told && key != "" {
 			changed(key, string(m.Data))
 		}
 	})

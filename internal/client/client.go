@@ -15,8 +15,6 @@ import (
 	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/streams"
 	"lonja/internal/wire"
 )
 
@@ -38,16 +36,6 @@ func NewWith(conn, log *nats.Conn) *Client {
 		panic(err) // only options that contradict each other
 	}
 	return &Client{conn, js}
-}
-
-// Access is what it takes to ask services for all that they do, to leave
-// commands for them and to hear what became of those.
-func Access(services []*service.Service, config *streams.Config) access.Grant {
-	g := access.Read(service.DeferredStream)
-	for _, s := range services {
-		g.And(s.AccessToAsk(config))
-	}
-	return g
 }
 
 // Connected reports whether the connections stand at present.
@@ -74,7 +62,7 @@ var (
 // wraps ErrAbsent when the service is down. When it wraps ErrSilent, or comes from
 // the service itself, the command may have taken effect: send it again with the
 // same id, or Defer it.
-func (c *Client) Send(ctx context.Context, cmd service.Wish, env envelope.Envelope) (Reply, error) {
+func (c *Client) Send(ctx context.Context, cmd wire.Wish, env envelope.Envelope) (Reply, error) {
 	if err := cmd.Check(); err != nil {
 		return Reply{}, err
 	}
@@ -91,9 +79,9 @@ func (c *Client) Send(ctx context.Context, cmd service.Wish, env envelope.Envelo
 	}
 	return Reply{
 		Body:     msg.Data,
-		EntityID: msg.Header.Get(service.HeaderEntity),
-		Position: msg.Header.Get(service.HeaderPosition),
-		Replayed: msg.Header.Get(service.HeaderReplayed) == "true",
+		EntityID: msg.Header.Get(wire.HeaderEntity),
+		Position: msg.Header.Get(wire.HeaderPosition),
+		Replayed: msg.Header.Get(wire.HeaderReplayed) == "true",
 	}, nil
 }
 
@@ -115,11 +103,11 @@ func (c *Client) AskAt(ctx context.Context, q interface{ Query() string }, env e
 	if err != nil {
 		return nil, "", err
 	}
-	return msg.Data, msg.Header.Get(service.HeaderPosition), nil
+	return msg.Data, msg.Header.Get(wire.HeaderPosition), nil
 }
 
 func (c *Client) request(ctx context.Context, subject string, env envelope.Envelope, data []byte) (*nats.Msg, error) {
-	msg, err := wire.Request(ctx, c.conn, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
+	msg, err := access.Request(ctx, c.conn, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
 	if err != nil {
 		return nil, unanswered(subject, err)
 	}
@@ -136,14 +124,14 @@ func unanswered(subject string, err error) error {
 
 // refusedBy is the refusal that an answer is, nil when it is none.
 func refusedBy(subject string, msg *nats.Msg) error {
-	if msg.Header.Get(service.HeaderErrorCode) == "" {
+	if msg.Header.Get(wire.HeaderErrorCode) == "" {
 		return nil
 	}
 	var r refusal.Refusal
 	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Code == "" {
-		return fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(service.HeaderError))
+		return fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(wire.HeaderError))
 	}
-	if size, err := strconv.Atoi(msg.Header.Get(service.HeaderSize)); err == nil && size > 0 {
+	if size, err := strconv.Atoi(msg.Header.Get(wire.HeaderSize)); err == nil && size > 0 {
 		return &TooLarge{&r, size}
 	}
 	return &r
@@ -151,7 +139,7 @@ func refusedBy(subject string, msg *nats.Msg) error {
 
 // Health asks every replica of a service how it does, and returns the answers
 // that came before ctx ended, or the first that is ready.
-func (c *Client) Health(ctx context.Context, name string) []service.Health {
+func (c *Client) Health(ctx context.Context, name string) []wire.Health {
 	inbox := c.conn.NewRespInbox()
 	sub, err := c.conn.SubscribeSync(inbox)
 	if err != nil {
@@ -161,16 +149,16 @@ func (c *Client) Health(ctx context.Context, name string) []service.Health {
 	if err := c.conn.PublishRequest("health."+name, inbox, nil); err != nil {
 		return nil
 	}
-	var all []service.Health
+	var all []wire.Health
 	for {
 		msg, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			return all
 		}
-		if msg.Subject != inbox || wire.CheckAnswer(msg) != nil {
+		if msg.Subject != inbox || access.CheckAnswer(msg) != nil {
 			continue
 		}
-		var h service.Health
+		var h wire.Health
 		if json.Unmarshal(msg.Data, &h) != nil || h.Service == "" {
 			if msg.Header.Get("Status") == "503" {
 				return all // no responders

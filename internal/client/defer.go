@@ -12,7 +12,7 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // Defer leaves a command for its service to take up when it is back, and
@@ -20,16 +20,16 @@ import (
 // stand in a subject; the same one twice is one command, even if it had reached
 // the service before. It is an Unavailable refusal when the stream is half full:
 // the other half is for what becomes of the commands.
-func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envelope) error {
+func (c *Client) Defer(ctx context.Context, cmd wire.Wish, env envelope.Envelope) error {
 	data, err := json.Marshal(cmd)
 	if err != nil {
 		return err
 	}
-	stream, err := c.js.Stream(ctx, service.DeferredStream)
+	stream, err := c.js.Stream(ctx, wire.DeferredStream)
 	if err != nil {
 		return fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "the command could not be left for later"), err)
 	}
-	subject := service.DeferredSubject(cmd.Command(), env.ID)
+	subject := wire.DeferredSubject(cmd.Command(), env.ID)
 	config, state := stream.CachedInfo().Config, stream.CachedInfo().State
 	if halfFull(state.Msgs, config.MaxMsgs) || halfFull(state.Bytes, config.MaxBytes) {
 		if _, err := stream.GetLastMsgForSubject(ctx, subject); err == nil {
@@ -38,7 +38,7 @@ func (c *Client) Defer(ctx context.Context, cmd service.Wish, env envelope.Envel
 		return refusal.New(refusal.Unavailable, "too many commands wait already; try again later")
 	}
 	header := env.Header()
-	header[jetstream.ExpectedStreamHeader] = []string{service.DeferredStream}
+	header[jetstream.ExpectedStreamHeader] = []string{wire.DeferredStream}
 	header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	_, err = c.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: data})
 	if err == nil || eventlog.IsConflict(err) {
@@ -53,9 +53,9 @@ func halfFull(used uint64, most int64) bool { return most > 0 && used >= uint64(
 // Outcome tells what became of a command that was left for later, and who sent
 // it. It is a NotFound refusal when there is none with this id. The stream's leader
 // is asked: another server may not have heard yet of what was answered with this id.
-func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, owner string, err error) {
+func (c *Client) Outcome(ctx context.Context, id string) (o wire.Outcome, owner string, err error) {
 	// Whose it is the command says: any service may say what became of it.
-	left, err := c.lastDeferred(ctx, service.DeferredSubject("*.*", id))
+	left, err := c.lastDeferred(ctx, wire.DeferredSubject("*.*", id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return o, "", refusal.New(refusal.NotFound, "there is no command %s that was left for later", id)
 	}
@@ -63,9 +63,9 @@ func (c *Client) Outcome(ctx context.Context, id string) (o service.Outcome, own
 		return o, "", err
 	}
 	owner = left.Headers.Get(envelope.HeaderActor)
-	told, err := c.lastDeferred(ctx, service.OutcomeSubject(id))
+	told, err := c.lastDeferred(ctx, wire.OutcomeSubject(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return service.Outcome{ID: id, Status: service.Pending}, owner, nil
+		return wire.Outcome{ID: id, Status: wire.Pending}, owner, nil
 	}
 	if err != nil {
 		return o, "", err
@@ -79,13 +79,13 @@ func (c *Client) lastDeferred(ctx context.Context, subject string) (eventlog.Rec
 	log := eventlog.New(c.js, eventlog.Language{Decode: func(string, []byte) (eventlog.Event, error) {
 		return nil, errors.New("a command is no fact")
 	}})
-	last, err := log.Last(ctx, service.DeferredStream, subject)
+	last, err := log.Last(ctx, wire.DeferredStream, subject)
 	if err == nil && last == 0 {
 		return eventlog.Recorded{}, jetstream.ErrMsgNotFound
 	}
 	var m eventlog.Recorded
 	if err == nil {
-		m, err = log.At(ctx, service.DeferredStream, last)
+		m, err = log.At(ctx, wire.DeferredStream, last)
 	}
 	if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 		err = fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "no outcome can be read now"), err)

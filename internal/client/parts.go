@@ -9,9 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 	"lonja/internal/wire"
 )
 
@@ -40,7 +40,7 @@ func (c *Client) AskInParts(ctx context.Context, q interface{ Query() string }, 
 	// All of them may be waiting here: there is room for them.
 	err = sub.SetPendingLimits(-1, -1)
 	header := env.Header()
-	header[service.HeaderRoom] = []string{strconv.Itoa(room)}
+	header[wire.HeaderRoom] = []string{strconv.Itoa(room)}
 	if err := errors.Join(err, c.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox, Header: header, Data: data})); err != nil {
 		return nil, "", unanswered(subject, err)
 	}
@@ -53,7 +53,7 @@ func (c *Client) AskInParts(ctx context.Context, q interface{ Query() string }, 
 			err = fmt.Errorf("a message of %s was delivered instead of an answer", msg.Subject)
 		}
 		if err == nil {
-			err = wire.CheckAnswer(msg)
+			err = access.CheckAnswer(msg)
 		}
 		if err != nil {
 			return nil, "", unanswered(subject, err)
@@ -61,9 +61,9 @@ func (c *Client) AskInParts(ctx context.Context, q interface{ Query() string }, 
 		if err := refusedBy(subject, msg); err != nil {
 			return nil, "", err
 		}
-		written := msg.Header.Get(service.HeaderPart)
+		written := msg.Header.Get(wire.HeaderPart)
 		if written == "" && part == 1 {
-			return msg.Data, msg.Header.Get(service.HeaderPosition), nil // it does fit
+			return msg.Data, msg.Header.Get(wire.HeaderPosition), nil // it does fit
 		}
 		var n, of int
 		if _, err := fmt.Sscanf(written, "%d/%d", &n, &of); err != nil || n != part || n > of || len(body)+len(msg.Data) > room {
@@ -73,7 +73,7 @@ func (c *Client) AskInParts(ctx context.Context, q interface{ Query() string }, 
 			body = make([]byte, 0, min(room, min(of, room)*len(msg.Data)))
 		}
 		if body = append(body, msg.Data...); n == of {
-			return body, msg.Header.Get(service.HeaderPosition), nil
+			return body, msg.Header.Get(wire.HeaderPosition), nil
 		}
 	}
 }

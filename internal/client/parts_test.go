@@ -10,8 +10,8 @@ import (
 
 	"lonja/internal/client"
 	"lonja/internal/envelope"
-	"lonja/internal/service"
 	"lonja/internal/toy"
+	"lonja/internal/wire"
 )
 
 // TestPartsThatCannotBeAreNoAnswer has a service say nonsense about how many
@@ -19,7 +19,7 @@ import (
 func TestPartsThatCannotBeAreNoAnswer(t *testing.T) {
 	for _, written := range []string{"1/0", "1/-5", "0/0", "2/2", "1/9223372036854775807", "1", "a/b"} {
 		t.Run(written, func(t *testing.T) {
-			conn := answering(t, &nats.Msg{Header: nats.Header{service.HeaderPart: {written}}, Data: []byte(`{"a":`)})
+			conn := answering(t, &nats.Msg{Header: nats.Header{wire.HeaderPart: {written}}, Data: []byte(`{"a":`)})
 			// Of so many parts the second would be awaited, which does not come.
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -34,7 +34,7 @@ func TestPartsThatCannotBeAreNoAnswer(t *testing.T) {
 // TestASizeThatCannotBeIsNone: whoever makes room for a large answer goes by its size.
 func TestASizeThatCannotBeIsNone(t *testing.T) {
 	for _, size := range []string{"-1", "0", "many", "9223372036854775808"} {
-		conn := answering(t, &nats.Msg{Header: nats.Header{service.HeaderErrorCode: {"invalid"}, service.HeaderSize: {size}},
+		conn := answering(t, &nats.Msg{Header: nats.Header{wire.HeaderErrorCode: {"invalid"}, wire.HeaderSize: {size}},
 			Data: []byte(`{"code":"invalid","detail":"too much"}`)})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		_, err := client.New(conn).Ask(ctx, total{}, envelope.Envelope{})

@@ -160,3 +160,6 @@ func KeyOf(id string) []byte {
 	}
 	return u[:]
 }
+
+// Position writes a place in the log as headers and consistency tokens do.
+func Position(stream string, seq uint64) string { return stream + ":" + strconv.FormatUint(seq, 10) }

@@ -18,9 +18,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/wire"
 )
 
 // Event is a fact. A shop's own package of facts declares the same alias.
@@ -292,7 +292,7 @@ func (l *Log) ask(ctx context.Context, request, stream string, what map[string]a
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	data, _ := json.Marshal(what) // numbers and strings
-	msg, err := wire.Request(ctx, l.js.Conn(), &nats.Msg{Subject: "$JS.API." + request + "." + stream, Data: data})
+	msg, err := access.Request(ctx, l.js.Conn(), &nats.Msg{Subject: "$JS.API." + request + "." + stream, Data: data})
 	if err != nil {
 		return fmt.Errorf("%w (%w)", ErrUnknown, err)
 	}

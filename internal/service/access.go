@@ -7,6 +7,7 @@ import (
 	"lonja/internal/deadletter"
 	"lonja/internal/revocation"
 	"lonja/internal/streams"
+	"lonja/internal/wire"
 )
 
 // Operator is the identity of whoever looks after the services. It may be told of
@@ -51,10 +52,10 @@ func (s *Service) Access(config *streams.Config) access.Grant {
 		g.And(deadletter.AccessToKeep(durable, from), deadletter.AccessToKeep(deadletter.Undecodable, from))
 	}
 	if config.Has(s.deferred()) {
-		g.And(access.Publish(OutcomeSubject("*")))
+		g.And(access.Publish(wire.OutcomeSubject("*")))
 	}
 	if len(s.Announces) > 0 {
-		g.And(access.Publish(ChangesSubject(s.Name, "*")))
+		g.And(access.Publish(wire.ChangesSubject(s.Name, "*")))
 	}
 	for _, v := range s.Views {
 		for _, src := range v.Sources() {
@@ -78,14 +79,24 @@ func (s *Service) AccessToAsk(config *streams.Config) access.Grant {
 		}
 		g.And(access.Publish("commands." + c.name()))
 		if config.Has(s.deferred()) {
-			g.And(access.Publish(DeferredSubject(c.name(), "*")))
+			g.And(access.Publish(wire.DeferredSubject(c.name(), "*")))
 		}
 	}
 	for _, q := range s.Queries {
 		g.And(access.Publish("queries." + q.name()))
 	}
 	if len(s.Announces) > 0 {
-		g.And(access.Subscribe(ChangesSubject(s.Name, "*")))
+		g.And(access.Subscribe(wire.ChangesSubject(s.Name, "*")))
+	}
+	return g
+}
+
+// AccessToAsk is what it takes to ask services for all that they do, to leave
+// commands for them and to hear what became of those.
+func AccessToAsk(services []*Service, config *streams.Config) access.Grant {
+	g := access.Read(wire.DeferredStream)
+	for _, s := range services {
+		g.And(s.AccessToAsk(config))
 	}
 	return g
 }

@@ -5,29 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"strconv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 
+	"lonja/internal/access"
 	"lonja/internal/decider"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/view"
 	"lonja/internal/wire"
-)
-
-// Headers of an answer. A refused one has those of NATS services
-// instead, so that `nats request` shows it as what it is; its body is a
-// refusal.Refusal.
-const (
-	HeaderEntity   = "lonja-entity"   // the id of the entity that was decided about
-	HeaderPosition = "lonja-position" // STREAM:sequence of the fact, or of the entity; of a query's answer, how far its view stands
-	HeaderReplayed = "lonja-replayed" // "true" when the fact had been recorded before
-
-	HeaderErrorCode = "Nats-Service-Error-Code" // a refusal.Code
-	HeaderError     = "Nats-Service-Error"
 )
 
 // patience is how long a command may take, and how long a query may wait for a
@@ -49,11 +37,11 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 			return nil
 		}
 		header := nats.Header{
-			HeaderEntity:   {receipt.EntityID},
-			HeaderPosition: {Position(receipt.Stream, receipt.Sequence)},
+			wire.HeaderEntity:   {receipt.EntityID},
+			wire.HeaderPosition: {envelope.Position(receipt.Stream, receipt.Sequence)},
 		}
 		if receipt.Replayed {
-			header[HeaderReplayed] = []string{"true"}
+			header[wire.HeaderReplayed] = []string{"true"}
 		}
 		d.respond(m.Metadata.Get(wire.MetaReply), header, receipt.Reply, nil)
 		return nil
@@ -135,7 +123,7 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 		case r.Code == refusal.Unavailable:
 			d.Logger.Warn("a request could not be served", "error", err)
 		}
-		header = withSize(nats.Header{HeaderErrorCode: {string(r.Code)}, HeaderError: {r.Detail}}, err)
+		header = withSize(nats.Header{wire.HeaderErrorCode: {string(r.Code)}, wire.HeaderError: {r.Detail}}, err)
 		body, _ = json.Marshal(r)
 	}
 	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})
@@ -152,7 +140,7 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 func (d *deps) foreign(m *nats.Msg, endpoint string, reason error) {
 	d.metrics.foreign.WithLabelValues(endpoint).Inc()
 	d.Logger.Warn("a message that is no request was refused", "endpoint", endpoint, "reason", reason)
-	if wire.IsInbox(m.Reply) {
+	if access.IsInbox(m.Reply) {
 		d.respond(m.Reply, nil, nil, refusal.New(refusal.Forbidden, "this is no request to %s: %v", endpoint, reason))
 	}
 }
@@ -189,6 +177,3 @@ func (h *atLeast) WithAttrs(a []slog.Attr) slog.Handler {
 func (h *atLeast) WithGroup(name string) slog.Handler {
 	return &atLeast{h.Handler.WithGroup(name), h.level}
 }
-
-// Position writes a place in the log as headers and consistency tokens do.
-func Position(stream string, seq uint64) string { return stream + ":" + strconv.FormatUint(seq, 10) }

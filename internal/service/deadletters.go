@@ -35,7 +35,7 @@ func (d *deadLetters) keep(ctx context.Context, l deadletter.Letter) error {
 		d.metrics.full.WithLabelValues(deadletter.Stream).Inc()
 		// An operator can give it back without a letter, by this place alone.
 		d.Logger.Error("a message could not be handled, and there is no room for a dead letter of it", "error", err,
-			"message", Position(l.Stream, l.Sequence), "reason", l.Hidden(d.Streams).Reason, "retry", l.RetrySubject(l.Consumer))
+			"message", envelope.Position(l.Stream, l.Sequence), "reason", l.Hidden(d.Streams).Reason, "retry", l.RetrySubject(l.Consumer))
 		return nil
 	}
 	if kept {

@@ -12,17 +12,11 @@ import (
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
 	"lonja/internal/view"
+	"lonja/internal/wire"
 )
 
-// Wish is what a command's struct can do.
-type Wish interface {
-	Command() string
-	EntityID() string
-	Check() error
-}
-
 // On declares that a service decides the command C on entities with state S.
-func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
+func On[S any, C wire.Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
 	return &Handler[S, C]{decider: d, prepare: func(_ context.Context, c C, _ envelope.Actor) (decider.Decide[S], any, error) {
 		c, wrong := normal(c)
 		return func(s S, m decider.Meta) (eventlog.Event, error) {
@@ -38,7 +32,7 @@ func On[S any, C Wish](d *decider.Decider[S], decide func(S, C, decider.Meta) (e
 // method Normal, when it has one. What is wrong with it then is left to the
 // decision, which comes after the log was asked whether it was made before: the
 // same command, sent again, is answered as it was whatever rules came meanwhile.
-func normal[C Wish](c C) (C, error) {
+func normal[C wire.Wish](c C) (C, error) {
 	if n, ok := any(c).(interface{ Normal() (C, error) }); ok {
 		return n.Normal()
 	}
@@ -52,7 +46,7 @@ func normal[C Wish](c C) (C, error) {
 //
 // When what is known is a Fingerprinter, its fingerprint stands for the
 // command's body wherever two commands with one id are compared.
-func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
+func OnKnowing[S any, C wire.Wish, K any](d *decider.Decider[S],
 	know func(context.Context, C) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
 	return OnKnowingWho(d, func(ctx context.Context, c C, _ envelope.Actor) (K, error) { return know(ctx, c) }, decide)
@@ -60,7 +54,7 @@ func OnKnowing[S any, C Wish, K any](d *decider.Decider[S],
 
 // OnKnowingWho is OnKnowing where what is to be known depends on who sends the
 // command, too.
-func OnKnowingWho[S any, C Wish, K any](d *decider.Decider[S],
+func OnKnowingWho[S any, C wire.Wish, K any](d *decider.Decider[S],
 	know func(context.Context, C, envelope.Actor) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *Handler[S, C] {
 	return &Handler[S, C]{decider: d, prepare: func(ctx context.Context, c C, who envelope.Actor) (decider.Decide[S], any, error) {
@@ -89,7 +83,7 @@ type Replier[S any] interface {
 }
 
 // Handler is a declared command.
-type Handler[S any, C Wish] struct {
+type Handler[S any, C wire.Wish] struct {
 	decider *decider.Decider[S]
 	prepare func(context.Context, C, envelope.Actor) (decide decider.Decide[S], known any, err error)
 	target  func(context.Context, C) (string, error)

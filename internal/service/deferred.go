@@ -16,37 +16,8 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
 	"lonja/internal/refusal"
+	"lonja/internal/wire"
 )
-
-// DeferredStream is where a command is left whose service does not answer, once
-// for each id, and taken up when the service is back. What became of it is kept
-// there, too:
-//
-//	deferred.<service>.<command>.<id>    the command, as it was sent
-//	outcomes.<id>                        an Outcome
-const DeferredStream = "DEFERRED"
-
-// DeferredSubject is where a command is left; name is "orders.place".
-func DeferredSubject(name, id string) string { return "deferred." + name + "." + id }
-
-// OutcomeSubject is where it is told what became of a command.
-func OutcomeSubject(id string) string { return "outcomes." + id }
-
-// The statuses of an Outcome.
-const (
-	Pending = "pending"
-	Done    = "done"
-	Refused = "refused"
-)
-
-// Outcome is what became of a command that was left for later.
-type Outcome struct {
-	ID       string           `json:"id"`
-	Status   string           `json:"status" enum:"pending,done,refused"`
-	Position string           `json:"position,omitempty"` // STREAM:sequence, when done
-	Result   json.RawMessage  `json:"result,omitempty"`   // the answer, when done
-	Problem  *refusal.Refusal `json:"problem,omitempty"`  // why not, when refused
-}
 
 // deferred is the name of the consumer that brings the commands that were left.
 func (s *Service) deferred() string { return s.Name + "-deferred" }
@@ -99,17 +70,17 @@ func Left(ctx context.Context) time.Time {
 	return left
 }
 
-func (d *deps) outcome(id string, r decider.Receipt, err error) Outcome {
+func (d *deps) outcome(id string, r decider.Receipt, err error) wire.Outcome {
 	body, err := answerOf(r, err)
 	if err == nil {
-		return Outcome{ID: id, Status: Done, Position: Position(r.Stream, r.Sequence), Result: body}
+		return wire.Outcome{ID: id, Status: wire.Done, Position: envelope.Position(r.Stream, r.Sequence), Result: body}
 	}
 	why, coded := refusal.As(err)
 	if !coded {
 		d.Logger.Error("a deferred command failed", "id", id, "error", err)
 		why = refusal.New(refusal.Internal, "something went wrong on our side")
 	}
-	return Outcome{ID: id, Status: Refused, Problem: why}
+	return wire.Outcome{ID: id, Status: wire.Refused, Problem: why}
 }
 
 func answerOf(r decider.Receipt, err error) (json.RawMessage, error) {
@@ -125,7 +96,7 @@ func answerOf(r decider.Receipt, err error) (json.RawMessage, error) {
 
 // tell keeps the outcome under the name of whoever sent the command: the first one
 // for each command, unless that was retried.
-func (d *deps) tell(ctx context.Context, o Outcome, sender string, again bool) error {
+func (d *deps) tell(ctx context.Context, o wire.Outcome, sender string, again bool) error {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -133,17 +104,17 @@ func (d *deps) tell(ctx context.Context, o Outcome, sender string, again bool) e
 	header := nats.Header{
 		envelope.HeaderID:              {o.ID},
 		envelope.HeaderActor:           {sender},
-		jetstream.ExpectedStreamHeader: {DeferredStream},
+		jetstream.ExpectedStreamHeader: {wire.DeferredStream},
 	}
 	if !again {
 		header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	}
-	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: OutcomeSubject(o.ID), Data: data, Header: header})
+	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: wire.OutcomeSubject(o.ID), Data: data, Header: header})
 	switch {
 	case eventlog.IsConflict(err):
 		return nil
 	case eventlog.IsFull(err): // the command is done; others must not wait for that
-		d.metrics.full.WithLabelValues(DeferredStream).Inc()
+		d.metrics.full.WithLabelValues(wire.DeferredStream).Inc()
 		d.Logger.Error("there is no room for what became of a deferred command", "id", o.ID, "status", o.Status, "error", err)
 		return nil
 	}

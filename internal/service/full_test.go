@@ -9,8 +9,8 @@ import (
 
 	"lonja/internal/deadletter"
 	"lonja/internal/envelope"
-	"lonja/internal/service"
 	"lonja/internal/toy"
+	"lonja/internal/wire"
 )
 
 // bound lets a stream take so many messages and refuse all others.
@@ -79,17 +79,17 @@ func TestFullOutcomesHoldNoCommandUp(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.bound(service.DeferredStream, 3)
+	w.bound(wire.DeferredStream, 3)
 	if err := w.Defer(t.Context(), add{"c", 1}, envelope.Envelope{ID: envelope.NewID()}); err == nil || !strings.Contains(err.Error(), "too many commands wait") {
 		t.Errorf("a third one is left: %v", err)
 	}
 	w.start()
 	w.awaitTotal("c", 2)
 	w.eventually(func() error {
-		if n := w.refused(service.DeferredStream); n != 1 {
+		if n := w.refused(wire.DeferredStream); n != 1 {
 			return fmt.Errorf("%v outcomes were refused", n)
 		}
-		cons, err := w.log.JS.Consumer(t.Context(), service.DeferredStream, "toys-deferred")
+		cons, err := w.log.JS.Consumer(t.Context(), wire.DeferredStream, "toys-deferred")
 		if err == nil && cons.CachedInfo().NumAckPending > 0 {
 			err = fmt.Errorf("%d commands are still under way", cons.CachedInfo().NumAckPending)
 		}

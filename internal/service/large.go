@@ -11,16 +11,7 @@ import (
 
 	"lonja/internal/refusal"
 	"lonja/internal/view"
-)
-
-// An answer goes in one message, as a rule. One that is too large for that is
-// refused, and the refusal says how large it is. Who can take it in parts asks
-// once more, and says how many bytes they have room for. So nobody is sent more than
-// they asked for, and `nats request` works as ever for all that fits.
-const (
-	HeaderSize = "lonja-size" // of a refusal: how many bytes the answer takes
-	HeaderRoom = "lonja-room" // of a request: it takes an answer of so many bytes, in parts
-	HeaderPart = "lonja-part" // of one part of an answer: "2/7"
+	"lonja/internal/wire"
 )
 
 const (
@@ -86,7 +77,7 @@ func makeRoom(ctx context.Context, wanted string) (done func(), err error) {
 		return func() {}, nil
 	}
 	if room > MaxAnswer {
-		return nil, refusal.Of(HeaderRoom, "must be at most %d", MaxAnswer)
+		return nil, refusal.Of(wire.HeaderRoom, "must be at most %d", MaxAnswer)
 	}
 	if !s.large.TryAcquire(int64(room)) {
 		if err := Aside(ctx); err != nil {
@@ -121,7 +112,7 @@ func (d *deps) respondAtLength(to string, header nats.Header, body any, room int
 	}
 	parts := (len(data) + one - 1) / one
 	for i := range parts {
-		part := nats.Header{HeaderPart: {strconv.Itoa(i+1) + "/" + strconv.Itoa(parts)}, HeaderPosition: header[HeaderPosition]}
+		part := nats.Header{wire.HeaderPart: {strconv.Itoa(i+1) + "/" + strconv.Itoa(parts)}, wire.HeaderPosition: header[wire.HeaderPosition]}
 		d.respond(to, part, data[i*one:min((i+1)*one, len(data))], nil)
 		if d.Conn.FlushTimeout(patience) != nil { // one after the other, so that they do not pile up here
 			return
@@ -136,7 +127,7 @@ func oneMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) - headers }
 func withSize(header nats.Header, err error) nats.Header {
 	var large *tooLarge
 	if errors.As(err, &large) {
-		header[HeaderSize] = []string{strconv.Itoa(large.size)}
+		header[wire.HeaderSize] = []string{strconv.Itoa(large.size)}
 	}
 	return header
 }

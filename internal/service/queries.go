@@ -12,32 +12,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/wire"
 )
-
-// Health is what a replica says of itself on health.<service>.
-type Health struct {
-	Service string       `json:"service"`
-	Replica string       `json:"replica"`
-	Ready   bool         `json:"ready"`
-	Log     string       `json:"log,omitempty"` // why the log takes no events now
-	Views   []ViewHealth `json:"views"`
-	// Behind are the shared consumers that stand still although there is more.
-	Behind []string `json:"behind,omitempty"`
-}
-
-// ViewHealth is how a view does. Lag is how many facts it is behind each stream;
-// of one that is being rebuilt because its rows are of an older kind, or gone, how
-// many are left to build it of.
-type ViewHealth struct {
-	Name       string            `json:"name"`
-	Lag        map[string]uint64 `json:"lag"`
-	Behind     []string          `json:"behind,omitempty"` // the streams that it does not follow
-	Rebuilding bool              `json:"rebuilding,omitempty"`
-	Failed     string            `json:"failed,omitempty"`
-}
 
 // farBehind is the lag from which on a view is not ready.
 const farBehind = 10_000
@@ -72,7 +51,7 @@ func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, err
 // listen serves one endpoint of those.
 func (d *deps) listen(a *answering, endpoint string, answer func(*nats.Msg)) (*nats.Subscription, error) {
 	return d.Conn.Subscribe(endpoint, func(m *nats.Msg) {
-		if err := wire.CheckRequest(m, endpoint); err != nil {
+		if err := access.CheckRequest(m, endpoint); err != nil {
 			d.foreign(m, endpoint, err)
 			return
 		}
@@ -140,7 +119,7 @@ func (a *answering) stop(conn *nats.Conn) error {
 func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	m := &nats.Msg{Subject: req.Subject(), Reply: req.Reply(), Header: nats.Header(req.Headers())}
 	endpoint := "queries." + q.name()
-	if err := wire.CheckRequest(m, endpoint); err != nil {
+	if err := access.CheckRequest(m, endpoint); err != nil {
 		d.foreign(m, endpoint, err)
 		return
 	}
@@ -148,7 +127,7 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	var body any
 	if err == nil {
 		var done func()
-		if done, err = makeRoom(ctx, m.Header.Get(HeaderRoom)); err == nil {
+		if done, err = makeRoom(ctx, m.Header.Get(wire.HeaderRoom)); err == nil {
 			defer done()
 			body, err = d.ask(ctx, q, req.Data(), Ask{Actor: env.Actor, After: env.After})
 		}
@@ -158,7 +137,7 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	header := nats.Header{}
 	// The position is read after the rows, so it is no less than what they show.
 	if at := q.position(); at != "" {
-		header[HeaderPosition] = []string{at}
+		header[wire.HeaderPosition] = []string{at}
 	}
 	if err != nil {
 		d.respond(req.Reply(), nil, nil, err)
@@ -179,22 +158,22 @@ func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask Ask) (body 
 
 // Health is how this replica does: what it tells whoever asks over NATS. One
 // that does not serve is not ready.
-func (s *Service) Health(ctx context.Context) Health {
+func (s *Service) Health(ctx context.Context) wire.Health {
 	d := s.running.Load()
 	if d == nil {
-		return Health{Service: s.Name}
+		return wire.Health{Service: s.Name}
 	}
 	return s.health(ctx, d)
 }
 
-func (s *Service) health(ctx context.Context, d *deps) Health {
-	h := Health{Service: s.Name, Replica: d.Replica, Behind: d.standingStill()}
+func (s *Service) health(ctx context.Context, d *deps) wire.Health {
+	h := wire.Health{Service: s.Name, Replica: d.Replica, Behind: d.standingStill()}
 	h.Ready = d.Conn.IsConnected() && len(h.Behind) == 0
 	if err := cmp.Or(d.log.Lost(), d.log.Failing()); err != nil {
 		h.Ready, h.Log = false, detail(err)
 	}
 	for _, v := range s.Views {
-		vh := ViewHealth{Name: v.Name(), Behind: v.StandingStill()}
+		vh := wire.ViewHealth{Name: v.Name(), Behind: v.StandingStill()}
 		_, vh.Rebuilding = v.Building()
 		if err := v.Failed(); err != nil {
 			vh.Failed = err.Error()

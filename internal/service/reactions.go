@@ -98,7 +98,7 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 // brings it, to a replica that is newer. It is given up when none has taken it for
 // a while: whoever retries its letter, once all are newer, loses nothing.
 func unknown(m *message.Message, fact eventlog.Recorded) error {
-	at := Position(fact.Stream, fact.Sequence)
+	at := envelope.Position(fact.Stream, fact.Sequence)
 	if n := deliveries(m); n >= unknownTries {
 		return fmt.Errorf("%w after %d deliveries: %s records %s, which only a newer program knows what to do about", errGivenUp, n, at, fact.Type)
 	}
@@ -160,16 +160,16 @@ var errGone = errors.New("the log does not hold it, or not any more")
 func (d *deps) find(ctx context.Context, stream string, seq uint64, id string, body []byte) (eventlog.Recorded, error) {
 	stored, err := d.log.At(ctx, stream, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return stored, fmt.Errorf("%s: %w", Position(stream, seq), errGone)
+		return stored, fmt.Errorf("%s: %w", envelope.Position(stream, seq), errGone)
 	}
 	if err != nil {
 		if refusal.Is(err, refusal.Unavailable) {
 			return stored, err
 		}
-		return stored, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "%s cannot be looked up now", Position(stream, seq)), err)
+		return stored, fmt.Errorf("%w: %w", refusal.New(refusal.Unavailable, "%s cannot be looked up now", envelope.Position(stream, seq)), err)
 	}
 	if (id != "" || len(body) > 0) && (id != stored.Headers.Get(envelope.HeaderID) || !bytes.Equal(body, stored.Data)) {
-		return stored, fmt.Errorf("%s is another message: %w", Position(stream, seq), errGone)
+		return stored, fmt.Errorf("%s is another message: %w", envelope.Position(stream, seq), errGone)
 	}
 	return stored, nil
 }

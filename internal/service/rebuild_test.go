@@ -13,6 +13,7 @@ import (
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
 	"lonja/internal/service"
+	"lonja/internal/wire"
 )
 
 // rebuild asks for a rebuild and returns what the replica says until it is over.
@@ -42,7 +43,7 @@ func (w *world) rebuild(body string) (said []service.Rebuilding) {
 }
 
 // health is what the one replica says that is there.
-func (w *world) health() []service.Health {
+func (w *world) health() []wire.Health {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Millisecond)
 	defer cancel()
 	return w.Health(ctx, "toys")

@@ -52,7 +52,7 @@ func (r *remind[E]) handle(ctx context.Context, _ decider.Wish, fact eventlog.Re
 	at := r.at(fact.Event.(E))
 	header := fact.Envelope.Header()
 	header[HeaderOriginal] = []string{fact.Subject}
-	header[HeaderOriginalPosition] = []string{Position(fact.Stream, fact.Sequence)}
+	header[HeaderOriginalPosition] = []string{envelope.Position(fact.Stream, fact.Sequence)}
 	header[jetstream.ExpectedStreamHeader] = []string{"TIMERS"}
 	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + fact.ID}

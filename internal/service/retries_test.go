@@ -14,6 +14,7 @@ import (
 	"lonja/internal/refusal"
 	"lonja/internal/service"
 	"lonja/internal/toy"
+	"lonja/internal/wire"
 )
 
 // awaitLetters waits for exactly so many dead letters.
@@ -211,15 +212,15 @@ func TestADeferredCommandThatFailedIsRetried(t *testing.T) {
 		})
 	}
 	letter := w.awaitLetters(1)[0]
-	became(service.Refused)
-	if letter.Consumer != "toys-deferred" || letter.Stream != service.DeferredStream {
+	became(wire.Refused)
+	if letter.Consumer != "toys-deferred" || letter.Stream != wire.DeferredStream {
 		t.Fatalf("letter %+v", letter)
 	}
 	w.broken.Store(false)
 	if to, err := deadletter.New(w.log.JS).Retry(t.Context(), letter.ID, w.streams.Readers); err != nil || fmt.Sprint(to) != "[toys-deferred]" {
 		t.Fatal(to, err)
 	}
-	became(service.Done)
+	became(wire.Done)
 	w.awaitTotal("c", 7)
 	w.awaitLetters(0)
 }
@@ -298,7 +299,7 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 	older := w.toys()
 	older.Commands = nil
 	stop := w.run(older)
-	outcome := func(id, want string) (o service.Outcome) {
+	outcome := func(id, want string) (o wire.Outcome) {
 		t.Helper()
 		w.eventually(func() (err error) {
 			if o, _, err = w.Outcome(t.Context(), id); err == nil && o.Status != want {
@@ -313,7 +314,7 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), service.DeferredStream, "toys-deferred")
+		cons, err := w.log.JS.Consumer(t.Context(), wire.DeferredStream, "toys-deferred")
 		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
 			err = errors.New("the older replica has not seen it, or has kept it")
 		}
@@ -321,9 +322,9 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 	})
 	stop()
 	w.start()
-	outcome(known, service.Done)
-	w.publish(service.DeferredSubject("toys.shrink", never), nats.Header{envelope.HeaderID: {never}}, "{}")
-	if o := outcome(never, service.Refused); o.Problem.Code != refusal.NotFound {
+	outcome(known, wire.Done)
+	w.publish(wire.DeferredSubject("toys.shrink", never), nats.Header{envelope.HeaderID: {never}}, "{}")
+	if o := outcome(never, wire.Refused); o.Problem.Code != refusal.NotFound {
 		t.Errorf("refused with %+v", o.Problem)
 	}
 }

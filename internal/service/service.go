@@ -33,7 +33,7 @@ type Service struct {
 	Reactions []Reaction
 	Queries   []Query
 	// Announces are the views whose touched keys are told to whoever waits for
-	// news of them; see ChangesSubject.
+	// news of them; see wire.ChangesSubject.
 	Announces []*view.View
 	// Deciders are those that no command and no reaction names, but Prepare uses.
 	Deciders []Binder
@@ -125,7 +125,7 @@ type deps struct {
 // Run runs a service until ctx ends, then finishes what it has begun and
 // returns nil. Ready, which may be nil, is called when it serves. It returns an
 // error when it cannot start. A view that has to stop ends nothing else; see
-// Health.
+// wire.Health.
 func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	if config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Language.Decode == nil {
 		panic("service: Conn, Language, Streams and Dir are required")

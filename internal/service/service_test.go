@@ -27,6 +27,7 @@ import (
 	"lonja/internal/streams"
 	"lonja/internal/toy"
 	"lonja/internal/view"
+	"lonja/internal/wire"
 )
 
 const config = `
@@ -278,7 +279,7 @@ func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
 	}
 	repeated := &nats.Msg{Subject: "commands.toys.add", Header: nats.Header{"twice": {"a", "b"}}, Data: []byte(`{}`)}
 	m, err := w.log.Conn.RequestMsg(repeated, 5*time.Second)
-	if err != nil || m.Header.Get(service.HeaderErrorCode) != "invalid" {
+	if err != nil || m.Header.Get(wire.HeaderErrorCode) != "invalid" {
 		t.Errorf("a repeated header: %v, %v", m, err)
 	}
 	if _, err := w.Send(t.Context(), add{"c", 1}, envelope.Envelope{}); err != nil {
@@ -366,7 +367,7 @@ func TestADeferredCommandIsTakenUpOnceAndItsOutcomeKept(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if o, _, err := w.Outcome(t.Context(), fresh.ID); err != nil || o.Status != service.Pending {
+	if o, _, err := w.Outcome(t.Context(), fresh.ID); err != nil || o.Status != wire.Pending {
 		t.Fatalf("%+v, %v", o, err)
 	}
 	w.start()

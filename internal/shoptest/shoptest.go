@@ -21,6 +21,7 @@ import (
 	"lonja/internal/refusal"
 	"lonja/internal/service"
 	"lonja/internal/streams"
+	"lonja/internal/wire"
 )
 
 // Shop is a NATS server with the shop's streams, and the services that were started.
@@ -105,7 +106,7 @@ func (s *Shop) Run(svc *service.Service, replica, dir string) (stop func() error
 
 // Do sends a command as an actor, fails the test when it is refused, and
 // returns the answer decoded into out, which may be nil.
-func (s *Shop) Do(cmd service.Wish, as envelope.Actor, out any) client.Reply {
+func (s *Shop) Do(cmd wire.Wish, as envelope.Actor, out any) client.Reply {
 	s.t.Helper()
 	reply, err := s.Send(s.context(), cmd, envelope.Envelope{Actor: as})
 	if err != nil {
@@ -121,7 +122,7 @@ func (s *Shop) Do(cmd service.Wish, as envelope.Actor, out any) client.Reply {
 
 // Refused sends a command as an actor and fails the test unless it is refused
 // with a code.
-func (s *Shop) Refused(cmd service.Wish, as envelope.Actor, code refusal.Code) {
+func (s *Shop) Refused(cmd wire.Wish, as envelope.Actor, code refusal.Code) {
 	s.t.Helper()
 	reply, err := s.Send(s.context(), cmd, envelope.Envelope{Actor: as})
 	if !refusal.Is(err, code) {
@@ -159,7 +160,7 @@ func (s *Shop) Record(stream string, e events.Event) string {
 	if ack.Stream != stream {
 		s.t.Fatalf("%s was recorded on %s, not %s", events.Subject(e), ack.Stream, stream)
 	}
-	return service.Position(ack.Stream, ack.Sequence)
+	return envelope.Position(ack.Stream, ack.Sequence)
 }
 
 // Await waits until a fact of type E for which accept is true is on its

@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 	"lonja/internal/eventlog"
-	"lonja/internal/wire"
 )
 
 const (
@@ -199,7 +199,7 @@ func (f *feed) batch() int {
 // beside the writing of rows.
 func (f *feed) read(ctx context.Context, from *jetstream.ConsumerInfo, to chan<- delivery) jetstream.MessageHandler {
 	return func(m jetstream.Msg) {
-		meta, err := wire.CheckDelivery(m, from)
+		meta, err := access.CheckDelivery(m, from)
 		if err != nil {
 			f.file.config.Logger.Warn("a message that the consumer did not bring was refused", "consumer", from.Name, "reason", err)
 			return

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"lonja/internal/access"
 	"strconv"
 	"sync"
 	"time"
@@ -104,7 +105,7 @@ func (f *Facts) consume(ctx context.Context, out chan<- *message.Message) error 
 	beside.Go(func() { f.hand(out, waiting, hands) })
 	beside.Go(func() { f.oversee(overseeing, cons, &seen, hands, broken) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
-		meta, err := CheckDelivery(m, cons.CachedInfo())
+		meta, err := access.CheckDelivery(m, cons.CachedInfo())
 		if err != nil {
 			f.Logger.Warn("a message that the consumer did not bring was refused", "consumer", cons.CachedInfo().Name, "reason", err)
 			return

@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 
+	"lonja/internal/access"
 	"lonja/internal/envelope"
 )
 
@@ -60,7 +61,7 @@ func (r *Requests) Subscribe(ctx context.Context, topic string) (<-chan *message
 	slots := make(chan struct{}, limit)
 	drained := make(chan struct{})
 	sub, err := r.Conn.QueueSubscribe(topic, r.Queue, func(m *nats.Msg) {
-		if err := CheckRequest(m, topic); err != nil {
+		if err := access.CheckRequest(m, topic); err != nil {
 			r.Foreign(m, err)
 			return
 		}

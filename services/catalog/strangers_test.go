@@ -8,8 +8,8 @@ import (
 	"lonja/events/query"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 	"lonja/internal/shoptest"
+	"lonja/internal/wire"
 )
 
 // More strangers than there are slots ask for what nobody can have seen. They are
@@ -35,7 +35,7 @@ func TestStrangersCannotMakeReadersWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code := m.Header.Get(service.HeaderErrorCode); code != string(refusal.Invalid) {
+		if code := m.Header.Get(wire.HeaderErrorCode); code != string(refusal.Invalid) {
 			t.Fatalf("stranger %d: %q %s", n, code, m.Data)
 		}
 	}

@@ -20,8 +20,8 @@ import (
 	"lonja/events/query"
 	"lonja/internal/envelope"
 	"lonja/internal/refusal"
-	"lonja/internal/service"
 	"lonja/internal/shoptest"
+	"lonja/internal/wire"
 )
 
 const password = "correct horse battery"
@@ -218,12 +218,12 @@ func TestWhoMaySeeWhom(t *testing.T) {
 func TestACommandThatComesTwiceHasTheSameAnswer(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	var tokens query.Tokens
-	for _, send := range []func() service.Wish{
-		func() service.Wish {
+	for _, send := range []func() wire.Wish{
+		func() wire.Wish {
 			return command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}
 		},
-		func() service.Wish { return command.LogIn{Email: "ana@example.com", Password: password} },
-		func() service.Wish {
+		func() wire.Wish { return command.LogIn{Email: "ana@example.com", Password: password} },
+		func() wire.Wish {
 			shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, envelope.Actor{}, &tokens)
 			return command.RefreshSession{RefreshToken: tokens.RefreshToken}
 		},

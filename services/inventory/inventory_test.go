@@ -29,7 +29,7 @@ func open(t *testing.T, services ...*service.Service) store {
 func (s store) has(sku events.SKU, onHand, reserved int64) {
 	s.t.Helper()
 	var got query.StockView
-	s.Get(query.Stock{SKU: sku}, customer, service.Position("INVENTORY", s.recorded()), &got)
+	s.Get(query.Stock{SKU: sku}, customer, envelope.Position("INVENTORY", s.recorded()), &got)
 	if want := (query.StockView{SKU: sku, OnHand: onHand, Reserved: reserved, Available: onHand - reserved}); got != want {
 		s.t.Errorf("got %+v, want %+v", got, want)
 	}

@@ -22,6 +22,7 @@ import (
 	"lonja/internal/refusal"
 	"lonja/internal/service"
 	"lonja/internal/shoptest"
+	"lonja/internal/wire"
 )
 
 const origin = "https://shop.example"
@@ -76,7 +77,7 @@ func reaches(shop *shoptest.Shop, id events.OrderID, as envelope.Actor, status s
 			at, there = s.Sequence, there || s.Status == status
 		}
 		// Another replica may answer next, and is to know as much.
-		shop.Get(query.Order{OrderID: id, Origin: origin}, as, service.Position("ORDERS", at), &o)
+		shop.Get(query.Order{OrderID: id, Origin: origin}, as, envelope.Position("ORDERS", at), &o)
 	}
 	return o
 }
@@ -260,7 +261,7 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	outcome := func(id string) (o service.Outcome) {
+	outcome := func(id string) (o wire.Outcome) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
@@ -271,7 +272,7 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o.Status != service.Pending {
+			if o.Status != wire.Pending {
 				return o
 			}
 			<-tick.C
@@ -289,7 +290,7 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	leaves("in-time", placeOne("lantern"))
 	stop = shop.Run(New(), "a", dir)
 	var placed query.OrderView
-	if o := outcome("in-time"); o.Status != service.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
+	if o := outcome("in-time"); o.Status != wire.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
 		t.Fatalf("left at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
 	}
 	if err := stop(); err != nil {
@@ -300,9 +301,9 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	leaves("hindsight", atPrice(400))
 	changes(500)
 	shop.Run(New(), "a", dir)
-	for id, status := range map[string]string{"too-early": service.Refused, "foresight": service.Done, "hindsight": service.Refused} {
+	for id, status := range map[string]string{"too-early": wire.Refused, "foresight": wire.Done, "hindsight": wire.Refused} {
 		o := outcome(id)
-		if o.Status != status || status == service.Refused && (o.Problem.Code != refusal.Conflict || o.Problem.Field != "items[0].unit_price") {
+		if o.Status != status || status == wire.Refused && (o.Problem.Code != refusal.Conflict || o.Problem.Field != "items[0].unit_price") {
 			t.Errorf("%s: %s %s, %+v", id, o.Status, o.Result, o.Problem)
 		}
 	}
@@ -501,14 +502,14 @@ func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
 		shop.Get(q, ana, "", new(json.RawMessage))
 	}
 	for range 1_100 {
-		if m, err := ahead.NextMsg(10 * time.Second); err != nil || m.Header.Get(service.HeaderErrorCode) != string(refusal.Invalid) {
+		if m, err := ahead.NextMsg(10 * time.Second); err != nil || m.Header.Get(wire.HeaderErrorCode) != string(refusal.Invalid) {
 			t.Fatalf("ahead of the log: %v %+v", err, m)
 		}
 	}
 
 	many := wait(2_600, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", envelope.Envelope{Actor: ana})
 	refused, err := many.NextMsg(10 * time.Second)
-	if err != nil || refused.Header.Get(service.HeaderErrorCode) != string(refusal.Unavailable) {
+	if err != nil || refused.Header.Get(wire.HeaderErrorCode) != string(refusal.Unavailable) {
 		t.Fatalf("one too many: %v %+v", err, refused)
 	}
 	shop.Get(query.Order{OrderID: anOrder}, ana, "", new(json.RawMessage))
@@ -532,7 +533,7 @@ func TestAServiceThatStopsKeepsNobodyWaiting(t *testing.T) {
 }
 
 // race sends two commands at once, perhaps under one id.
-func race(t *testing.T, shop *shoptest.Shop, a, b service.Wish, asA, asB envelope.Envelope) (replies [2]client.Reply, errs [2]error) {
+func race(t *testing.T, shop *shoptest.Shop, a, b wire.Wish, asA, asB envelope.Envelope) (replies [2]client.Reply, errs [2]error) {
 	var racing sync.WaitGroup
 	racing.Go(func() { replies[0], errs[0] = shop.Send(t.Context(), a, asA) })
 	racing.Go(func() { replies[1], errs[1] = shop.Send(t.Context(), b, asB) })

@@ -39,7 +39,7 @@ func (s till) settles(outcome, status string) {
 func (s till) is(status string) {
 	s.t.Helper()
 	var got query.PaymentView
-	s.Get(query.Payment{PaymentID: id}, anyone, service.Position("PAYMENTS", s.recorded()), &got)
+	s.Get(query.Payment{PaymentID: id}, anyone, envelope.Position("PAYMENTS", s.recorded()), &got)
 	want := query.PaymentView{ID: id, OrderID: order, Provider: "sandbox", Status: status, Amount: amount, URL: "/sandbox/payments/pay_ana"}
 	if got != want {
 		s.t.Errorf("got  %+v\nwant %+v", got, want)
@@ -122,7 +122,7 @@ func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentVoided](shop)
 	shop.Refused(pays, anyone, refusal.NotFound)
-	_, err := shop.Ask(t.Context(), query.Payment{PaymentID: id}, envelope.Envelope{After: service.Position("PAYMENTS", shop.recorded())})
+	_, err := shop.Ask(t.Context(), query.Payment{PaymentID: id}, envelope.Envelope{After: envelope.Position("PAYMENTS", shop.recorded())})
 	if !refusal.Is(err, refusal.NotFound) {
 		t.Errorf("a payment that was never asked for: %v", err)
 	}
