@@ -17,12 +17,15 @@ import (
 
 // TooLarge refuses to answer a query in one message; see AskInParts.
 type TooLarge struct {
-	*refusal.Refusal
-	Size int // bytes that the answer takes, by now
+	Reason *refusal.Refusal
+	Size   int // bytes that the answer takes, by now
 }
 
-// Unwrap is the refusal that it is to whoever can do nothing about it.
-func (e *TooLarge) Unwrap() error { return e.Refusal }
+// Error implements error.
+func (e *TooLarge) Error() string { return e.Reason.Error() }
+
+// Unwrap is the refusal.
+func (e *TooLarge) Unwrap() error { return e.Reason }
 
 // AskInParts is AskAt for an answer of at most room bytes that may be too large for
 // one message. It comes in parts and is put together; all of it is in memory.

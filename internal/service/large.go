@@ -28,11 +28,12 @@ const (
 
 // tooLarge is a refusal that says how large the answer is.
 type tooLarge struct {
-	*refusal.Refusal
-	size int
+	reason *refusal.Refusal
+	size   int
 }
 
-func (e *tooLarge) Unwrap() error { return e.Refusal }
+func (e *tooLarge) Error() string { return e.reason.Error() }
+func (e *tooLarge) Unwrap() error { return e.reason }
 
 func noRoom(size int) error {
 	return &tooLarge{refusal.Of("limit", "is too much for one message; ask for fewer at once"), size}

@@ -375,7 +375,7 @@ func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 	env := envelope.Envelope{Actor: ana, After: after}
 	_, err := shop.Ask(ctx, all, env)
 	var large *client.TooLarge
-	if !errors.As(err, &large) || !refusal.Is(err, refusal.Invalid) || large.Field != "limit" || large.Size < 30*len(long.Items)*50 {
+	if !errors.As(err, &large) || !refusal.Is(err, refusal.Invalid) || large.Reason.Field != "limit" || large.Size < 30*len(long.Items)*50 {
 		t.Fatalf("thirty long orders in one message: %v", err)
 	}
 	body, position, err := shop.AskInParts(ctx, all, env, large.Size+1_000)
