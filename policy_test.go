@@ -12,28 +12,33 @@ import (
 )
 
 // Who may import whom, and why. A package matches the first rule whose folder
-// it lies in; tests may also use internal/shoptest and internal/toy.
+// it lies in; tests may also use shop/shoptest and kit/kittest.
 var importPolicy = []struct {
 	folder string
 	may    []string // folders of lonja's own
 	why    string
 }{
 	{"events", []string{"events"}, "the published language must be usable by anyone, without the rest of lonja"},
-	{"services/*", []string{"events", "internal", "services/self"}, "a service is of one purpose and knows the others only by their facts"},
-	{"gateway", []string{"events", "internal", "gateway"}, "the gateway asks over NATS, so that services can live anywhere"},
-	{"internal/shoptest", []string{"", "events", "internal"}, "the tests' harness is where kit and shop meet"},
-	{"internal", []string{"internal"}, "the kit knows nothing of any shop"},
-	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "gateway", "internal"}, "main names all the parts and wires them"},
+	{"services/*", []string{"events", "kit", "services/self"}, "a service is of one purpose and knows the others only by their events"},
+	{"gateway", []string{"events", "kit", "gateway"}, "the gateway asks over NATS, so that services can live anywhere"},
+	{"shop/shoptest", []string{"", "events", "kit"}, "the tests' harness is where kit and shop meet"},
+	{"audit", []string{"events", "kit"}, "the proof of the log judges events by itself: it must not share a fault with the services"},
+	{"kit", []string{"kit"}, "the kit knows nothing of any shop"},
+	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
 	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
-	{"chaos", []string{"", "chaos", "events", "internal"}, "the fault tests drive real processes and read raw streams, never a service's code"},
-	{"bench", []string{"", "bench", "events", "internal"}, "the benchmark drives the shop from outside and measures its parts beside it"},
+	{"chaos", []string{"", "chaos", "events", "kit"}, "the fault tests drive real processes and read raw streams, never a service's code"},
+	{"bench", []string{"", "bench", "events", "kit"}, "the benchmark drives the shop from outside and measures its parts beside it"},
 	{"", nil, "the top of the tree holds only what is embedded"},
 }
 
 // What the tests of a folder may import besides: end-to-end tests name all the parts.
 var testsMay = map[string][]string{
+	"audit":   {"services"},
 	"gateway": {"services"},
 }
+
+// What only tests may import, and the tests of any folder but the kit's the shop's.
+var forTests = []string{"kit/kittest", "shop/shoptest"}
 
 // The only things from outside that the published language may need.
 var languageMayUse = []string{"github.com/bojanz/currency",
@@ -78,10 +83,17 @@ func checkImports(t *testing.T, path string) {
 			name, _ := strconv.Unquote(spec.Path.Value)
 			own, isOwn := strings.CutPrefix(name+"/", "lonja/")
 			own = strings.TrimSuffix(own, "/")
+			may := rule.may
+			if isTest {
+				may = slices.Concat(may, testsMay[folder])
+				if !inFolder(folder, "kit") {
+					may = append(may, forTests...)
+				}
+			}
 			switch {
-			case isOwn && !mayImport(folder, own, rule.may) && !(isTest && mayImport(folder, own, testsMay[folder])):
+			case isOwn && !mayImport(folder, own, may):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
-			case (own == "internal/shoptest" || own == "internal/toy") && !isTest && !strings.HasPrefix(folder, "internal/"):
+			case mayImport(folder, own, forTests) && !isTest && !mayImport("", folder, forTests):
 				t.Errorf("%s imports %s, which is for tests", path, name)
 			case !isOwn && rule.folder == "events" && strings.Contains(strings.SplitN(name, "/", 2)[0], ".") && !slices.Contains(languageMayUse, name):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)

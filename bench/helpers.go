@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	_ "modernc.org/sqlite" // the driver
 
-	"lonja/internal/broker"
+	"lonja/kit/natsembed"
 )
 
 // helpers are the parts that the shop is made of, each alone in a process of
@@ -31,7 +31,7 @@ func untilClosed() { io.Copy(io.Discard, os.Stdin) }
 
 // serveBroker is a NATS server: folder, and always or relaxed for its syncs.
 func serveBroker(args []string) error {
-	b, err := broker.Start(broker.Config{
+	b, err := natsembed.Start(natsembed.Config{
 		Dir: args[0], Addr: "127.0.0.1:0", SyncAlways: args[1] == "always", SyncInterval: time.Minute})
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func serveBroker(args []string) error {
 // serveEcho does what a query cannot do without: HTTP in, a NATS request out,
 // a reply of a constant back through both. GET /n answers n bytes.
 func serveEcho(args []string) error {
-	b, err := broker.Start(broker.Config{Dir: args[0], Addr: "127.0.0.1:0", SyncInterval: time.Minute})
+	b, err := natsembed.Start(natsembed.Config{Dir: args[0], Addr: "127.0.0.1:0", SyncInterval: time.Minute})
 	if err != nil {
 		return err
 	}

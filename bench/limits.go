@@ -20,7 +20,7 @@ type limits struct {
 	broker, echo *process
 	conn         *nats.Conn
 	js           jetstream.JetStream
-	fact         *nats.Msg // an order's first fact, as the shop recorded it
+	fact         *nats.Msg // an order's first event, as the shop recorded it
 	appended     atomic.Int64
 }
 
@@ -52,7 +52,7 @@ func newLimits(ctx context.Context, dir string) (l *limits, err error) {
 	return l, nil
 }
 
-// takeSample reads an order's first fact from the shop's log.
+// takeSample reads an order's first event from the shop's log.
 func (l *limits) takeSample(ctx context.Context, s *shop) error {
 	orders, err := s.log.Stream(ctx, "ORDERS")
 	if err != nil {
@@ -66,7 +66,7 @@ func (l *limits) takeSample(ctx context.Context, s *shop) error {
 	return nil
 }
 
-// appends is so many facts appended to JetStream, one after another on two
+// appends is so many events appended to JetStream, one after another on two
 // streams in turn, each synced before it is acknowledged and each with the
 // sequence that it expects: what an order cannot do without.
 func appends(n int) func(*limits, int) (string, func(int) (operation, func(), error)) {

@@ -3,7 +3,7 @@
 // the same one differs from minute to minute, but a share of a limit stays
 // comparable.
 //
-// The shop runs as its own process, with every fact synced before it is
+// The shop runs as its own process, with every event synced before it is
 // acknowledged, and is driven over HTTP by connections that each send one
 // request after another. The limits are synced appends straight to JetStream,
 // HTTP to a NATS request to a constant reply, and rows into SQLite, each in a

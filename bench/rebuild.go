@@ -12,8 +12,8 @@ import (
 
 	"lonja"
 	"lonja/events"
-	"lonja/internal/envelope"
-	"lonja/internal/streams"
+	"lonja/kit/eventlog"
+	"lonja/kit/streams"
 )
 
 // rebuilt is what it took to make a view again out of the log.
@@ -23,7 +23,7 @@ type rebuilt struct {
 	limit           float64 // rows a second straight into SQLite
 }
 
-// rebuild fills a log with facts of paid orders, starts the orders service
+// rebuild fills a log with events of paid orders, starts the orders service
 // with an empty folder beside it and waits until its view has seen them all.
 func rebuild(ctx context.Context, l *limits, program string, facts int, limitFor time.Duration) (r rebuilt, err error) {
 	server, err := start(ctx, l.self, "broker", filepath.Join(l.dir, "rebuild-log"), "relaxed")
@@ -70,7 +70,7 @@ func (r *rebuilt) measureLimit(ctx context.Context, l *limits, d time.Duration) 
 }
 
 // fillLog makes the streams and publishes the way of so many orders as leads
-// to about so many facts. The shared consumers have seen them all, as they
+// to about so many events. The shared consumers have seen them all, as they
 // have when a view alone is rebuilt.
 func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size int, err error) {
 	config, err := streams.Parse(lonja.StreamsYAML)
@@ -114,7 +114,7 @@ func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size in
 	return n, size / n, nil
 }
 
-// wayOf is the facts of an order that was paid.
+// wayOf is the events of an order that was paid.
 func wayOf(n int) []events.Event {
 	id := events.OrderID(fmt.Sprintf("ord_%032d", n))
 	payment := events.PaymentFor(id)
@@ -142,15 +142,15 @@ func wayOf(n int) []events.Event {
 
 func euros(cents int64) events.Money { return events.Money{Amount: cents, Currency: "EUR"} }
 
-// message is a fact as the shop would record it.
+// message is an event as the shop would record it.
 func message(e events.Event) (*nats.Msg, error) {
 	data, err := events.Encode(e)
 	if err != nil {
 		return nil, err
 	}
-	id := envelope.NewID()
-	env := envelope.Envelope{ID: id, Type: events.Type(e), Source: "lonja/bench", Time: time.Now(),
-		Causation: id, Correlation: id, Actor: envelope.Actor{ID: "service:bench"}}
+	id := eventlog.NewID()
+	env := eventlog.Envelope{ID: id, Type: events.Type(e), Source: "lonja/bench", Time: time.Now(),
+		Causation: id, Correlation: id, Actor: eventlog.Actor{ID: "service:bench"}}
 	return &nats.Msg{Subject: events.Subject(e), Header: env.Header(), Data: data}, nil
 }
 

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"lonja/events/query"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
 )
 
 // restWithin is how long the shop may take to come to rest after a fault.
@@ -98,7 +98,7 @@ func (t *trial) left(ctx context.Context) (map[string]int, error) {
 	return left, ctx.Err()
 }
 
-// hearOutcomes asks what became of the wishes that were accepted for later.
+// hearOutcomes asks what became of the commands that were accepted for later.
 func (t *trial) hearOutcomes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, restWithin) // for all of them
 	defer cancel()
@@ -127,22 +127,22 @@ func (w *wish) hear(ctx context.Context, by *person) error {
 	if err != nil {
 		return err
 	}
-	var o wire.Outcome
+	var o bus.Outcome
 	if a.status != 200 || json.Unmarshal(a.body, &o) != nil {
 		return fmt.Errorf("outcome at %s: %d %s", w.location, a.status, a.body)
 	}
 	switch o.Status {
-	case wire.Done:
+	case bus.Done:
 		w.learn(answer{status: 201, body: o.Result})
 		return nil
-	case wire.Refused:
+	case bus.Refused:
 		w.result = failed
 		return nil
 	}
 	return errors.New("outcome of " + w.location + " is still " + o.Status)
 }
 
-// askAgain sends wishes once more under their old keys. What was granted must
+// askAgain sends commands once more under their old keys. What was granted must
 // be granted again, as the same order; what was in doubt is now certain.
 func (t *trial) askAgain(ctx context.Context, before *facts) {
 	granted := 0
@@ -180,7 +180,7 @@ func (t *trial) askAgain(ctx context.Context, before *facts) {
 	}
 }
 
-// again sends a wish once more; a token that has expired is renewed.
+// again sends a command once more; a token that has expired is renewed.
 func (w *wish) again(ctx context.Context) (a answer, err error) {
 	err = eventually(ctx, restWithin, func() error {
 		if a, err = w.who.do(ctx, "POST", w.path, w.body, "Idempotency-Key", w.key); err != nil {
@@ -197,7 +197,7 @@ func (w *wish) again(ctx context.Context) (a answer, err error) {
 	return a, err
 }
 
-// commandID is the id that the gateway gives to the command of a wish.
+// commandID is the id that the gateway gives to the command of a command.
 func (w *wish) commandID() string { return w.who.command("POST "+w.path, w.key) }
 
 // checkWishes compares what customers were told with the log: everything that

@@ -180,8 +180,8 @@ func (b *buyer) impatience() time.Duration {
 	return time.Duration(1+b.rng.IntN(60)) * time.Millisecond
 }
 
-// insist tries a wish, and again with the same key while nobody knows what came
-// of it. One in ten gives up. It is true when the wish was granted.
+// insist tries a command, and again with the same key while nobody knows what came
+// of it. One in ten gives up. It is true when the command was granted.
 func (b *buyer) insist(ctx context.Context, w *wish, method string) bool {
 	for b.try(ctx, w, method, b.impatience()); w.result == unknown; b.try(ctx, w, method, 0) {
 		if b.rng.IntN(10) == 0 && !b.patient || !pause(ctx, time.Duration(10+b.rng.IntN(90))*time.Millisecond) {
@@ -191,7 +191,7 @@ func (b *buyer) insist(ctx context.Context, w *wish, method string) bool {
 	return w.result == ok
 }
 
-// try sends a wish once and notes what is known of it from then on. What was
+// try sends a command once and notes what is known of it from then on. What was
 // ever in doubt is only failed once it was refused for good.
 func (b *buyer) try(ctx context.Context, w *wish, method string, impatience time.Duration) {
 	if w.tries++; w.tries == 1 {

@@ -143,7 +143,7 @@ func spread(times []time.Duration) string {
 	return fmt.Sprintf("after %v (%v at worst)", times[len(times)/2].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond))
 }
 
-// order wishes for a new order once and returns the answer.
+// order commands for a new order once and returns the answer.
 func (t *trial) order(ctx context.Context, round int) answer {
 	buyer := t.crowd.customers[round%len(t.crowd.customers)]
 	w := &wish{kind: "place", who: buyer, path: "/api/orders", body: orderOf(sku(5), 1), tries: 1, began: time.Now(),

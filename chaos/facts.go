@@ -8,10 +8,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/events"
-	"lonja/internal/envelope"
+	"lonja/kit/eventlog"
 )
 
-// fact is a message of the log, as the fault tests read it: straight from the
+// event is a message of the log, as the fault tests read it: straight from the
 // stream, and not with the kit's own reader.
 type fact struct {
 	stream    string
@@ -23,7 +23,7 @@ type fact struct {
 	event     events.Event // nil when it is none
 }
 
-// facts is the whole log of orders, stock and payments.
+// events is the whole log of orders, stock and payments.
 type facts struct {
 	all     []fact
 	caused  map[string][]fact // by the command's id
@@ -95,17 +95,17 @@ func (l *facts) factOf(m jetstream.Msg) (fact, error) {
 		return fact{}, err
 	}
 	h := m.Headers()
-	f := fact{stream: meta.Stream, sequence: meta.Sequence.Stream, subject: m.Subject(), causation: h.Get(envelope.HeaderCausation)}
-	f.time, _ = time.Parse(time.RFC3339Nano, h.Get(envelope.HeaderTime)) // poison has none
-	if f.event, err = events.Decode(h.Get(envelope.HeaderType), m.Data()); err != nil {
+	f := fact{stream: meta.Stream, sequence: meta.Sequence.Stream, subject: m.Subject(), causation: h.Get(eventlog.HeaderCausation)}
+	f.time, _ = time.Parse(time.RFC3339Nano, h.Get(eventlog.HeaderTime)) // poison has none
+	if f.event, err = events.Decode(h.Get(eventlog.HeaderType), m.Data()); err != nil {
 		f.event = nil
 		return f, nil
 	}
-	f.typ = f.event.Fact()[:len(f.event.Fact())-len(".v1")]
+	f.typ = f.event.EventName()[:len(f.event.EventName())-len(".v1")]
 	return f, nil
 }
 
-// of are the facts of a type about an order.
+// of are the events of a type about an order.
 func (l *facts) of(order, typ string) (found []fact) {
 	for _, f := range l.order[order] {
 		if f.typ == typ {
@@ -115,7 +115,7 @@ func (l *facts) of(order, typ string) (found []fact) {
 	return found
 }
 
-// count is how many facts of a type there are.
+// count is how many events of a type there are.
 func (l *facts) count(typ string) (n int) {
 	for _, f := range l.all {
 		if f.typ == typ {

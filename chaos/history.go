@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// result is what a customer knows of a wish.
+// result is what a customer knows of a command.
 type result string
 
 const (
@@ -17,7 +17,7 @@ const (
 	unknown result = "unknown" // nobody told: it took effect once at most
 )
 
-// wish is one thing that a customer wanted, however often they tried.
+// command is one thing that a customer wanted, however often they tried.
 type wish struct {
 	kind     string // place, pay, cancel
 	who      *person
@@ -63,7 +63,7 @@ func (h *history) answered(method string, status int, detail string) {
 	}
 }
 
-// of are the wishes of a kind.
+// of are the commands of a kind.
 func (h *history) of(kind string) []*wish {
 	h.mu.Lock()
 	defer h.mu.Unlock()

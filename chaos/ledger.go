@@ -39,7 +39,7 @@ func (t *trial) checkStock() {
 	}
 }
 
-// movement is what a fact does to each piece of its lines.
+// movement is what an event does to each piece of its lines.
 func movement(e events.Event) (lines []events.Quantity, onHand, reserved int64) {
 	switch e := e.(type) {
 	case events.StockReserved:
@@ -57,7 +57,7 @@ func movement(e events.Event) (lines []events.Quantity, onHand, reserved int64) 
 	return nil, 0, 0
 }
 
-// follows is which status an order may have before each of its facts.
+// follows is which status an order may have before each of its events.
 var follows = map[string][]string{
 	"order.placed":           {""},
 	"order.awaiting_payment": {"placed"},
@@ -67,7 +67,7 @@ var follows = map[string][]string{
 	"order.cancelled":        {"placed", "awaiting_payment", "paid"},
 }
 
-// statusIn is the status that an order has after its facts.
+// statusIn is the status that an order has after its events.
 func statusIn(facts []fact) (status string) {
 	for _, f := range facts {
 		if follows[f.typ] != nil {

@@ -35,7 +35,7 @@ func TestWhatIsWrongInTheLogIsFound(t *testing.T) {
 			trial := newTrial(fault{}, options{}, "")
 			trial.log = &facts{order: map[string][]fact{}}
 			for _, e := range tt.log {
-				f := fact{typ: e.Fact()[:len(e.Fact())-len(".v1")], event: e}
+				f := fact{typ: e.EventName()[:len(e.EventName())-len(".v1")], event: e}
 				trial.log.all = append(trial.log.all, f)
 				if of, ok := e.(events.OfOrder); ok && of.Order() == id {
 					trial.log.order[string(id)] = append(trial.log.order[string(id)], f)

@@ -161,7 +161,7 @@ func (k *clerks) check(t *trial) {
 	}
 }
 
-// resolve finds out from the log what came of a wish that was not answered; it
+// resolve finds out from the log what came of a command that was not answered; it
 // is false when nothing did. When it happened is as unknown as before.
 func (m *movedStock) resolve(log *facts) bool {
 	for _, f := range log.caused[m.command] {

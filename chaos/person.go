@@ -15,7 +15,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
+	"lonja/kit/eventlog"
 )
 
 // web is everybody's HTTP client. It reuses connections, as browsers do.
@@ -175,7 +175,7 @@ func (p *person) sees(ctx context.Context, id string) (o query.OrderView, err er
 
 // command is the id that the gateway gives to the command of a keyed request.
 func (p *person) command(route, key string) string {
-	return envelope.Derive("http", p.id, route, key)
+	return eventlog.DeriveID("http", p.id, route, key)
 }
 
 func asJSON(v any) string {

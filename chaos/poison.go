@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events"
-	"lonja/internal/deadletter"
-	"lonja/internal/envelope"
+	"lonja/kit/bus"
+	"lonja/kit/eventlog"
 )
 
 // poisoned is a message that somebody published by hand.
@@ -20,15 +20,15 @@ type poisoned struct {
 	data   []byte
 }
 
-// header is one as a fact of a type has it.
+// header is one as an event of a type has it.
 func header(typ string) nats.Header {
-	id := envelope.NewID()
-	return envelope.Envelope{ID: id, Type: typ, Time: time.Now(), Causation: "poison-" + id}.Header()
+	id := eventlog.NewID()
+	return eventlog.Envelope{ID: id, Type: typ, Time: time.Now(), Causation: "poison-" + id}.Header()
 }
 
 func poisons(typ string) []poisoned {
 	repeated := header(typ)
-	repeated[envelope.HeaderID] = []string{"one", "two"}
+	repeated[eventlog.HeaderID] = []string{"one", "two"}
 	repeated["_watermill_message_uuid"] = []string{"one", "two"}
 	newer := strings.TrimSuffix(typ, "v1") + "v999"
 	return []poisoned{
@@ -43,7 +43,7 @@ func poisons(typ string) []poisoned {
 	}
 }
 
-// poison publishes what is no fact on every subject of a fact, and nonsense on
+// poison publishes what is no event on every subject of an event, and nonsense on
 // every subject that anybody answers or reads.
 func poison(ctx context.Context, t *trial) {
 	published := 0
@@ -89,16 +89,16 @@ func (t *trial) nonsense(ctx context.Context) {
 	pause(ctx, time.Second)
 }
 
-// countLetters makes sure that each poisoned message of a stream of facts is in
+// countLetters makes sure that each poisoned message of a stream of events is in
 // the dead letters, once, however many read it.
 func (t *trial) countLetters(ctx context.Context, published int) {
-	letters, total, err := deadletter.New(t.js).List(ctx, 1, 1_000_000)
+	letters, total, err := bus.NewDeadLetterQueue(t.js).List(ctx, 1, 1_000_000)
 	if !t.must(err) {
 		return
 	}
 	seen := map[string]int{}
 	for _, l := range letters {
-		if strings.HasPrefix(l.Subject, "events.") && l.Consumer == deadletter.Undecodable {
+		if strings.HasPrefix(l.Subject, "events.") && l.Consumer == bus.Undecodable {
 			seen[fmt.Sprintf("%s:%d", l.Stream, l.Sequence)]++
 		}
 	}

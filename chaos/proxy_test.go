@@ -7,11 +7,11 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/broker"
+	"lonja/kit/natsembed"
 )
 
 func TestAProxyLosesDoublesAndDelaysSingleMessages(t *testing.T) {
-	b, err := broker.Start(broker.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncInterval: time.Minute})
+	b, err := natsembed.Start(natsembed.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncInterval: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func consumersDeleted(ctx context.Context, t *trial) {
 	pause(ctx, 2*time.Second)
 }
 
-// someTrade makes sure that there are facts of every kind.
+// someTrade makes sure that there are events of every kind.
 func (t *trial) someTrade(ctx context.Context) bool {
 	t.crowd.begin(ctx, t.options.seed)
 	pause(ctx, 2*time.Second)

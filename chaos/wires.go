@@ -17,7 +17,7 @@ func (t *trial) everyProxy(rule func(message) verdict) {
 }
 
 // everythingTwice delivers every command and query twice, and loses a third of
-// the acknowledgements, so that facts are delivered again, late and out of order.
+// the acknowledgements, so that events are delivered again, late and out of order.
 func everythingTwice(ctx context.Context, t *trial) {
 	if !t.impatientConsumers(ctx) {
 		return

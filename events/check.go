@@ -2,7 +2,7 @@ package events
 
 import "fmt"
 
-// FieldError says which field of a fact, command or query is wrong, and how.
+// FieldError says which field of an event, command or query is wrong, and how.
 type FieldError struct {
 	Path   string // as in the JSON: "items[2].quantity"
 	Detail string // what it must be: "must be at least 1"
@@ -19,8 +19,8 @@ func Wrong(field, format string, args ...any) error {
 }
 
 // FirstOf returns the first error that is not nil, or nil.
-func FirstOf(errs ...error) error {
-	for _, err := range errs {
+func FirstOf(failed ...error) error {
+	for _, err := range failed {
 		if err != nil {
 			return err
 		}

@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// Event is a fact of the shop: something that happened, in the past tense,
+// Event is an event of the shop: something that happened, in the past tense,
 // never changed afterwards. It is an alias of an unnamed interface so that a
 // kit that knows nothing of this shop can speak of the very same type.
 type Event = interface {
-	// Fact names entity, fact and version, such as "order.placed.v1". It must
+	// EventName names entity, event and version, such as "order.placed.v1". It must
 	// not look at the receiver's fields.
-	Fact() string
-	// EntityID is the id of the entity that the fact is about. It stands in
+	EventName() string
+	// NewEntityID is the id of the entity that the event is about. It stands in
 	// the subject.
 	EntityID() string
-	// Check tells what is wrong with a fact's fields, as a *FieldError, or
-	// nil. It is asked before a fact is recorded and after one is read, so
+	// Check tells what is wrong with an event's fields, as a *FieldError, or
+	// nil. It is asked before an event is recorded and after one is read, so
 	// that a message published by hand cannot harm a reader.
 	Check() error
 }
 
-// OfOrder is a fact of any entity that is part of one order's story.
+// OfOrder is an event of any entity that is part of one order's story.
 type OfOrder interface {
 	Event
 	Order() OrderID
 }
 
-// kinds lists every fact there is, each type once per version. This is the
-// only place to touch when a fact is added, besides its struct and golden file.
-var kinds = index(
+// registry lists every event there is, each type once per version. This is the
+// only place to touch when an event is added, besides its struct and golden file.
+var registry = index(
 	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](), kind[ProductRestored](),
 
 	kind[StockCounted](), kind[StockAdjusted](), kind[StockReserved](), kind[StockRefused](),
@@ -49,10 +49,10 @@ var kinds = index(
 	kind[RealmOpened](), kind[RealmKeyAdded](), kind[RealmAdminAppointed](),
 )
 
-// Types returns the ce-type of every fact, sorted.
+// Types returns the ce-type of every event, sorted.
 func Types() []string {
-	types := make([]string, 0, len(kinds))
-	for t := range kinds {
+	types := make([]string, 0, len(registry))
+	for t := range registry {
 		types = append(types, t)
 	}
 	sort.Strings(types)
@@ -60,33 +60,33 @@ func Types() []string {
 }
 
 // Known reports whether a ce-type is one of Types.
-func Known(typ string) bool { return kinds[typ] != nil }
+func Known(typ string) bool { return registry[typ] != nil }
 
 // Type is an event's ce-type, such as "lonja.order.placed.v1".
-func Type(e Event) string { return "lonja." + e.Fact() }
+func Type(e Event) string { return "lonja." + e.EventName() }
 
 // Subject is where an event is recorded, such as "events.order.ord_1.placed".
 func Subject(e Event) string {
-	entity, fact := splitFact(e.Fact())
-	return "events." + entity + "." + e.EntityID() + "." + fact
+	entity, event := splitName(e.EventName())
+	return "events." + entity + "." + e.EntityID() + "." + event
 }
 
 // SubjectsOf is the subject on which every event of a ce-type is recorded,
 // with a wildcard for the entity's id. It panics on a type that is not in
 // Types.
 func SubjectsOf(typ string) string {
-	if _, known := kinds[typ]; !known {
+	if _, known := registry[typ]; !known {
 		panic("events: unknown type " + typ)
 	}
-	entity, fact := splitFact(strings.TrimPrefix(typ, "lonja."))
-	return "events." + entity + ".*." + fact
+	entity, event := splitName(strings.TrimPrefix(typ, "lonja."))
+	return "events." + entity + ".*." + event
 }
 
-// Decode turns a message back into the fact that it records. Whatever is
+// Decode turns a message back into the event that it records. Whatever is
 // wrong, an unknown type, JSON that does not fit, a field that fails Check, is
 // an error that says what.
 func Decode(typ string, data []byte) (Event, error) {
-	decode, known := kinds[typ]
+	decode, known := registry[typ]
 	if !known {
 		return nil, fmt.Errorf("unknown event type %q", typ)
 	}
@@ -100,7 +100,7 @@ func Decode(typ string, data []byte) (Event, error) {
 	return e, nil
 }
 
-// Encode is the payload of a fact, or the first thing that Check has against it.
+// Encode is the payload of an event, or the first thing that Check has against it.
 func Encode(e Event) ([]byte, error) {
 	if err := e.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", Type(e), err)
@@ -140,9 +140,9 @@ func index(all ...namedDecoder) map[string]decoder {
 	return byType
 }
 
-// splitFact takes "order.placed.v1" apart into "order" and "placed".
-func splitFact(name string) (entity, fact string) {
+// splitName takes "order.placed.v1" apart into "order" and "placed".
+func splitName(name string) (entity, event string) {
 	entity, rest, _ := strings.Cut(name, ".")
-	fact, _, _ = strings.Cut(rest, ".")
-	return entity, fact
+	event, _, _ = strings.Cut(rest, ".")
+	return entity, event
 }

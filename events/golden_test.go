@@ -14,7 +14,7 @@ import (
 
 var write = flag.Bool("write", false, "write golden files that are missing; never changes one that is there")
 
-// Every fact that was ever recorded must be read for ever. A golden file holds
+// Every event that was ever recorded must be read for ever. A golden file holds
 // one as it was written; it is never changed or deleted, only added.
 func TestEveryGoldenFactIsReadAndWrittenBackUnchanged(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")

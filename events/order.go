@@ -65,7 +65,7 @@ type OrderCancelled struct {
 	WasPaid bool `json:"was_paid,omitempty"`
 }
 
-func (OrderPlaced) Fact() string       { return "order.placed.v1" }
+func (OrderPlaced) EventName() string  { return "order.placed.v1" }
 func (e OrderPlaced) EntityID() string { return string(e.OrderID) }
 func (e OrderPlaced) Order() OrderID   { return e.OrderID }
 func (e OrderPlaced) Check() error {
@@ -90,14 +90,14 @@ func (i OrderItem) check(currency string) error {
 	return FirstOf(Token("sku", i.SKU), i.UnitPrice.Check("unit_price"), i.LineTotal.Check("line_total"))
 }
 
-func (OrderAwaitingPayment) Fact() string       { return "order.awaiting_payment.v1" }
+func (OrderAwaitingPayment) EventName() string  { return "order.awaiting_payment.v1" }
 func (e OrderAwaitingPayment) EntityID() string { return string(e.OrderID) }
 func (e OrderAwaitingPayment) Order() OrderID   { return e.OrderID }
 func (e OrderAwaitingPayment) Check() error {
 	return FirstOf(Token("order_id", e.OrderID), e.Amount.Check("amount"))
 }
 
-func (OrderPaid) Fact() string       { return "order.paid.v1" }
+func (OrderPaid) EventName() string  { return "order.paid.v1" }
 func (e OrderPaid) EntityID() string { return string(e.OrderID) }
 func (e OrderPaid) Order() OrderID   { return e.OrderID }
 func (e OrderPaid) Check() error {
@@ -106,17 +106,17 @@ func (e OrderPaid) Check() error {
 		Token("payment_id", e.PaymentID), e.Amount.Check("amount"))
 }
 
-func (OrderShipped) Fact() string       { return "order.shipped.v1" }
+func (OrderShipped) EventName() string  { return "order.shipped.v1" }
 func (e OrderShipped) EntityID() string { return string(e.OrderID) }
 func (e OrderShipped) Order() OrderID   { return e.OrderID }
 func (e OrderShipped) Check() error     { return Token("order_id", e.OrderID) }
 
-func (OrderDelivered) Fact() string       { return "order.delivered.v1" }
+func (OrderDelivered) EventName() string  { return "order.delivered.v1" }
 func (e OrderDelivered) EntityID() string { return string(e.OrderID) }
 func (e OrderDelivered) Order() OrderID   { return e.OrderID }
 func (e OrderDelivered) Check() error     { return Token("order_id", e.OrderID) }
 
-func (OrderCancelled) Fact() string       { return "order.cancelled.v1" }
+func (OrderCancelled) EventName() string  { return "order.cancelled.v1" }
 func (e OrderCancelled) EntityID() string { return string(e.OrderID) }
 func (e OrderCancelled) Order() OrderID   { return e.OrderID }
 func (e OrderCancelled) Check() error {

@@ -14,7 +14,7 @@ type PaymentRequested struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// PaymentCaptured says that the provider has the money. It is a fact even when
+// PaymentCaptured says that the provider has the money. It is an event even when
 // it comes too late.
 type PaymentCaptured struct {
 	PaymentID PaymentID `json:"payment_id"`
@@ -51,7 +51,7 @@ type PaymentRefunded struct {
 	Amount    Money     `json:"amount"`
 }
 
-func (PaymentRequested) Fact() string       { return "payment.requested.v1" }
+func (PaymentRequested) EventName() string  { return "payment.requested.v1" }
 func (e PaymentRequested) EntityID() string { return string(e.PaymentID) }
 func (e PaymentRequested) Order() OrderID   { return e.OrderID }
 func (e PaymentRequested) Check() error {
@@ -59,29 +59,29 @@ func (e PaymentRequested) Check() error {
 		Text("provider", e.Provider, 1, 50), Text("url", e.URL, 1, 2_000))
 }
 
-func (PaymentCaptured) Fact() string       { return "payment.captured.v1" }
+func (PaymentCaptured) EventName() string  { return "payment.captured.v1" }
 func (e PaymentCaptured) EntityID() string { return string(e.PaymentID) }
 func (e PaymentCaptured) Order() OrderID   { return e.OrderID }
 func (e PaymentCaptured) Check() error {
 	return FirstOf(checkPayment(e.PaymentID, e.OrderID), e.Amount.Check("amount"))
 }
 
-func (PaymentDeclined) Fact() string       { return "payment.declined.v1" }
+func (PaymentDeclined) EventName() string  { return "payment.declined.v1" }
 func (e PaymentDeclined) EntityID() string { return string(e.PaymentID) }
 func (e PaymentDeclined) Order() OrderID   { return e.OrderID }
 func (e PaymentDeclined) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
 
-func (PaymentExpired) Fact() string       { return "payment.expired.v1" }
+func (PaymentExpired) EventName() string  { return "payment.expired.v1" }
 func (e PaymentExpired) EntityID() string { return string(e.PaymentID) }
 func (e PaymentExpired) Order() OrderID   { return e.OrderID }
 func (e PaymentExpired) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
 
-func (PaymentVoided) Fact() string       { return "payment.voided.v1" }
+func (PaymentVoided) EventName() string  { return "payment.voided.v1" }
 func (e PaymentVoided) EntityID() string { return string(e.PaymentID) }
 func (e PaymentVoided) Order() OrderID   { return e.OrderID }
 func (e PaymentVoided) Check() error     { return checkPayment(e.PaymentID, e.OrderID) }
 
-func (PaymentRefunded) Fact() string       { return "payment.refunded.v1" }
+func (PaymentRefunded) EventName() string  { return "payment.refunded.v1" }
 func (e PaymentRefunded) EntityID() string { return string(e.PaymentID) }
 func (e PaymentRefunded) Order() OrderID   { return e.OrderID }
 func (e PaymentRefunded) Check() error {

@@ -50,15 +50,15 @@ type ProductArchived struct {
 // whole product as it is from now on.
 type ProductRestored struct{ Product }
 
-func (ProductCreated) Fact() string       { return "product.created.v1" }
+func (ProductCreated) EventName() string  { return "product.created.v1" }
 func (e ProductCreated) EntityID() string { return string(e.SKU) }
 
-func (ProductChanged) Fact() string       { return "product.changed.v1" }
+func (ProductChanged) EventName() string  { return "product.changed.v1" }
 func (e ProductChanged) EntityID() string { return string(e.SKU) }
 
-func (ProductArchived) Fact() string       { return "product.archived.v1" }
+func (ProductArchived) EventName() string  { return "product.archived.v1" }
 func (e ProductArchived) EntityID() string { return string(e.SKU) }
 func (e ProductArchived) Check() error     { return Token("sku", e.SKU) }
 
-func (ProductRestored) Fact() string       { return "product.restored.v1" }
+func (ProductRestored) EventName() string  { return "product.restored.v1" }
 func (e ProductRestored) EntityID() string { return string(e.SKU) }

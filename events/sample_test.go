@@ -8,7 +8,7 @@ import (
 	"lonja/events"
 )
 
-// sample is a fact of a type with every field set: what a new golden file is
+// sample is an event of a type with every field set: what a new golden file is
 // written from.
 func sample(t *testing.T, typ string) []byte {
 	t.Helper()

@@ -8,7 +8,7 @@ import (
 // MaxQuantity bounds the pieces of one SKU in one place or one order line.
 const MaxQuantity = 1_000_000_000
 
-// A location's stock is one entity: a ledger of all its SKUs. So one fact
+// A location's stock is one entity: a ledger of all its SKUs. So one event
 // reserves every line of an order or none.
 
 // Quantity is so many pieces of a SKU.
@@ -98,41 +98,41 @@ type StockReturned struct {
 	Lines    []Quantity `json:"lines"`
 }
 
-func (StockCounted) Fact() string       { return "stock.counted.v1" }
+func (StockCounted) EventName() string  { return "stock.counted.v1" }
 func (e StockCounted) EntityID() string { return string(e.Location) }
 func (e StockCounted) Check() error {
 	return FirstOf(Token("location", e.Location), e.Level.check())
 }
 
-func (StockAdjusted) Fact() string       { return "stock.adjusted.v1" }
+func (StockAdjusted) EventName() string  { return "stock.adjusted.v1" }
 func (e StockAdjusted) EntityID() string { return string(e.Location) }
 func (e StockAdjusted) Check() error {
 	return FirstOf(Token("location", e.Location), e.Level.check(), Text("reason", e.Reason, 1, 200))
 }
 
-func (StockReserved) Fact() string       { return "stock.reserved.v1" }
+func (StockReserved) EventName() string  { return "stock.reserved.v1" }
 func (e StockReserved) EntityID() string { return string(e.Location) }
 func (e StockReserved) Order() OrderID   { return e.OrderID }
 func (e StockReserved) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }
 
-func (StockRefused) Fact() string       { return "stock.refused.v1" }
+func (StockRefused) EventName() string  { return "stock.refused.v1" }
 func (e StockRefused) EntityID() string { return string(e.Location) }
 func (e StockRefused) Order() OrderID   { return e.OrderID }
 func (e StockRefused) Check() error {
 	return FirstOf(Token("location", e.Location), Token("order_id", e.OrderID))
 }
 
-func (StockCommitted) Fact() string       { return "stock.committed.v1" }
+func (StockCommitted) EventName() string  { return "stock.committed.v1" }
 func (e StockCommitted) EntityID() string { return string(e.Location) }
 func (e StockCommitted) Order() OrderID   { return e.OrderID }
 func (e StockCommitted) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }
 
-func (StockReleased) Fact() string       { return "stock.released.v1" }
+func (StockReleased) EventName() string  { return "stock.released.v1" }
 func (e StockReleased) EntityID() string { return string(e.Location) }
 func (e StockReleased) Order() OrderID   { return e.OrderID }
 func (e StockReleased) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 0) }
 
-func (StockReturned) Fact() string       { return "stock.returned.v1" }
+func (StockReturned) EventName() string  { return "stock.returned.v1" }
 func (e StockReturned) EntityID() string { return string(e.Location) }
 func (e StockReturned) Order() OrderID   { return e.OrderID }
 func (e StockReturned) Check() error     { return checkLines(e.Location, e.OrderID, e.Lines, 1) }

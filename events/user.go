@@ -84,39 +84,39 @@ type RealmAdminAppointed struct {
 	UserID UserID `json:"user_id"`
 }
 
-func (UserRegistered) Fact() string       { return "user.registered.v1" }
+func (UserRegistered) EventName() string  { return "user.registered.v1" }
 func (e UserRegistered) EntityID() string { return string(e.UserID) }
 func (e UserRegistered) Check() error {
 	return FirstOf(Token("user_id", e.UserID), Text("name", e.Name, 1, 200),
 		Text("email", e.Email, 1, 254), Text("password_hash", e.PasswordHash, 1, 500), CheckRoles(e.Roles))
 }
 
-func (UserRolesChanged) Fact() string       { return "user.roles_changed.v1" }
+func (UserRolesChanged) EventName() string  { return "user.roles_changed.v1" }
 func (e UserRolesChanged) EntityID() string { return string(e.UserID) }
 func (e UserRolesChanged) Check() error {
 	return FirstOf(Token("user_id", e.UserID), CheckRoles(e.Roles))
 }
 
-func (UserPasswordChanged) Fact() string       { return "user.password_changed.v1" }
+func (UserPasswordChanged) EventName() string  { return "user.password_changed.v1" }
 func (e UserPasswordChanged) EntityID() string { return string(e.UserID) }
 func (e UserPasswordChanged) Check() error {
 	return FirstOf(Token("user_id", e.UserID), Text("password_hash", e.PasswordHash, 1, 500))
 }
 
-func (SessionStarted) Fact() string       { return "session.started.v1" }
+func (SessionStarted) EventName() string  { return "session.started.v1" }
 func (e SessionStarted) EntityID() string { return string(e.SessionID) }
 func (e SessionStarted) Check() error     { return checkSession(e.SessionID, e.UserID) }
 
-func (SessionRotated) Fact() string       { return "session.rotated.v1" }
+func (SessionRotated) EventName() string  { return "session.rotated.v1" }
 func (e SessionRotated) EntityID() string { return string(e.SessionID) }
 func (e SessionRotated) Check() error     { return checkSession(e.SessionID, e.UserID) }
 
-func (SessionEnded) Fact() string       { return "session.ended.v1" }
+func (SessionEnded) EventName() string  { return "session.ended.v1" }
 func (e SessionEnded) EntityID() string { return string(e.SessionID) }
 func (e SessionEnded) Check() error     { return checkSession(e.SessionID, e.UserID) }
 
-func (RealmOpened) Fact() string     { return "realm.opened.v1" }
-func (RealmOpened) EntityID() string { return RealmID }
+func (RealmOpened) EventName() string { return "realm.opened.v1" }
+func (RealmOpened) EntityID() string  { return RealmID }
 func (e RealmOpened) Check() error {
 	if len(e.Secret) < 32 {
 		return Wrong("secret", "must have at least 32 bytes")
@@ -124,8 +124,8 @@ func (e RealmOpened) Check() error {
 	return nil
 }
 
-func (RealmKeyAdded) Fact() string     { return "realm.key_added.v1" }
-func (RealmKeyAdded) EntityID() string { return RealmID }
+func (RealmKeyAdded) EventName() string { return "realm.key_added.v1" }
+func (RealmKeyAdded) EntityID() string  { return RealmID }
 func (e RealmKeyAdded) Check() error {
 	if len(e.Seed) != 32 {
 		return Wrong("seed", "must have 32 bytes")
@@ -133,9 +133,9 @@ func (e RealmKeyAdded) Check() error {
 	return Token("key_id", e.KeyID)
 }
 
-func (RealmAdminAppointed) Fact() string     { return "realm.admin_appointed.v1" }
-func (RealmAdminAppointed) EntityID() string { return RealmID }
-func (e RealmAdminAppointed) Check() error   { return Token("user_id", e.UserID) }
+func (RealmAdminAppointed) EventName() string { return "realm.admin_appointed.v1" }
+func (RealmAdminAppointed) EntityID() string  { return RealmID }
+func (e RealmAdminAppointed) Check() error    { return Token("user_id", e.UserID) }
 
 // CheckRoles is an error when there is no role or one that is none of
 // Customer, Staff and Admin.

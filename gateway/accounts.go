@@ -7,8 +7,8 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // register opens an account and logs it in: two commands, the second's id
@@ -26,20 +26,20 @@ func register(c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	id := envelope.Derive(c.id, command.NormalEmail(who.Email))
+	id := eventlog.DeriveID(c.id, command.NormalEmail(who.Email))
 	registered, err := c.send(who, id)
-	if len(c.r.Header[keyHeader]) > 0 && refusal.Is(err, refusal.Conflict) {
+	if len(c.r.Header[keyHeader]) > 0 && errs.Is(err, errs.Conflict) {
 		switch former, formerErr := c.send(who, c.id); {
 		case formerErr == nil:
 			id, registered, err = c.id, former, nil
-		case refusal.Is(formerErr, refusal.Unavailable), refusal.Is(formerErr, refusal.RateLimited): // nobody knows
+		case errs.Is(formerErr, errs.Unavailable), errs.Is(formerErr, errs.RateLimited): // nobody knows
 			err = formerErr
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	session, err := c.send(command.LogIn{Email: who.Email, Password: who.Password}, envelope.Derive(id, "session"))
+	session, err := c.send(command.LogIn{Email: who.Email, Password: who.Password}, eventlog.DeriveID(id, "session"))
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +86,8 @@ type verified struct {
 
 func verify(c *call, _ *struct{}) (*answer, error) {
 	a, err := c.ask(query.User{UserID: events.UserID(c.actor.ID)})
-	if refusal.Is(err, refusal.NotFound) {
-		return nil, refusal.New(refusal.Unauthenticated, "the access token's account does not exist")
+	if errs.Is(err, errs.NotFound) {
+		return nil, errs.New(errs.Unauthenticated, "the access token's account does not exist")
 	}
 	if err != nil {
 		return nil, err

@@ -13,9 +13,9 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"lonja/events"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/revocation"
 )
 
 // leeway is how far clocks may be apart.
@@ -23,7 +23,7 @@ const leeway = time.Minute
 
 // holder is what an access token says of whoever sends it.
 type holder struct {
-	actor   envelope.Actor
+	actor   eventlog.Actor
 	expires time.Time
 	keyID   string
 }
@@ -56,11 +56,11 @@ func newTokens(ask func(context.Context) ([]byte, error), revoked *revocation.Li
 func (t *tokens) bearer(ctx context.Context, h http.Header) (holder, error) {
 	sent := h["Authorization"]
 	if len(sent) == 0 {
-		return holder{}, refusal.New(refusal.Unauthenticated, "an access token is required: Authorization: Bearer …")
+		return holder{}, errs.New(errs.Unauthenticated, "an access token is required: Authorization: Bearer …")
 	}
 	scheme, token, _ := strings.Cut(sent[0], " ")
 	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || len(token) > 8192 {
-		return holder{}, refusal.New(refusal.Unauthenticated, "the header must be one Authorization: Bearer …")
+		return holder{}, errs.New(errs.Unauthenticated, "the header must be one Authorization: Bearer …")
 	}
 	sum := sha256.Sum256([]byte(token))
 	who, ok := t.good.Get(sum)
@@ -97,8 +97,8 @@ func (c claims) forUs() bool {
 func (c claims) names() bool { return events.IsToken(c.Subject) && events.CheckRoles(c.Roles) == nil }
 
 // actor is whom a token names that was signed by identity.
-func (c claims) actor() envelope.Actor {
-	return envelope.Actor{ID: c.Subject, Roles: c.Roles, Signed: c.Position}
+func (c claims) actor() eventlog.Actor {
+	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, Signed: c.Position}
 }
 
 // parse reads a token that one of identity's keys signed. The error is the
@@ -115,12 +115,12 @@ func (t *tokens) verify(ctx context.Context, token string) (holder, error) {
 	var said claims
 	keyID, err := t.parse(ctx, t.parser, token, &said)
 	switch {
-	case refusal.Is(err, refusal.Unavailable):
+	case errs.Is(err, errs.Unavailable):
 		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return holder{}, refusal.New(refusal.Unauthenticated, "the access token has expired; refresh the session")
+		return holder{}, errs.New(errs.Unauthenticated, "the access token has expired; refresh the session")
 	case err != nil, !said.forUs(), !said.names():
-		return holder{}, refusal.New(refusal.Unauthenticated, "the access token is not valid")
+		return holder{}, errs.New(errs.Unauthenticated, "the access token is not valid")
 	}
 	return holder{said.actor(), said.ExpiresAt.Time, keyID}, nil
 }

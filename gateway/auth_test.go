@@ -15,9 +15,9 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/revocation"
 )
 
 func TestOnlyGoodTokensAreTaken(t *testing.T) {
@@ -72,14 +72,14 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := shop.do("GET", "/api/orders/ord_1", nil, "Authorization", authorization)
 			r.t = t
-			r.refuses(401, refusal.Unauthenticated, "")
+			r.refuses(401, errs.Unauthenticated, "")
 			if r.Header.Get("WWW-Authenticate") != `Bearer realm="lonja"` {
 				t.Errorf("WWW-Authenticate: %q", r.Header.Get("WWW-Authenticate"))
 			}
 		})
 	}
-	shop.do("GET", "/api/orders/ord_1", nil).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+good, "Authorization", "Bearer "+good).refuses(401, refusal.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1", nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+good, "Authorization", "Bearer "+good).refuses(401, errs.Unauthenticated, "")
 
 	var seen struct {
 		Actor string
@@ -129,8 +129,8 @@ func TestARevokedTokenIsRefused(t *testing.T) {
 	}
 	for read(with(7)).StatusCode == 200 && ctx.Err() == nil {
 	}
-	read(with(7)).refuses(401, refusal.Unauthenticated, "")
-	read(former).refuses(401, refusal.Unauthenticated, "")
+	read(with(7)).refuses(401, errs.Unauthenticated, "")
+	read(former).refuses(401, errs.Unauthenticated, "")
 	read(with(8)).gives(200, nil)
 	read(shop.as("usr_bob", events.Customer)).gives(200, nil)
 	for lines.Scan() { // a stream that was open ends, too
@@ -179,25 +179,25 @@ func TestKeysOutliveIdentityAndNewOnesAreFound(t *testing.T) {
 		t.Errorf("%d tries with an unknown key made %d questions", tries, n)
 	}
 	// The old key is gone, and what was remembered of it, too.
-	read(old).refuses(401, refusal.Unauthenticated, "")
+	read(old).refuses(401, errs.Unauthenticated, "")
 }
 
 func TestWithoutAnyKeyNobodyCanSay(t *testing.T) {
 	shop := open(t)
 	shop.quiet("queries.identity.keys")
 	r := shop.do("GET", "/api/orders", nil, "Authorization", shop.ana())
-	r.refuses(503, refusal.Unavailable, "")
+	r.refuses(503, errs.Unavailable, "")
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	shop.do("GET", "/.well-known/jwks.json", nil).refuses(503, refusal.Unavailable, "")
+	shop.do("GET", "/.well-known/jwks.json", nil).refuses(503, errs.Unavailable, "")
 }
 
 func TestVerifySaysWhoseTokenItIs(t *testing.T) {
 	shop := open(t)
 	shop.plays("queries.identity.user", func(m *nats.Msg) any {
 		if header(m).Actor.ID != "usr_ana" {
-			return refusal.New(refusal.NotFound, "no such user")
+			return errs.New(errs.NotFound, "no such user")
 		}
 		return query.UserView{ID: "usr_ana", Name: "Ana", Roles: []string{events.Customer}}
 	})
@@ -206,14 +206,14 @@ func TestVerifySaysWhoseTokenItIs(t *testing.T) {
 	if got.User.ID != "usr_ana" || got.User.Name != "Ana" {
 		t.Fatalf("%+v", got)
 	}
-	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.as("usr_gone", events.Customer)).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", "/api/auth/verify", nil).refuses(401, refusal.Unauthenticated, "")
+	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.as("usr_gone", events.Customer)).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/auth/verify", nil).refuses(401, errs.Unauthenticated, "")
 }
 
 // Nothing of a request's headers goes on but what was checked.
 func TestWhatIsPassedOn(t *testing.T) {
 	shop := open(t)
-	var got envelope.Envelope
+	var got eventlog.Envelope
 	var all nats.Header
 	shop.plays("queries.orders.order", func(m *nats.Msg) any { got, all = header(m), m.Header; return struct{}{} })
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -230,7 +230,7 @@ func TestWhatIsPassedOn(t *testing.T) {
 	if got.After != "ORDERS:9.PAYMENTS:2" {
 		t.Errorf("after %q", got.After)
 	}
-	if got.Actor.ID != "usr_ana" || got.Actor.Is(events.Admin) || got.ID != "" || all.Get("Nats-Rollup") != "" {
+	if got.Actor.ID != "usr_ana" || got.Actor.HasRole(events.Admin) || got.ID != "" || all.Get("Nats-Rollup") != "" {
 		t.Errorf("a client's header went on: %v", all)
 	}
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // What must never reach a service, and what is said of it.
@@ -136,10 +136,10 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 		{"nothing there", "GET", "/api/nothing", "", 404, ""},
 		{"nothing there, and a slash", "GET", "/api/nothing/", "", 404, ""},
 	}
-	codes := map[int]refusal.Code{404: refusal.NotFound}
+	codes := map[int]errs.Code{404: errs.NotFound}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			code := refusal.Invalid
+			code := errs.Invalid
 			if c, ok := codes[tt.status]; ok {
 				code = c
 			}
@@ -153,28 +153,28 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 func TestWrongMethodsAndTypesAreProblems(t *testing.T) {
 	shop := open(t)
 	r := shop.do("PUT", "/api/products", "{}")
-	r.refuses(405, refusal.Invalid, "")
+	r.refuses(405, errs.Invalid, "")
 	if allow := r.Header.Get("Allow"); allow != "GET, HEAD, POST" {
 		t.Errorf("Allow: %q", allow)
 	}
 	for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml; x", ";"} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, refusal.Invalid, "Content-Type")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, errs.Invalid, "Content-Type")
 	}
 	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json", "Content-Type", "text/plain").
-		refuses(415, refusal.Invalid, "Content-Type")
+		refuses(415, errs.Invalid, "Content-Type")
 	for _, ct := range []string{"application/json; charset=utf-8", `application/json;charset="UTF-8"`, "Application/JSON"} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(422, refusal.Invalid, "email")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(422, errs.Invalid, "email")
 	}
 	for _, ct := range []string{"application/json; charset=iso-8859-1", "application/json; charset=utf-16", "application/json; charset="} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, refusal.Invalid, "Content-Type")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, errs.Invalid, "Content-Type")
 	}
 	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded; charset=windows-1252").
-		refuses(415, refusal.Invalid, "Content-Type")
+		refuses(415, errs.Invalid, "Content-Type")
 	compressed := shop.do("POST", "/api/auth/login", "\x1f\x8b\x08", "Content-Encoding", "gzip")
-	if p := compressed.refuses(415, refusal.Invalid, "Content-Encoding"); compressed.Header.Get("Accept-Encoding") != "identity" || !strings.Contains(p.Detail, "without Content-Encoding: gzip") {
+	if p := compressed.refuses(415, errs.Invalid, "Content-Encoding"); compressed.Header.Get("Accept-Encoding") != "identity" || !strings.Contains(p.Detail, "without Content-Encoding: gzip") {
 		t.Errorf("%v %s", compressed.Header, compressed.body)
 	}
-	shop.do("POST", "/api/auth/login", "{}", "Content-Encoding", "identity").refuses(422, refusal.Invalid, "email")
+	shop.do("POST", "/api/auth/login", "{}", "Content-Encoding", "identity").refuses(422, errs.Invalid, "email")
 }
 
 // What a body's text is wrong in is said with the place, and numbers as people
@@ -196,7 +196,7 @@ func TestProblemsAreForPeople(t *testing.T) {
 		{"PATCH", "/api/orders/ord_1", `{"status":"paid"}`, 422, `status must be one of "cancelled, shipped, delivered"`},
 		{"GET", "/api/products?sort=price", "", 422, "sort is not known here; there is q, category, page, limit"},
 	} {
-		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).refuses(tt.status, refusal.Invalid, "*"); p.Detail != tt.detail {
+		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).refuses(tt.status, errs.Invalid, "*"); p.Detail != tt.detail {
 			t.Errorf("%s %s: %s", tt.method, tt.path, p.Detail)
 		}
 	}
@@ -205,7 +205,7 @@ func TestProblemsAreForPeople(t *testing.T) {
 // A body full of faults is told a few of them.
 func TestAFewFaultsAreEnough(t *testing.T) {
 	shop := open(t)
-	p := shop.do("POST", "/api/orders", `{"items":[`+strings.Repeat(`{},`, 900)+`{}]}`, "Authorization", shop.ana()).refuses(422, refusal.Invalid, "items[0].quantity")
+	p := shop.do("POST", "/api/orders", `{"items":[`+strings.Repeat(`{},`, 900)+`{}]}`, "Authorization", shop.ana()).refuses(422, errs.Invalid, "items[0].quantity")
 	if len(p.Errors) != 8 || p.Errors[7].Field != "items[3].sku" {
 		t.Errorf("%+v", p.Errors)
 	}
@@ -217,7 +217,7 @@ func TestATokenOfWhatIsNotRecordedIsRefused(t *testing.T) {
 	shop := open(t)
 	for _, subject := range []string{"queries.catalog.products", "queries.payments.payment", "commands.orders.place"} {
 		shop.plays(subject, func(m *nats.Msg) any {
-			return refusal.Of("lonja-after", "speaks of %s, which is not recorded; ask without it", header(m).After)
+			return errs.InvalidField("lonja-after", "speaks of %s, which is not recorded; ask without it", header(m).After)
 		})
 	}
 	const token = "CATALOG:999999999"
@@ -226,7 +226,7 @@ func TestATokenOfWhatIsNotRecordedIsRefused(t *testing.T) {
 		shop.do("GET", "/sandbox/payments/pay_1?after="+token, nil),
 		shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Consistency-Token", token, "Authorization", shop.ana()),
 	} {
-		if p := r.refuses(400, refusal.Invalid, "Consistency-Token"); p.Detail != "Consistency-Token speaks of CATALOG:999999999, which is not recorded; ask without it" {
+		if p := r.refuses(400, errs.Invalid, "Consistency-Token"); p.Detail != "Consistency-Token speaks of CATALOG:999999999, which is not recorded; ask without it" {
 			t.Errorf("%s", p.Detail)
 		}
 	}
@@ -254,7 +254,7 @@ func TestABodyOfOneMegabyteIsRead(t *testing.T) {
 	if len(body) != 1<<20 {
 		t.Fatalf("%d bytes", len(body))
 	}
-	shop.do("POST", "/api/auth/login", body).refuses(422, refusal.Invalid, "c")
+	shop.do("POST", "/api/auth/login", body).refuses(422, errs.Invalid, "c")
 }
 
 func TestWhatASecretWasIsNotRepeated(t *testing.T) {
@@ -272,7 +272,7 @@ func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
 	for _, path := range []string{"/api/products", "/api/products/A", "/api/products/A/stock", "/api/orders", "/api/orders/ord_1",
 		"/api/orders/ord_1/timeline", "/api/orders/ord_1/stream", "/api/users", "/api/auth/verify", "/sandbox/payments/pay_1"} {
 		r := shop.do("GET", path, nil, "Authorization", shop.staff())
-		p := r.refuses(http.StatusServiceUnavailable, refusal.Unavailable, "")
+		p := r.refuses(http.StatusServiceUnavailable, errs.Unavailable, "")
 		if r.Header.Get("Retry-After") != "1" || !strings.HasPrefix(p.Instance, "urn:trace:") {
 			t.Errorf("%s: %v %s", path, r.Header, r.body)
 		}
@@ -280,7 +280,7 @@ func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
 	if err := shop.JS.DeleteStream(t.Context(), "DEFERRED"); err != nil { // nor can a command be left for later
 		t.Fatal(err)
 	}
-	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, refusal.Unavailable, "")
+	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, errs.Unavailable, "")
 }
 
 // A body that breaks off is the sender's fault, not ours.
@@ -299,6 +299,6 @@ func TestABodyThatBreaksOff(t *testing.T) {
 		}
 		body, _ := io.ReadAll(resp.Body)
 		(&response{&http.Response{StatusCode: resp.StatusCode, Header: resp.Header, Request: &http.Request{Method: "POST", URL: &url.URL{Path: path}}}, t, body}).
-			refuses(400, refusal.Invalid, "")
+			refuses(400, errs.Invalid, "")
 	}
 }

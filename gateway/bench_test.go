@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
 )
 
 // BenchmarkGateway measures the handler in front of a service that answers at
@@ -20,7 +20,7 @@ func BenchmarkGateway(b *testing.B) {
 	constant := []byte(`{"id":"ord_0198f3a4c5d6e7f8a9b0c1d2e3f4a5b6","status":"placed","items":[{"sku":"71053","quantity":2}]}`)
 	for _, subject := range []string{"commands.orders.place", "queries.orders.order", "queries.catalog.product", "queries.catalog.products"} {
 		_, err := shop.Connect().Subscribe(subject, func(m *nats.Msg) {
-			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{wire.HeaderEntity: {"ord_1"}, wire.HeaderPosition: {"ORDERS:7"}}, Data: constant})
+			_ = m.RespondMsg(&nats.Msg{Header: nats.Header{bus.HeaderEntity: {"ord_1"}, bus.HeaderPosition: {"ORDERS:7"}}, Data: constant})
 		})
 		if err != nil {
 			b.Fatal(err)

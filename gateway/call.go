@@ -11,10 +11,10 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/view"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // patience is how long a service may take to answer. It is a little longer
@@ -28,12 +28,12 @@ type call struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	route   *route
-	actor   envelope.Actor
-	expires time.Time  // of the actor's access token
-	id      string     // of the command that is sent
-	trace   string     // W3C traceparent
-	seen    view.Token // what the one who asks has seen, or nil
-	room    int        // that its large answers take
+	actor   eventlog.Actor
+	expires time.Time        // of the actor's access token
+	id      string           // of the command that is sent
+	trace   string           // W3C traceparent
+	seen    projection.Token // what the one who asks has seen, or nil
+	room    int              // that its large answers take
 }
 
 type callKey struct{}
@@ -71,13 +71,13 @@ func (g *gateway) begin(w http.ResponseWriter, r *http.Request, rt *route) (*cal
 	return c, err
 }
 
-func (c *call) envelope(id string) envelope.Envelope {
-	return envelope.Envelope{ID: id, Actor: c.actor, Correlation: traceID(c.trace), Trace: c.trace, After: c.seen.String()}
+func (c *call) envelope(id string) eventlog.Envelope {
+	return eventlog.Envelope{ID: id, Actor: c.actor, Correlation: traceID(c.trace), Trace: c.trace, After: c.seen.String()}
 }
 
 // send sends a command. Every command goes this way; from here on the call has
 // seen what it did. The error is a *left when the command will be done later.
-func (c *call) send(cmd command.Command, id string) (client.Reply, error) {
+func (c *call) send(cmd command.Command, id string) (bus.Reply, error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), patience)
 	defer cancel()
 	env := c.envelope(id)
@@ -99,7 +99,7 @@ func (c *call) do(cmd command.Command) (*answer, error) {
 }
 
 // did is the answer to a command.
-func (c *call) did(reply client.Reply) *answer {
+func (c *call) did(reply bus.Reply) *answer {
 	a := answering(reply.Body)
 	a.Seen = c.seen.String()
 	if reply.Replayed {
@@ -123,8 +123,8 @@ func (c *call) ask(q query.Query) (*answer, error) {
 func (c *call) query(ctx context.Context, q query.Query) (json.RawMessage, error) {
 	soon, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	body, position, err := c.Client.AskAt(soon, q, c.envelope(""))
-	var large *client.TooLarge
+	body, position, err := c.Client.QueryAt(soon, q, c.envelope(""))
+	var large *bus.TooLargeError
 	if errors.As(err, &large) {
 		body, position, err = c.askInParts(ctx, q, large)
 	}
@@ -137,7 +137,7 @@ func (c *call) query(ctx context.Context, q query.Query) (json.RawMessage, error
 // known refuses an id in a path that cannot be anything's.
 func known[T ~string](id T) error {
 	if !events.IsToken(string(id)) {
-		return refusal.New(refusal.NotFound, "there is no such thing")
+		return errs.New(errs.NotFound, "there is no such thing")
 	}
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"lonja/internal/view"
+	"lonja/kit/projection"
 )
 
 // changes wakes those who wait in this gateway for news of an order. One
@@ -20,7 +20,7 @@ type changes struct {
 // changed since it was last taken: a consistency token, perhaps empty.
 type watch struct {
 	key  string
-	news chan view.Token // with room for one
+	news chan projection.Token // with room for one
 }
 
 func newChanges() *changes { return &changes{watched: map[string][]*watch{}} }
@@ -28,7 +28,7 @@ func newChanges() *changes { return &changes{watched: map[string][]*watch{}} }
 // watch begins to wait for news of a key, until unwatch. It must begin before
 // the order is first asked for, or what happens in between is missed.
 func (c *changes) watch(key string) *watch {
-	w := &watch{key, make(chan view.Token, 1)}
+	w := &watch{key, make(chan projection.Token, 1)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.watched[key] = append(c.watched[key], w)
@@ -63,7 +63,7 @@ func (c *changes) changed(key, position string) {
 
 // wake is called inside mu, so that there is room once the old news are taken out.
 func (w *watch) wake(position string) {
-	news := view.Token{}
+	news := projection.Token{}
 	select {
 	case news = <-w.news:
 	default:

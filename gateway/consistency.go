@@ -6,7 +6,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"lonja/events"
-	"lonja/internal/view"
+	"lonja/kit/projection"
 )
 
 const consistencyHeader = "Consistency-Token"
@@ -22,9 +22,9 @@ var afterParam = &huma.Param{
 }
 
 // seenBy is what the one who asks has seen, nil for nothing. A part of a token
-// that makes no sense is left out: a token is only ever a wish for freshness.
-func seenBy(h http.Header) view.Token {
-	var merged view.Token
+// that makes no sense is left out: a token is only ever a command for freshness.
+func seenBy(h http.Header) projection.Token {
+	var merged projection.Token
 	for _, s := range h[consistencyHeader] {
 		if len(s) > 1024 {
 			continue
@@ -35,13 +35,13 @@ func seenBy(h http.Header) view.Token {
 }
 
 // seen adds what a written token speaks of.
-func seen(t view.Token, written string) view.Token {
-	for stream, seq := range view.ParseToken(written) {
+func seen(t projection.Token, written string) projection.Token {
+	for stream, seq := range projection.ParseToken(written) {
 		if !events.IsToken(stream) || len(t) >= 16 {
 			continue
 		}
 		if t == nil {
-			t = view.Token{}
+			t = projection.Token{}
 		}
 		t = t.And(stream, seq)
 	}

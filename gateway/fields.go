@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"lonja/internal/strictjson"
+	"lonja/kit/strictjson"
 )
 
 // fieldsAtMost is how many fields a query string or a form may have.

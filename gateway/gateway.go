@@ -25,16 +25,15 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/deadletter"
-	"lonja/internal/revocation"
-	"lonja/internal/streams"
+	"lonja/kit/bus"
+	"lonja/kit/revocation"
+	"lonja/kit/streams"
 )
 
 // Config says what the gateway speaks to. Client, Revoked,
 // Letters and Streams are required.
 type Config struct {
-	Client *client.Client
+	Client *bus.Client
 	// Revoked are the access tokens that were taken back.
 	Revoked *revocation.List
 	// PublicURL is the shop's origin as customers see it, such as
@@ -57,7 +56,7 @@ type Config struct {
 	Services []string
 	// Letters are the messages that could not be handled; Streams tells who reads
 	// what, and what is private.
-	Letters *deadletter.Box
+	Letters *bus.DeadLetterQueue
 	Streams *streams.Config
 	// MaxFollowers is how many may follow an order at once, and MaxWaiting how
 	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
@@ -121,11 +120,11 @@ func New(c Config) (http.Handler, error) {
 	if g.measured, err = newMeasures(c.Registry); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	var errs [3]error
-	g.following, errs[0] = newPlaces(c.Registry, "followers", "following orders", cmp.Or(c.MaxFollowers, defaultFollowers))
-	g.waiting, errs[1] = newPlaces(c.Registry, "waiting", "waiting for their orders", cmp.Or(c.MaxWaiting, defaultWaiting))
-	errs[2] = c.Client.Changes("orders", g.changes.changed)
-	if err := errors.Join(errs[:]...); err != nil {
+	var failed [3]error
+	g.following, failed[0] = newPlaces(c.Registry, "followers", "following orders", cmp.Or(c.MaxFollowers, defaultFollowers))
+	g.waiting, failed[1] = newPlaces(c.Registry, "waiting", "waiting for their orders", cmp.Or(c.MaxWaiting, defaultWaiting))
+	failed[2] = c.Client.Changes("orders", g.changes.changed)
+	if err := errors.Join(failed[:]...); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	g.routes()
@@ -175,8 +174,8 @@ func (g *gateway) routes() {
 	}
 
 	add(g, "GET /api/commands/{id}", "Read what became of a command that was left for later", readCommand, tag("operations"), signedIn, gives[outcome](200), refuses(404))
-	add(g, "GET /api/deadletters", "List the messages that could not be handled", listLetters, tag("operations"), staffOnly, gives[query.List[deadletter.Letter]](200))
-	add(g, "GET /api/deadletters/{id}", "Read a dead letter", readLetter, tag("operations"), staffOnly, gives[deadletter.Letter](200), refuses(404))
+	add(g, "GET /api/deadletters", "List the messages that could not be handled", listLetters, tag("operations"), staffOnly, gives[query.List[bus.DeadLetter]](200))
+	add(g, "GET /api/deadletters/{id}", "Read a dead letter", readLetter, tag("operations"), staffOnly, gives[bus.DeadLetter](200), refuses(404))
 	add(g, "POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", retryLetter, tag("operations"), staffOnly, gives[retried](200), refuses(404, 409))
 	add(g, "DELETE /api/deadletters/{id}", "Drop a dead letter", dropLetter, tag("operations"), staffOnly, refuses(404))
 

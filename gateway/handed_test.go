@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events"
-	"lonja/internal/shoptest"
+	"lonja/shop/shoptest"
 )
 
 // standStill keeps every view from hearing of anything new until goOn.

@@ -20,13 +20,12 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/deadletter"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/revocation"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 // front is a gateway before a shop without services: each test plays those
@@ -61,7 +60,7 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
 	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
 	c.PublicURL = cmp.Or(c.PublicURL, ownMachine.PublicURL)
-	c.Client, c.Revoked, c.Letters, c.Streams = f.Client, revocation.New(f.Conn), deadletter.New(f.JS), f.Streams
+	c.Client, c.Revoked, c.Letters, c.Streams = f.Client, revocation.New(f.Conn), bus.NewDeadLetterQueue(f.JS), f.Streams
 	handler, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -83,14 +82,14 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 	sub, err := f.Conn.Subscribe(subject, func(m *nats.Msg) {
 		reply := nats.NewMsg(m.Reply)
 		body := answer(m)
-		if r, refused := body.(*refusal.Refusal); refused {
-			reply.Header.Set(wire.HeaderErrorCode, string(r.Code))
+		if r, refused := body.(*errs.Error); refused {
+			reply.Header.Set(bus.HeaderErrorCode, string(r.Code))
 		}
 		if r, ok := body.(receipt); ok {
-			reply.Header.Set(wire.HeaderEntity, r.entity)
-			reply.Header.Set(wire.HeaderPosition, r.position)
+			reply.Header.Set(bus.HeaderEntity, r.entity)
+			reply.Header.Set(bus.HeaderPosition, r.position)
 			if r.replayed {
-				reply.Header.Set(wire.HeaderReplayed, "true")
+				reply.Header.Set(bus.HeaderReplayed, "true")
 			}
 			body = r.body
 		}
@@ -214,13 +213,13 @@ func (r *response) gives(status int, into any) *response {
 type problem struct {
 	Type, Title, Detail, Field, Instance string
 	Status                               int
-	Code                                 refusal.Code
+	Code                                 errs.Code
 	Errors                               []struct{ Field, Detail string }
 }
 
 // refuses fails the test unless the answer is a problem like that. Field "*"
 // stands for any.
-func (r *response) refuses(status int, code refusal.Code, field string) problem {
+func (r *response) refuses(status int, code errs.Code, field string) problem {
 	r.t.Helper()
 	var p problem
 	if ct := r.Header.Get("Content-Type"); ct != "application/problem+json" {
@@ -238,7 +237,7 @@ func (r *response) refuses(status int, code refusal.Code, field string) problem 
 	return p
 }
 
-func header(m *nats.Msg) envelope.Envelope {
-	env, _ := envelope.Of(m.Header.Get)
+func header(m *nats.Msg) eventlog.Envelope {
+	env, _ := eventlog.ParseEnvelope(m.Header.Get)
 	return env
 }

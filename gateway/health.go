@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
-	"lonja/internal/refusal"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
 )
 
 // readyWithin is how long the services have to say how they do.
@@ -26,9 +26,9 @@ func alive(c *call) error { return c.writeJSON(http.StatusOK, liveness{"ok"}) }
 func standing(c *call) error {
 	switch {
 	case isStopping(c.r.Context()):
-		return refusal.New(refusal.Unavailable, "this gateway is stopping; ask another one")
+		return errs.New(errs.Unavailable, "this gateway is stopping; ask another one")
 	case !c.Client.Connected():
-		return refusal.New(refusal.Unavailable, "this gateway is not connected to NATS")
+		return errs.New(errs.Unavailable, "this gateway is not connected to NATS")
 	}
 	return c.writeJSON(http.StatusOK, liveness{"ok"})
 }
@@ -74,7 +74,7 @@ func ready(c *call) error {
 
 // judge makes one word of what a service's replicas say. One that is ready is
 // enough.
-func judge(replicas []wire.Health) serviceIsUp {
+func judge(replicas []bus.Health) serviceIsUp {
 	worst := serviceIsUp{Status: "missing"}
 	for _, h := range replicas {
 		if h.Ready {

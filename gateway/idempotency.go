@@ -3,8 +3,8 @@ package gateway
 import (
 	"github.com/danielgtaylor/huma/v2"
 
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 const keyHeader = "Idempotency-Key"
@@ -21,12 +21,12 @@ var keyParam = &huma.Param{
 func (c *call) commandID() (string, error) {
 	keys := c.r.Header[keyHeader]
 	if len(keys) == 0 {
-		return envelope.NewID(), nil
+		return eventlog.NewID(), nil
 	}
 	if len(keys) > 1 || !printable(keys[0]) {
-		return "", refusal.Of(keyHeader, "must be sent once and have 1 to 255 printable characters of ASCII")
+		return "", errs.InvalidField(keyHeader, "must be sent once and have 1 to 255 printable characters of ASCII")
 	}
-	return envelope.Derive("http", c.actor.ID, c.route.pattern, keys[0]), nil
+	return eventlog.DeriveID("http", c.actor.ID, c.route.pattern, keys[0]), nil
 }
 
 func printable(s string) bool {
@@ -44,5 +44,5 @@ func (c *call) checkKey() error {
 	if c.route.keyed || len(c.r.Header[keyHeader]) == 0 {
 		return nil
 	}
-	return refusal.Of(keyHeader, "is not taken here: the request is not made safe to repeat by it; send it without")
+	return errs.InvalidField(keyHeader, "is not taken here: the request is not made safe to repeat by it; send it without")
 }

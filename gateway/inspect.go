@@ -11,7 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"lonja/internal/strictjson"
+	"lonja/kit/strictjson"
 )
 
 // maxFaults is how many faults of one body are told. Reading ends with the

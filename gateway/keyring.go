@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 const (
@@ -49,7 +49,7 @@ func (k *keyring) find(ctx context.Context, id string) (ed25519.PublicKey, error
 	held := k.held.Load()
 	if held == nil {
 		if err := k.refresh(ctx); err != nil {
-			return nil, refusal.New(refusal.Unavailable, "access tokens cannot be verified at the moment; try again")
+			return nil, errs.New(errs.Unavailable, "access tokens cannot be verified at the moment; try again")
 		}
 		held = k.held.Load()
 	}
@@ -110,5 +110,5 @@ func parseKeys(raw []byte) (*keySet, error) {
 func (g *gateway) askKeys(ctx context.Context) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return g.Client.Ask(ctx, query.Keys{}, envelope.Envelope{})
+	return g.Client.Query(ctx, query.Keys{}, eventlog.Envelope{})
 }

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/service"
 )
 
 // allLarge bounds the bytes of all large answers that a gateway holds at the same
@@ -20,7 +20,7 @@ const largePatience = 20 * time.Second
 
 // askInParts asks a query whose answer was too large for one message. The room
 // that it takes is held until the call has ended.
-func (c *call) askInParts(ctx context.Context, q query.Query, was *client.TooLarge) (body json.RawMessage, position string, err error) {
+func (c *call) askInParts(ctx context.Context, q query.Query, was *bus.TooLargeError) (body json.RawMessage, position string, err error) {
 	room := was.Size + was.Size/4 + 64<<10 // it may have grown
 	if was.Size > service.MaxAnswer {
 		return nil, "", was
@@ -29,10 +29,10 @@ func (c *call) askInParts(ctx context.Context, q query.Query, was *client.TooLar
 	defer cancel()
 	room = min(room, service.MaxAnswer)
 	if c.large.Acquire(ctx, int64(room)) != nil {
-		return nil, "", refusal.New(refusal.Unavailable, "too many large answers are on their way; try again, or ask for less at once")
+		return nil, "", errs.New(errs.Unavailable, "too many large answers are on their way; try again, or ask for less at once")
 	}
 	c.room += room
-	body, position, err = c.Client.AskInParts(ctx, q, c.envelope(""), room)
+	body, position, err = c.Client.QueryInParts(ctx, q, c.envelope(""), room)
 	c.giveBack(room - len(body))
 	return body, position, err
 }

@@ -8,8 +8,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/deadletter"
-	"lonja/internal/shoptest"
+	"lonja/kit/bus"
+	"lonja/shop/shoptest"
 )
 
 // A page of any size that may be asked for comes, whatever stands in it.
@@ -55,15 +55,15 @@ func TestAPageOfTheLongestThingsComes(t *testing.T) {
 
 func TestDeadLettersOfAnySizeAreListedOneByOne(t *testing.T) {
 	f := open(t)
-	box := deadletter.New(f.JS)
+	box := bus.NewDeadLetterQueue(f.JS)
 	const letters = 30
 	for seq := range uint64(letters) {
-		if _, err := box.Keep(t.Context(), deadletter.Letter{Consumer: "orders-on-stock", Stream: "INVENTORY", Sequence: seq + 1,
+		if _, err := box.Add(t.Context(), bus.DeadLetter{Consumer: "orders-on-stock", Stream: "INVENTORY", Sequence: seq + 1,
 			Subject: "events.stock.main.reserved", Reason: "a bug", Data: strings.Repeat("\x01", 900_000)}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var list query.List[deadletter.Letter]
+	var list query.List[bus.DeadLetter]
 	r := f.do("GET", "/api/deadletters?limit=25&page=1", nil, "Authorization", f.staff()).gives(200, &list)
 	if len(list.Data) != 25 || len(list.Data[24].Data) != 900_000 || list.Meta.Total != letters || list.Meta.LastPage != 2 {
 		t.Errorf("%d letters in %d bytes, of %+v", len(list.Data), len(r.body), list.Meta)

@@ -8,10 +8,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/client"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // left says that a command was left for its service to take up later. It is
@@ -21,7 +20,7 @@ type left struct{ id string }
 func (l *left) Error() string { return "command " + l.id + " was left for later" }
 
 func (l *left) answer() *answer {
-	a := answering([]byte(`{"id":"` + l.id + `","status":"` + wire.Pending + `"}`))
+	a := answering([]byte(`{"id":"` + l.id + `","status":"` + bus.Pending + `"}`))
 	a.Status, a.Location = http.StatusAccepted, "/api/commands/"+l.id
 	return a
 }
@@ -30,9 +29,9 @@ func (l *left) answer() *answer {
 // *left once that is durable. What the service itself refused is not left, nor is
 // what the route does not let wait, or not for this actor: what is left takes
 // room on the disk that the events are on.
-func (c *call) leave(cmd command.Command, env envelope.Envelope, unanswered error) error {
-	silent := errors.Is(unanswered, client.ErrAbsent) || errors.Is(unanswered, client.ErrSilent)
-	may := c.actor.ID != "" && (len(c.route.roles) == 0 || c.actor.Is(c.route.roles...))
+func (c *call) leave(cmd command.Command, env eventlog.Envelope, unanswered error) error {
+	silent := errors.Is(unanswered, bus.ErrNoService) || errors.Is(unanswered, bus.ErrNoAnswer)
+	may := c.actor.ID != "" && (len(c.route.roles) == 0 || c.actor.HasRole(c.route.roles...))
 	// Whoever went away was promised nothing, and the service may be well: only
 	// its answer was not waited for.
 	if !silent || !c.route.later || !may || c.r.Context().Err() != nil {
@@ -70,8 +69,8 @@ func readCommand(c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if owner != c.actor.ID && !c.actor.Is(events.Staff, events.Admin) {
-		return nil, refusal.New(refusal.NotFound, "there is no command %s that was left for later", in.ID)
+	if owner != c.actor.ID && !c.actor.HasRole(events.Staff, events.Admin) {
+		return nil, errs.New(errs.NotFound, "there is no command %s that was left for later", in.ID)
 	}
 	o := outcome{ID: told.ID, Status: told.Status, Problem: asProblem(told.Problem)}
 	if told.Result != nil {

@@ -12,10 +12,9 @@ import (
 
 	"lonja/events"
 	"lonja/gateway"
-	"lonja/internal/deadletter"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // told is what GET /api/commands/{id} says.
@@ -33,7 +32,7 @@ func TestACommandWhoseServiceIsAwayIsLeftAndItsOutcomeTold(t *testing.T) {
 	r := f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").gives(202, &first)
 	f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").gives(202, &again)
 	at := r.Header.Get("Location")
-	if first.Status != wire.Pending || first.ID != again.ID || at != "/api/commands/"+first.ID {
+	if first.Status != bus.Pending || first.ID != again.ID || at != "/api/commands/"+first.ID {
 		t.Fatalf("first %+v, again %+v, at %q", first, again, at)
 	}
 	if info, err := f.JS.Stream(t.Context(), "DEFERRED"); err != nil || info.CachedInfo().State.Msgs != 1 {
@@ -53,9 +52,9 @@ func TestACommandWhoseServiceIsAwayIsLeftAndItsOutcomeTold(t *testing.T) {
 	f.do("GET", at, nil, "Authorization", f.as("usr_ben", events.Customer)).gives(404, nil)
 	f.do("GET", at, nil).gives(401, nil)
 
-	tell(f, first.ID, wire.Outcome{ID: first.ID, Status: wire.Refused, Problem: refusal.Of("items[0].sku", "is unknown")})
+	tell(f, first.ID, bus.Outcome{ID: first.ID, Status: bus.Refused, Problem: errs.InvalidField("items[0].sku", "is unknown")})
 	f.do("GET", at, nil, "Authorization", f.ana()).gives(200, &first)
-	if first.Status != wire.Refused || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
+	if first.Status != bus.Refused || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
 		t.Errorf("told %+v", first)
 	}
 }
@@ -71,14 +70,14 @@ func TestWhatIdentityIsToDoIsNeverLeft(t *testing.T) {
 
 func TestWhatAServiceRefusesIsNotLeft(t *testing.T) {
 	f := open(t)
-	f.plays("commands.orders.place", func(*nats.Msg) any { return refusal.New(refusal.Unavailable, "the log is full") })
+	f.plays("commands.orders.place", func(*nats.Msg) any { return errs.New(errs.Unavailable, "the log is full") })
 	f.do("POST", "/api/orders", `{"items":[{"sku":"a","quantity":1}]}`, "Authorization", f.ana()).gives(503, nil)
 }
 
 // left is how many commands and outcomes there are.
 func (f *front) left() uint64 {
 	f.t.Helper()
-	stream, err := f.JS.Stream(f.t.Context(), wire.DeferredStream)
+	stream, err := f.JS.Stream(f.t.Context(), bus.DeferredStream)
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -91,13 +90,13 @@ func TestWhatNobodyAnswersForIsNotLeft(t *testing.T) {
 	f := open(t)
 	const product = `{"sku":"A","name":"a","price":{"amount":1,"currency":"GBP"}}`
 	for range 3 {
-		f.do("POST", "/sandbox/payments/pay_unknown", `{"outcome":"pay"}`).refuses(503, refusal.Unavailable, "")
+		f.do("POST", "/sandbox/payments/pay_unknown", `{"outcome":"pay"}`).refuses(503, errs.Unavailable, "")
 	}
-	f.do("POST", "/sandbox/payments/pay_unknown", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(503, refusal.Unavailable, "")
-	f.do("POST", "/api/products", product, "Authorization", f.ana()).refuses(503, refusal.Unavailable, "")
-	f.do("PUT", "/api/products/A/stock", `{"on_hand":1}`, "Authorization", f.ana()).refuses(503, refusal.Unavailable, "")
-	f.do("POST", "/api/orders", `{"items":[]}`, "Authorization", f.ana()).refuses(422, refusal.Invalid, "*")
-	f.do("PUT", "/api/users/usr_1/roles", `{"roles":["admin"]}`, "Authorization", f.as("usr_boss", events.Admin)).refuses(503, refusal.Unavailable, "")
+	f.do("POST", "/sandbox/payments/pay_unknown", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(503, errs.Unavailable, "")
+	f.do("POST", "/api/products", product, "Authorization", f.ana()).refuses(503, errs.Unavailable, "")
+	f.do("PUT", "/api/products/A/stock", `{"on_hand":1}`, "Authorization", f.ana()).refuses(503, errs.Unavailable, "")
+	f.do("POST", "/api/orders", `{"items":[]}`, "Authorization", f.ana()).refuses(422, errs.Invalid, "*")
+	f.do("PUT", "/api/users/usr_1/roles", `{"roles":["admin"]}`, "Authorization", f.as("usr_boss", events.Admin)).refuses(503, errs.Unavailable, "")
 	if n := f.left(); n != 0 {
 		t.Errorf("%d commands were left", n)
 	}
@@ -171,7 +170,7 @@ func ended(t *testing.T, registry *prometheus.Registry) (n float64) {
 // TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn bounds what may be left.
 func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	f := open(t)
-	stream, err := f.JS.Stream(t.Context(), wire.DeferredStream)
+	stream, err := f.JS.Stream(t.Context(), bus.DeferredStream)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +186,7 @@ func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(202, nil)
 	f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "first").gives(202, nil) // it is left already
 	r := f.do("POST", "/api/orders", order, "Authorization", f.ana())
-	if r.refuses(503, refusal.Unavailable, ""); r.Header.Get("Retry-After") == "" {
+	if r.refuses(503, errs.Unavailable, ""); r.Header.Get("Retry-After") == "" {
 		t.Error("it is not said when to come again")
 	}
 	metrics := string(f.do("GET", "/metrics", nil).gives(200, nil).body)
@@ -202,11 +201,11 @@ func TestWhenTooMuchIsLeftTheRestIsRefusedAndTheShopGoesOn(t *testing.T) {
 	f.do("POST", "/api/orders", order, "Authorization", f.ana()).gives(201, nil)
 }
 
-func tell(f *front, id string, o wire.Outcome) {
+func tell(f *front, id string, o bus.Outcome) {
 	f.t.Helper()
 	data := `{"id":"` + id + `","status":"` + o.Status + `","problem":{"code":"` + string(o.Problem.Code) + `","detail":"` + o.Problem.Detail + `","field":"` + o.Problem.Field + `"}}`
-	_, err := f.JS.PublishMsg(f.t.Context(), &nats.Msg{Subject: wire.OutcomeSubject(id), Data: []byte(data),
-		Header: nats.Header{envelope.HeaderActor: {"usr_ana"}}})
+	_, err := f.JS.PublishMsg(f.t.Context(), &nats.Msg{Subject: bus.OutcomeSubject(id), Data: []byte(data),
+		Header: nats.Header{eventlog.HeaderActor: {"usr_ana"}}})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -214,16 +213,16 @@ func tell(f *front, id string, o wire.Outcome) {
 
 func TestStaffLookAfterDeadLetters(t *testing.T) {
 	f := open(t)
-	box := deadletter.New(f.JS)
+	box := bus.NewDeadLetterQueue(f.JS)
 	for seq := range uint64(3) {
-		if _, err := box.Keep(t.Context(), deadletter.Letter{Consumer: "orders-on-stock", Stream: "INVENTORY", Sequence: seq + 1,
+		if _, err := box.Add(t.Context(), bus.DeadLetter{Consumer: "orders-on-stock", Stream: "INVENTORY", Sequence: seq + 1,
 			Subject: "events.stock.main.reserved", Reason: "a bug", Data: "{}"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	f.do("GET", "/api/deadletters", nil, "Authorization", f.ana()).gives(403, nil)
 	var list struct {
-		Data []deadletter.Letter
+		Data []bus.DeadLetter
 		Meta struct{ Total, Page, LastPage int }
 	}
 	f.do("GET", "/api/deadletters?limit=2&page=2", nil, "Authorization", f.staff()).gives(200, &list)

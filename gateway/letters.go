@@ -8,8 +8,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/deadletter"
-	"lonja/internal/refusal"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
 )
 
 // Dead letters are nobody's view: staff read them where they are kept.
@@ -25,7 +25,7 @@ func listLetters(c *call, in *struct{ Paging }) (*answer, error) {
 		c.w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(c.w, `{"data":[`)
 	}
-	total, err := c.Letters.Each(c.r.Context(), 1, func(l deadletter.Letter) bool {
+	total, err := c.Letters.Each(c.r.Context(), 1, func(l bus.DeadLetter) bool {
 		if skip > 0 {
 			skip--
 			return true
@@ -35,7 +35,7 @@ func listLetters(c *call, in *struct{ Paging }) (*answer, error) {
 		} else {
 			_, _ = io.WriteString(c.w, ",")
 		}
-		body, _ := json.Marshal(l.Hidden(c.Streams)) // strings and numbers
+		body, _ := json.Marshal(l.Redacted(c.Streams)) // strings and numbers
 		_, failed := c.w.Write(body)
 		written++
 		return failed == nil && written < page.Limit
@@ -49,7 +49,7 @@ func listLetters(c *call, in *struct{ Paging }) (*answer, error) {
 	case written == 0:
 		begin()
 	}
-	meta, _ := json.Marshal(query.NewList([]deadletter.Letter(nil), total, page).Meta)
+	meta, _ := json.Marshal(query.NewList([]bus.DeadLetter(nil), total, page).Meta)
 	_, _ = io.WriteString(c.w, `],"meta":`+string(meta)+`}`)
 	return answering(nil), nil // nothing of which is written any more
 }
@@ -68,7 +68,7 @@ func readLetter(c *call, in *letterInput) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return answeringJSON(letter.Hidden(c.Streams))
+	return answeringJSON(letter.Redacted(c.Streams))
 }
 
 // retried says whom a letter goes back to.
@@ -106,8 +106,8 @@ func dropLetter(c *call, in *letterInput) (*answer, error) {
 
 // mustBeStaff refuses everybody else: there is no service here to do so.
 func (c *call) mustBeStaff() error {
-	if !c.actor.Is(events.Staff, events.Admin) {
-		return refusal.New(refusal.Forbidden, "only staff may do this")
+	if !c.actor.HasRole(events.Staff, events.Admin) {
+		return errs.New(errs.Forbidden, "only staff may do this")
 	}
 	return nil
 }

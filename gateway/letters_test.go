@@ -7,25 +7,24 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/deadletter"
-	"lonja/internal/service"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/service"
 )
 
 // TestStaffSeeNoSecretsInDeadLetters keeps letters that hold secrets, wherever they
 // died, and one that holds none.
 func TestStaffSeeNoSecretsInDeadLetters(t *testing.T) {
 	f := open(t)
-	box := deadletter.New(f.JS)
+	box := bus.NewDeadLetterQueue(f.JS)
 	const secret = "$argon2id$v=19$SECRET"
-	for i, l := range []deadletter.Letter{
+	for i, l := range []bus.DeadLetter{
 		{Consumer: "orders-on-stock", Stream: "INVENTORY", Subject: "events.stock.main.reserved"},
-		{Consumer: deadletter.Undecodable, Stream: "IDENTITY", Subject: "events.user.usr_1.registered"},
-		{Consumer: deadletter.Undecodable, Stream: "IDENTITY", Subject: "events.realm.main.key_added"},
-		{Consumer: deadletter.Undecodable, Stream: "ELSEWHERE", Subject: "events.order.ord_1.placed"},
-		{Consumer: "identity-retries", Stream: deadletter.Retries, Subject: "retries.identity.identity-on-users.IDENTITY.1"},
-		{Consumer: "orders-retries", Stream: deadletter.Retries, Subject: "retries.nonsense"},
-		{Consumer: "orders-deferred", Stream: wire.DeferredStream, Subject: "deferred.identity.register.x"},
+		{Consumer: bus.Undecodable, Stream: "IDENTITY", Subject: "events.user.usr_1.registered"},
+		{Consumer: bus.Undecodable, Stream: "IDENTITY", Subject: "events.realm.main.key_added"},
+		{Consumer: bus.Undecodable, Stream: "ELSEWHERE", Subject: "events.order.ord_1.placed"},
+		{Consumer: "identity-retries", Stream: bus.RetryStream, Subject: "retries.identity.identity-on-users.IDENTITY.1"},
+		{Consumer: "orders-retries", Stream: bus.RetryStream, Subject: "retries.nonsense"},
+		{Consumer: "orders-deferred", Stream: bus.DeferredStream, Subject: "deferred.identity.register.x"},
 		{Consumer: "identity-later", Stream: "TIMERS", Subject: "timers.due.identity-later.x",
 			Headers: nats.Header{service.HeaderOriginal: {"events.session.ses_1.started"}}},
 		{Consumer: "orders-on-stock", Stream: "INVENTORY", Subject: "events.session.ses_1.started"},
@@ -35,11 +34,11 @@ func TestStaffSeeNoSecretsInDeadLetters(t *testing.T) {
 			l.Headers = nats.Header{}
 		}
 		l.Headers.Set("x-secret", secret)
-		if _, err := box.Keep(t.Context(), l); err != nil {
+		if _, err := box.Add(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var list struct{ Data []deadletter.Letter }
+	var list struct{ Data []bus.DeadLetter }
 	r := f.do("GET", "/api/deadletters?limit=100", nil, "Authorization", f.staff()).gives(200, &list)
 	if n := strings.Count(string(r.body), "SECRET"); n != 3 || len(list.Data) != 9 {
 		t.Errorf("%d letters show %d secrets, want 9 and the 3 of the first one: %s", len(list.Data), n, r.body)

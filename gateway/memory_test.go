@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // What a request may make the gateway allocate, more than one that says nothing:
@@ -183,11 +183,11 @@ func TestBodiesShareALimit(t *testing.T) {
 		go func() { _, _ = io.WriteString(conn, large[:len(large)-1]) }()
 		return shop.do("POST", "/api/auth/login", large)
 	})
-	r.refuses(503, refusal.Unavailable, "")
+	r.refuses(503, errs.Unavailable, "")
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("%v", r.Header)
 	}
-	shop.do("POST", "/api/auth/login", `{"email":"a","password":"b","c":1}`).refuses(422, refusal.Invalid, "c")
+	shop.do("POST", "/api/auth/login", `{"email":"a","password":"b","c":1}`).refuses(422, errs.Invalid, "c")
 	for _, conn := range held {
 		_ = conn.Close()
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // observe wraps everything: it counts and times requests, turns panics into
@@ -27,7 +27,7 @@ func (g *gateway) observe(next http.Handler) http.Handler {
 				}
 				g.Logger.Error("a handler panicked", "route", r.Pattern, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 				if rec.status == 0 {
-					newProblem(http.StatusInternalServerError, refusal.Internal, "something went wrong on our side").write(rec)
+					newProblem(http.StatusInternalServerError, errs.Internal, "something went wrong on our side").write(rec)
 				}
 			}
 			g.measured.request(r, rec.status, time.Since(began))
@@ -61,7 +61,7 @@ func (g *gateway) withoutSlash(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := newProblem(http.StatusPermanentRedirect, refusal.NotFound, "there is nothing here; without the slash at the end there is")
+		p := newProblem(http.StatusPermanentRedirect, errs.NotFound, "there is nothing here; without the slash at the end there is")
 		p.with("Location", there.URL.String()).write(w)
 	})
 }
@@ -95,9 +95,9 @@ func (rec *recorder) WriteHeader(status int) {
 		return
 	}
 	if rec.r.Pattern == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
-		code, detail := refusal.NotFound, "there is nothing here; /docs shows what there is"
+		code, detail := errs.NotFound, "there is nothing here; /docs shows what there is"
 		if status == http.StatusMethodNotAllowed {
-			code, detail = refusal.Invalid, "this cannot be done here; the header Allow says what can"
+			code, detail = errs.Invalid, "this cannot be done here; the header Allow says what can"
 		}
 		newProblem(status, code, detail).write(rec.ResponseWriter)
 		rec.replaced = true

@@ -29,7 +29,7 @@ func placeOrder(c *call, in *struct{ payload[newOrder] }) (*answer, error) {
 	for i, line := range wanted.Items {
 		items[i] = command.OrderLine(line)
 	}
-	// Nothing is ordered by whoever then cannot wait as they wish.
+	// Nothing is ordered by whoever then cannot wait as they command.
 	wait := preferredWait(c.r.Header)
 	if wait > 0 {
 		leave, err := c.waiting.take()

@@ -11,9 +11,9 @@ import (
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/deadletter"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/revocation"
 )
 
 const oneLamp = `{"items":[{"sku":"A","quantity":1}]}`
@@ -28,7 +28,7 @@ func TestPreferWaitsForTheOrderToMoveOn(t *testing.T) {
 	shop.plays("queries.orders.order", func(m *nats.Msg) any {
 		var q query.Order
 		if err := json.Unmarshal(m.Data, &q); err != nil {
-			return refusal.New(refusal.Invalid, "%v", err)
+			return errs.New(errs.Invalid, "%v", err)
 		}
 		asked <- q
 		after <- header(m).After
@@ -92,7 +92,7 @@ func TestAMoveIsTheCommandOfItsStatus(t *testing.T) {
 	heard := make(chan string, 1)
 	for _, c := range []command.Command{command.CancelOrder{}, command.ShipOrder{}, command.DeliverOrder{}} {
 		shop.plays(command.Subject(c), func(m *nats.Msg) any {
-			heard <- c.Command() + string(m.Data)
+			heard <- c.CommandName() + string(m.Data)
 			return receipt{entity: "ord_1", position: "ORDERS:8", body: query.OrderView{ID: "ord_1", Status: "receipt"}}
 		})
 	}
@@ -142,7 +142,7 @@ func TestTheOriginOfPaymentURLs(t *testing.T) {
 			}
 		}
 	}
-	if _, err := gateway.New(gateway.Config{Client: local.Client, Revoked: revocation.New(local.Conn), Letters: deadletter.New(local.JS), Streams: local.Streams}); err == nil || !strings.Contains(err.Error(), "PublicURL is required") {
+	if _, err := gateway.New(gateway.Config{Client: local.Client, Revoked: revocation.New(local.Conn), Letters: bus.NewDeadLetterQueue(local.JS), Streams: local.Streams}); err == nil || !strings.Contains(err.Error(), "PublicURL is required") {
 		t.Errorf("without a PublicURL: %v", err)
 	}
 	for _, bad := range []string{"shop.example", "ftp://shop.example", "https://shop.example/path", "https://u:p@shop.example", "https://"} {

@@ -16,8 +16,8 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/refusal"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
 )
 
 func TestTheSandboxPage(t *testing.T) {
@@ -27,7 +27,7 @@ func TestTheSandboxPage(t *testing.T) {
 	shop.plays("queries.payments.payment", func(m *nats.Msg) any { after <- header(m).After; return payment })
 	shop.plays("commands.payments.settle", func(m *nats.Msg) any {
 		if strings.Contains(string(m.Data), "decline") {
-			return refusal.New(refusal.Conflict, "the payment was made <already>")
+			return errs.New(errs.Conflict, "the payment was made <already>")
 		}
 		paid := payment
 		paid.Status = query.PaymentCaptured
@@ -72,22 +72,22 @@ func TestTheSandboxPage(t *testing.T) {
 	if paid.Status != query.PaymentCaptured || r.Header.Get("Consistency-Token") != "PAYMENTS:4" {
 		t.Errorf("%s %v", r.body, r.Header)
 	}
-	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"decline"}`).refuses(409, refusal.Conflict, "")
+	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"decline"}`).refuses(409, errs.Conflict, "")
 	shop.do("GET", "/sandbox/payments/pay_1", nil, "Accept", "application/json").gives(200, &paid)
 	if paid.ID != "pay_1" {
 		t.Errorf("%+v", paid)
 	}
-	shop.do("POST", "/sandbox/payments/pay_1", "outcome=steal", "Content-Type", form).refuses(422, refusal.Invalid, "outcome")
-	shop.do("POST", "/sandbox/payments/pay_1", "%zz", "Content-Type", form).refuses(400, refusal.Invalid, "")
-	shop.do("POST", "/sandbox/payments/pay_1", "", "Content-Type", form).refuses(400, refusal.Invalid, "")
-	shop.do("POST", "/sandbox/payments/pay_1", strings.Repeat("a", 1<<20+1), "Content-Type", form).refuses(413, refusal.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=steal", "Content-Type", form).refuses(422, errs.Invalid, "outcome")
+	shop.do("POST", "/sandbox/payments/pay_1", "%zz", "Content-Type", form).refuses(400, errs.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "", "Content-Type", form).refuses(400, errs.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", strings.Repeat("a", 1<<20+1), "Content-Type", form).refuses(413, errs.Invalid, "")
 }
 
 func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	shop := openWith(t, gateway.Config{Services: []string{"catalog", "orders", "payments"}})
-	shop.plays("health.catalog", func(*nats.Msg) any { return wire.Health{Service: "catalog", Ready: true} })
+	shop.plays("health.catalog", func(*nats.Msg) any { return bus.Health{Service: "catalog", Ready: true} })
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return wire.Health{Service: "orders", Views: []wire.ViewHealth{{Name: "book", Lag: map[string]uint64{"ORDERS": 1e6}}}}
+		return bus.Health{Service: "orders", Views: []bus.ViewHealth{{Name: "book", Lag: map[string]uint64{"ORDERS": 1e6}}}}
 	})
 	var got struct {
 		Ready    bool
@@ -106,7 +106,7 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return wire.Health{Service: "orders", Views: []wire.ViewHealth{{Name: "book", Failed: "cannot project: secret"}}}
+		return bus.Health{Service: "orders", Views: []bus.ViewHealth{{Name: "book", Failed: "cannot project: secret"}}}
 	})
 	r := shop.do("GET", "/readyz", nil).gives(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Views[0] != "book" || strings.Contains(string(r.body), "secret") {
@@ -114,7 +114,7 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return wire.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []wire.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
+		return bus.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []bus.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
 	})
 	shop.do("GET", "/readyz", nil).gives(503, &got)
 	if o := got.Services["orders"]; o.Status != "behind" || len(o.Consumers) != 1 || len(o.Views) != 1 || o.Views[0] != "offers" {
@@ -122,15 +122,15 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 	}
 	shop.quiet("health.orders")
 	shop.plays("health.orders", func(*nats.Msg) any {
-		return wire.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []wire.ViewHealth{{Name: "book"}}}
+		return bus.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []bus.ViewHealth{{Name: "book"}}}
 	})
 	r = shop.do("GET", "/readyz", nil).gives(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Log != "the log ORDERS gives no answer" || len(got.Services["orders"].Views) > 0 {
 		t.Errorf("%s", r.body)
 	}
 	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any { return wire.Health{Service: "orders", Ready: true} })
-	shop.plays("health.payments", func(*nats.Msg) any { return wire.Health{Service: "payments", Ready: true} })
+	shop.plays("health.orders", func(*nats.Msg) any { return bus.Health{Service: "orders", Ready: true} })
+	shop.plays("health.payments", func(*nats.Msg) any { return bus.Health{Service: "payments", Ready: true} })
 	shop.do("GET", "/readyz", nil).gives(200, &got)
 	if !got.Ready {
 		t.Errorf("%+v", got)
@@ -194,9 +194,9 @@ func TestWithoutTheSandboxThereIsNoPage(t *testing.T) {
 	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example"})
 	heard := false
 	shop.plays("commands.payments.settle", func(*nats.Msg) any { heard = true; return query.PaymentView{} })
-	shop.do("GET", "/sandbox/payments/pay_1", nil).refuses(404, refusal.NotFound, "")
-	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).refuses(404, refusal.NotFound, "")
-	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(404, refusal.NotFound, "")
+	shop.do("GET", "/sandbox/payments/pay_1", nil).refuses(404, errs.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).refuses(404, errs.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(404, errs.NotFound, "")
 	if spec := string(shop.do("GET", "/openapi.json", nil).gives(200, nil).body); strings.Contains(spec, "sandbox") {
 		t.Error("the description tells of the sandbox")
 	}

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"lonja/internal/refusal"
-	"lonja/internal/strictjson"
+	"lonja/kit/errs"
+	"lonja/kit/strictjson"
 )
 
 const (
@@ -80,7 +80,7 @@ func (c *call) checkContent() error {
 }
 
 func unsupported(header, detail string) *problem {
-	p := newProblem(http.StatusUnsupportedMediaType, refusal.Invalid, detail)
+	p := newProblem(http.StatusUnsupportedMediaType, errs.Invalid, detail)
 	p.Field = header
 	return p
 }
@@ -123,7 +123,7 @@ func (c *call) body() (raw []byte, release func(), err error) {
 		}
 		more := int64(min(cap(raw), maxBody+1-cap(raw)))
 		if !c.bodies.TryAcquire(more) {
-			return nil, nil, newProblem(http.StatusServiceUnavailable, refusal.Unavailable,
+			return nil, nil, newProblem(http.StatusServiceUnavailable, errs.Unavailable,
 				"too much is being sent at the moment; send it again a little later").with("Retry-After", "1")
 		}
 		held += more
@@ -132,9 +132,9 @@ func (c *call) body() (raw []byte, release func(), err error) {
 }
 
 func tooLarge() *problem {
-	return newProblem(http.StatusRequestEntityTooLarge, refusal.Invalid, "the body is too large: it may have 1 MB")
+	return newProblem(http.StatusRequestEntityTooLarge, errs.Invalid, "the body is too large: it may have 1 MB")
 }
 
 func malformed(detail string) *problem {
-	return newProblem(http.StatusBadRequest, refusal.Invalid, detail)
+	return newProblem(http.StatusBadRequest, errs.Invalid, detail)
 }

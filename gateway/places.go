@@ -6,7 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // How many may wait at a gateway when Config does not say.
@@ -37,7 +37,7 @@ func (p *places) take() (leave func(), err error) {
 	if p.taken.Add(1) > p.most {
 		p.taken.Add(-1)
 		p.refused.Inc()
-		return nil, refusal.New(refusal.Unavailable, "too many are %s at this gateway; try again in a moment", p.doing)
+		return nil, errs.New(errs.Unavailable, "too many are %s at this gateway; try again in a moment", p.doing)
 	}
 	return func() { p.taken.Add(-1) }, nil
 }

@@ -21,7 +21,7 @@ var preferParam = &huma.Param{
 	Description: "wait=N answers when the order says where to pay, is paid since it costs nothing, or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered",
 }
 
-// preferredWait is how long Prefer: wait=N (RFC 7240) wishes to wait, 0 for not
+// preferredWait is how long Prefer: wait=N (RFC 7240) commands to wait, 0 for not
 // at all. A preference that makes no sense is none.
 func preferredWait(h http.Header) time.Duration {
 	for preference := range strings.SplitSeq(strings.Join(h["Prefer"], ","), ",") {

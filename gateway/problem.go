@@ -11,33 +11,33 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/validation"
 
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // statuses is how a refusal's code looks in HTTP.
-var statuses = map[refusal.Code]int{
-	refusal.Invalid:         http.StatusUnprocessableEntity,
-	refusal.NotFound:        http.StatusNotFound,
-	refusal.Conflict:        http.StatusConflict,
-	refusal.Unauthenticated: http.StatusUnauthorized,
-	refusal.Forbidden:       http.StatusForbidden,
-	refusal.Unavailable:     http.StatusServiceUnavailable,
-	refusal.RateLimited:     http.StatusTooManyRequests,
-	refusal.Internal:        http.StatusInternalServerError,
+var statuses = map[errs.Code]int{
+	errs.Invalid:         http.StatusUnprocessableEntity,
+	errs.NotFound:        http.StatusNotFound,
+	errs.Conflict:        http.StatusConflict,
+	errs.Unauthenticated: http.StatusUnauthorized,
+	errs.Forbidden:       http.StatusForbidden,
+	errs.Unavailable:     http.StatusServiceUnavailable,
+	errs.RateLimited:     http.StatusTooManyRequests,
+	errs.Internal:        http.StatusInternalServerError,
 }
 
 // problem is a refusal as RFC 9457 wants it. Code is lonja's own word; there
 // are eight.
 type problem struct {
-	Type     string       `json:"type" doc:"Names the kind of problem" example:"urn:lonja:problem:conflict"`
-	Title    string       `json:"title" example:"Conflict"`
-	Status   int          `json:"status" example:"409"`
-	Detail   string       `json:"detail" doc:"What is wrong, for people"`
-	Code     refusal.Code `json:"code" enum:"invalid,not_found,conflict,unauthenticated,forbidden,unavailable,rate_limited,internal" doc:"What is wrong, for programs"`
-	Field    string       `json:"field,omitempty" doc:"The first field that is wrong" example:"items[2].quantity"`
-	Instance string       `json:"instance,omitempty" doc:"Finds this very problem in the log" example:"urn:trace:4bf92f3577b34da6a3ce929d0e0e4736"`
-	Errors   []fault      `json:"errors,omitempty" doc:"Every field that is wrong, when there are several"`
+	Type     string    `json:"type" doc:"Names the kind of problem" example:"urn:lonja:problem:conflict"`
+	Title    string    `json:"title" example:"Conflict"`
+	Status   int       `json:"status" example:"409"`
+	Detail   string    `json:"detail" doc:"What is wrong, for people"`
+	Code     errs.Code `json:"code" enum:"invalid,not_found,conflict,unauthenticated,forbidden,unavailable,rate_limited,internal" doc:"What is wrong, for programs"`
+	Field    string    `json:"field,omitempty" doc:"The first field that is wrong" example:"items[2].quantity"`
+	Instance string    `json:"instance,omitempty" doc:"Finds this very problem in the log" example:"urn:trace:4bf92f3577b34da6a3ce929d0e0e4736"`
+	Errors   []fault   `json:"errors,omitempty" doc:"Every field that is wrong, when there are several"`
 	header   http.Header
 }
 
@@ -46,7 +46,7 @@ type fault struct {
 	Detail string `json:"detail"`
 }
 
-func newProblem(status int, code refusal.Code, detail string) *problem {
+func newProblem(status int, code errs.Code, detail string) *problem {
 	return &problem{Type: "urn:lonja:problem:" + string(code), Title: http.StatusText(status), Status: status, Detail: detail, Code: code}
 }
 
@@ -68,23 +68,23 @@ func (p *problem) ContentType(string) string { return "application/problem+json"
 // Huma has one function that makes every error of its own; this is the place
 // to change it. Nothing but the gateway uses huma.
 func init() {
-	huma.NewError = func(status int, message string, errs ...error) huma.StatusError {
+	huma.NewError = func(status int, message string, failed ...error) huma.StatusError {
 		var p *problem
-		if errors.As(errors.Join(errs...), &p) {
+		if errors.As(errors.Join(failed...), &p) {
 			return p
 		}
 		if status == http.StatusInternalServerError {
 			status = http.StatusBadRequest // a body that broke off: no fault of ours
 		}
 		var faults []fault
-		for _, err := range errs {
+		for _, err := range failed {
 			var d *huma.ErrorDetail
 			if errors.As(err, &d) {
 				faults = append(faults, faultOf(d))
 			}
 		}
 		if len(faults) == 0 {
-			return newProblem(status, refusal.Invalid, message)
+			return newProblem(status, errs.Invalid, message)
 		}
 		return faulty(status, faults)
 	}
@@ -112,7 +112,7 @@ func faultOf(e *huma.ErrorDetail) fault {
 // faulty is the problem with fields that are wrong, of which there is one at least.
 func faulty(status int, faults []fault) *problem {
 	first := faults[0]
-	p := newProblem(status, refusal.Invalid, cmp.Or(first.Field, "the body")+" "+first.Detail)
+	p := newProblem(status, errs.Invalid, cmp.Or(first.Field, "the body")+" "+first.Detail)
 	if p.Field = first.Field; len(faults) > 1 {
 		p.Errors = faults
 	}
@@ -120,7 +120,7 @@ func faulty(status int, faults []fault) *problem {
 }
 
 // asProblem is a refusal's problem, nil when there is none.
-func asProblem(r *refusal.Refusal) *problem {
+func asProblem(r *errs.Error) *problem {
 	if r == nil {
 		return nil
 	}
@@ -136,23 +136,23 @@ func (c *call) problem(err error) *problem {
 	if errors.As(err, &p) {
 		return p
 	}
-	r, coded := refusal.As(err)
+	r, coded := errs.As(err)
 	if !coded || statuses[r.Code] == 0 {
-		r = refusal.New(refusal.Internal, "something went wrong on our side")
+		r = errs.New(errs.Internal, "something went wrong on our side")
 	}
 	status := statuses[r.Code]
 	p = asProblem(r)
-	if r.Field == envelope.HeaderAfter { // as services call it
+	if r.Field == eventlog.HeaderAfter { // as services call it
 		status = http.StatusBadRequest
 		p = newProblem(status, r.Code, strings.Replace(r.Detail, r.Field, consistencyHeader, 1))
 		p.Field = consistencyHeader
 	}
 	switch r.Code {
-	case refusal.Unauthenticated:
+	case errs.Unauthenticated:
 		p.with("WWW-Authenticate", `Bearer realm="lonja"`)
-	case refusal.Unavailable:
+	case errs.Unavailable:
 		p.with("Retry-After", "1")
-	case refusal.RateLimited:
+	case errs.RateLimited:
 		p.with("Retry-After", strconv.Itoa(max(1, r.RetryAfter)))
 	}
 	if status >= http.StatusInternalServerError {

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"lonja/internal/envelope"
+	"lonja/kit/eventlog"
 )
 
 // proxies are the networks of those whose X-Forwarded-For is believed.
@@ -91,5 +91,5 @@ func (p proxies) from(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	return envelope.Derive("client", network.String())
+	return eventlog.DeriveID("client", network.String())
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/gateway"
-	"lonja/internal/deadletter"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/revocation"
 )
 
 // Identity is told where a login comes from, by the word of proxies that are
@@ -20,7 +20,7 @@ func TestWhereALoginComesFrom(t *testing.T) {
 	var from string
 	shop.plays("commands.identity.login", func(m *nats.Msg) any { from = header(m).Actor.From; return struct{}{} })
 	behind := func(trusted ...string) func(remote string, forwarded ...string) string {
-		handler, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS), PublicURL: "https://shop.example",
+		handler, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: bus.NewDeadLetterQueue(shop.JS), PublicURL: "https://shop.example",
 			Streams: shop.Streams, TrustedProxies: trusted})
 		if err != nil {
 			t.Fatal(err)
@@ -72,7 +72,7 @@ func TestWhereALoginComesFrom(t *testing.T) {
 	if a, b := direct("[2001:db8:2::1]:1"), direct("[2001:db8:3::1]:1"); a == b {
 		t.Error("two networks of IPv6 are one")
 	}
-	_, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: deadletter.New(shop.JS), PublicURL: "https://shop.example",
+	_, err := gateway.New(gateway.Config{Client: shop.Client, Revoked: revocation.New(shop.Conn), Letters: bus.NewDeadLetterQueue(shop.JS), PublicURL: "https://shop.example",
 		Streams: shop.Streams, TrustedProxies: []string{"10.0.0.0/33"}})
 	if err == nil || !strings.Contains(err.Error(), "10.0.0.0/33") {
 		t.Errorf("a network that is none: %v", err)
@@ -81,9 +81,9 @@ func TestWhereALoginComesFrom(t *testing.T) {
 
 func TestWhoIsTooFastHearsWhenToComeBack(t *testing.T) {
 	shop := open(t)
-	shop.plays("commands.identity.login", func(*nats.Msg) any { return refusal.Later(6500 * 1e6) })
+	shop.plays("commands.identity.login", func(*nats.Msg) any { return errs.TooManyRequests(6500 * 1e6) })
 	r := shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`)
-	r.refuses(429, refusal.RateLimited, "")
+	r.refuses(429, errs.RateLimited, "")
 	if got := r.Header.Get("Retry-After"); got != "7" {
 		t.Errorf("Retry-After %q", got)
 	}

@@ -10,8 +10,8 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // What each route sends where, and what it makes of the answer.
@@ -91,23 +91,23 @@ func TestRoutesAskTheirQuery(t *testing.T) {
 // One table maps a service's refusals to HTTP.
 func TestRefusalsAsProblems(t *testing.T) {
 	shop := open(t)
-	for code, status := range map[refusal.Code]int{refusal.Invalid: 422, refusal.NotFound: 404, refusal.Conflict: 409,
-		refusal.Unauthenticated: 401, refusal.Forbidden: 403, refusal.Unavailable: 503, refusal.Internal: 500} {
-		shop.plays("commands.orders.place", func(*nats.Msg) any { return &refusal.Refusal{Code: code, Detail: "no", Field: "items[1].sku"} })
+	for code, status := range map[errs.Code]int{errs.Invalid: 422, errs.NotFound: 404, errs.Conflict: 409,
+		errs.Unauthenticated: 401, errs.Forbidden: 403, errs.Unavailable: 503, errs.Internal: 500} {
+		shop.plays("commands.orders.place", func(*nats.Msg) any { return &errs.Error{Code: code, Detail: "no", Field: "items[1].sku"} })
 		p := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(status, code, "items[1].sku")
 		if p.Detail != "no" || p.Type != "urn:lonja:problem:"+string(code) || (p.Instance != "") != (status >= 500) {
 			t.Errorf("%+v", p)
 		}
 		shop.quiet("commands.orders.place")
 	}
-	shop.plays("commands.orders.place", func(*nats.Msg) any { return &refusal.Refusal{Code: "odd", Detail: "no"} })
-	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(500, refusal.Internal, "")
+	shop.plays("commands.orders.place", func(*nats.Msg) any { return &errs.Error{Code: "odd", Detail: "no"} })
+	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(500, errs.Internal, "")
 }
 
 // Registering is two commands, and the same request is the same two again.
 func TestRegisteringLogsIn(t *testing.T) {
 	shop := open(t)
-	registered, loggedIn := make(chan envelope.Envelope, 9), make(chan envelope.Envelope, 9)
+	registered, loggedIn := make(chan eventlog.Envelope, 9), make(chan eventlog.Envelope, 9)
 	shop.plays("commands.identity.register", func(m *nats.Msg) any {
 		registered <- header(m)
 		return receipt{entity: "usr_1", position: "IDENTITY:4", body: query.UserView{ID: "usr_1"}, replayed: len(registered) > 1}
@@ -142,14 +142,14 @@ func TestRegisteringLogsIn(t *testing.T) {
 // known: who is told to come back is not told of a conflict.
 func TestWhoRegisteredBeforeAndIsTooFastIsToldSo(t *testing.T) {
 	shop := open(t)
-	for code, status := range map[refusal.Code]int{refusal.RateLimited: 429, refusal.Unavailable: 503, refusal.Invalid: 409} {
+	for code, status := range map[errs.Code]int{errs.RateLimited: 429, errs.Unavailable: 503, errs.Invalid: 409} {
 		asked := false
 		shop.plays("commands.identity.register", func(*nats.Msg) any {
 			if asked {
-				return &refusal.Refusal{Code: code, Detail: "no", RetryAfter: 7}
+				return &errs.Error{Code: code, Detail: "no", RetryAfter: 7}
 			}
 			asked = true
-			return refusal.New(refusal.Conflict, "there is an account with this address already")
+			return errs.New(errs.Conflict, "there is an account with this address already")
 		})
 		r := shop.do("POST", "/api/auth/register", `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`, "Idempotency-Key", "k").gives(status, nil)
 		if again := r.Header.Get("Retry-After"); (again != "") != (status != 409) {
@@ -163,6 +163,6 @@ func TestKeysMustBePrintable(t *testing.T) {
 	shop := open(t)
 	for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"kä"}, {"a\tb"}, {"a", "b"}, {"a", "a"}} {
 		shop.keys = keys
-		shop.do("POST", "/api/products", events.Product{SKU: "A"}, "Authorization", shop.staff()).refuses(422, refusal.Invalid, "Idempotency-Key")
+		shop.do("POST", "/api/products", events.Product{SKU: "A"}, "Authorization", shop.staff()).refuses(422, errs.Invalid, "Idempotency-Key")
 	}
 }

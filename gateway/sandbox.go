@@ -18,7 +18,7 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // The sandbox is a payment provider that believes whoever has the link. Its
@@ -94,8 +94,8 @@ func (c *call) settleByForm(id events.PaymentID) error {
 		return err
 	}
 	a, err := c.do(command.SettlePayment{PaymentID: id, Outcome: form.Get("outcome")})
-	var r *refusal.Refusal
-	if errors.As(err, &r) && r.Code == refusal.Conflict {
+	var r *errs.Error
+	if errors.As(err, &r) && r.Code == errs.Conflict {
 		payment, askErr := c.ask(query.Payment{PaymentID: id})
 		if askErr != nil {
 			return err

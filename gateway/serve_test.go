@@ -11,17 +11,16 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/client"
-	"lonja/internal/deadletter"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/revocation"
 )
 
 // serves serves a gateway as the program does, until stop is called; served
 // tells how that ended. Requests go to it from then on.
 func (f *front) serves(drain time.Duration) (stop func(), served <-chan error) {
 	f.t.Helper()
-	handler, err := gateway.New(gateway.Config{Client: f.Client, PublicURL: "https://shop.example", Sandbox: true, Revoked: revocation.New(f.Conn), Letters: deadletter.New(f.JS), Streams: f.Streams})
+	handler, err := gateway.New(gateway.Config{Client: f.Client, PublicURL: "https://shop.example", Sandbox: true, Revoked: revocation.New(f.Conn), Letters: bus.NewDeadLetterQueue(f.JS), Streams: f.Streams})
 	if err != nil {
 		f.t.Fatal(err)
 	}
@@ -101,7 +100,7 @@ func TestAStoppingGatewayAnswersAndSendsAway(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	shop.do("GET", "/readyz/gateway", nil).refuses(503, refusal.Unavailable, "")
+	shop.do("GET", "/readyz/gateway", nil).refuses(503, errs.Unavailable, "")
 	paid := shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).gives(200, nil)
 	stream := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana()).gives(200, nil)
 	nothing := shop.do("GET", "/api/nothing", nil).gives(404, nil)
@@ -133,9 +132,9 @@ func TestAGatewayTellsOfItself(t *testing.T) {
 	lost.Close()
 	// JetStream is heard on a connection of its own, without which nobody who is
 	// signed in is served.
-	for _, shop.Client = range []*client.Client{client.NewWith(lost, shop.Conn), client.NewWith(shop.Conn, lost)} {
+	for _, shop.Client = range []*bus.Client{bus.NewClientWith(lost, shop.Conn), bus.NewClientWith(shop.Conn, lost)} {
 		shop.serves(0)
 		shop.do("GET", "/healthz", nil).gives(200, nil)
-		shop.do("GET", "/readyz/gateway", nil).refuses(503, refusal.Unavailable, "")
+		shop.do("GET", "/readyz/gateway", nil).refuses(503, errs.Unavailable, "")
 	}
 }

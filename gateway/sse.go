@@ -16,9 +16,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/view"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 var lastEventParam = &huma.Param{
@@ -96,7 +96,7 @@ const (
 	minPause  = 100 * time.Millisecond
 )
 
-// ordersStream is where the facts are that change an order's status.
+// ordersStream is where the events are that change an order's status.
 const ordersStream = "ORDERS"
 
 // follower is one client that follows an order. There are many, so it is small,
@@ -109,7 +109,7 @@ type follower struct {
 	stop  context.Context // ends when the gateway stops
 
 	order events.OrderID
-	actor envelope.Actor
+	actor eventlog.Actor
 	trace string
 	until time.Time // the access token is good
 	last  uint64    // the sequence that the client has seen
@@ -123,7 +123,7 @@ func (f *follower) run(changes []query.StatusChange) {
 	gone := make(chan struct{})
 	go f.untilGone(gone)
 
-	var want view.Token // what is to be asked for, nil for nothing
+	var want projection.Token // what is to be asked for, nil for nothing
 	// Those who came together are not to look again together.
 	asked, tick := time.Now().Add(-rand.N(lookAgain)), time.NewTimer(rand.N(heartbeat))
 	defer tick.Stop()
@@ -145,7 +145,7 @@ func (f *follower) run(changes []query.StatusChange) {
 			case err == nil:
 				want, pause, asked = nil, 0, time.Now()
 				more = len(changes) == 0 || f.send(changes)
-			case refusal.Is(err, refusal.Unavailable): // it will be back
+			case errs.Is(err, errs.Unavailable): // it will be back
 				resting, pause = true, min(2*pause+minPause, heartbeat)
 				tick.Reset(pause)
 			default:
@@ -153,11 +153,11 @@ func (f *follower) run(changes []query.StatusChange) {
 			}
 		case <-tick.C:
 			err := f.Revoked.Check(f.stop, f.actor)
-			if time.Now().After(f.until) || err != nil && !refusal.Is(err, refusal.Unavailable) {
+			if time.Now().After(f.until) || err != nil && !errs.Is(err, errs.Unavailable) {
 				return
 			}
 			if want == nil && time.Since(asked) > lookAgain {
-				want = view.Token{}
+				want = projection.Token{}
 			}
 			resting = false
 			tick.Reset(heartbeat)
@@ -182,14 +182,14 @@ func (f *follower) untilGone(gone chan<- struct{}) {
 
 // ask asks for the changes after a sequence, where a view shows what was seen, as
 // long as the access token was not revoked.
-func (f *follower) ask(ctx context.Context, after uint64, seen view.Token) (changes []query.StatusChange, err error) {
+func (f *follower) ask(ctx context.Context, after uint64, seen projection.Token) (changes []query.StatusChange, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if err := f.Revoked.Check(ctx, f.actor); err != nil {
 		return nil, err
 	}
-	body, err := f.Client.Ask(ctx, query.OrderStatuses{OrderID: f.order, After: after},
-		envelope.Envelope{Actor: f.actor, Correlation: traceID(f.trace), Trace: f.trace, After: seen.String()})
+	body, err := f.Client.Query(ctx, query.OrderStatuses{OrderID: f.order, After: after},
+		eventlog.Envelope{Actor: f.actor, Correlation: traceID(f.trace), Trace: f.trace, After: seen.String()})
 	if err != nil {
 		return nil, err
 	}

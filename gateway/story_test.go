@@ -11,14 +11,14 @@ import (
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 	"lonja/services/catalog"
 	"lonja/services/identity"
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/shop/shoptest"
 )
 
 // wholeShop has all services, identity's own keys, and somebody signed in.
@@ -63,9 +63,9 @@ func (s *wholeShop) stocks(sku string, price int64, pieces int) (seen string) {
 func TestStockIsOfAProduct(t *testing.T) {
 	shop := openWhole(t)
 	count, adjust := `{"on_hand":7}`, `{"delta":7,"reason":"found"}`
-	shop.do("PUT", "/api/products/TYPO/stock", count, "Authorization", shop.admin).refuses(404, refusal.NotFound, "")
-	shop.do("POST", "/api/products/TYPO/stock/adjustments", adjust, "Authorization", shop.admin).refuses(404, refusal.NotFound, "")
-	shop.do("GET", "/api/products/TYPO/stock", nil).refuses(404, refusal.NotFound, "")
+	shop.do("PUT", "/api/products/TYPO/stock", count, "Authorization", shop.admin).refuses(404, errs.NotFound, "")
+	shop.do("POST", "/api/products/TYPO/stock/adjustments", adjust, "Authorization", shop.admin).refuses(404, errs.NotFound, "")
+	shop.do("GET", "/api/products/TYPO/stock", nil).refuses(404, errs.NotFound, "")
 	// What was created a moment ago is there, with no token to say so.
 	for _, sku := range []string{"A", "B", "C"} {
 		shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin).gives(201, nil)
@@ -124,12 +124,12 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 		t.Errorf("replayed %v", again.Header)
 	}
 	shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":3}]}`, "Authorization", ana, "Idempotency-Key", "o1").
-		refuses(422, refusal.Invalid, "Idempotency-Key")
+		refuses(422, errs.Invalid, "Idempotency-Key")
 	path := r.Header.Get("Location")
-	shop.do("GET", path, nil, "Authorization", bob).refuses(404, refusal.NotFound, "*")
-	shop.do("GET", path+"/stream", nil, "Authorization", bob).refuses(404, refusal.NotFound, "*")
-	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).refuses(403, refusal.Forbidden, "*")
-	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).refuses(409, refusal.Conflict, "*")
+	shop.do("GET", path, nil, "Authorization", bob).refuses(404, errs.NotFound, "*")
+	shop.do("GET", path+"/stream", nil, "Authorization", bob).refuses(404, errs.NotFound, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).refuses(403, errs.Forbidden, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).refuses(409, errs.Conflict, "*")
 
 	// She pays on the sandbox's page.
 	var awaiting query.OrderView
@@ -200,7 +200,7 @@ func (s *wholeShop) latest(stream string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return envelope.Position(stream, info.CachedInfo().State.LastSeq)
+	return eventlog.Position(stream, info.CachedInfo().State.LastSeq)
 }
 
 func TestAnAccountFromRegistrationToLogout(t *testing.T) {
@@ -215,10 +215,10 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	if r.Header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(r.Header.Get("Consistency-Token"), "IDENTITY:") {
 		t.Errorf("headers %v", r.Header)
 	}
-	shop.do("POST", "/api/auth/register", body).refuses(409, refusal.Conflict, "*")
-	shop.do("POST", "/api/auth/register", strings.Replace(body, "horse", "house", 1), "Idempotency-Key", "k").refuses(422, refusal.Invalid, "Idempotency-Key")
+	shop.do("POST", "/api/auth/register", body).refuses(409, errs.Conflict, "*")
+	shop.do("POST", "/api/auth/register", strings.Replace(body, "horse", "house", 1), "Idempotency-Key", "k").refuses(422, errs.Invalid, "Idempotency-Key")
 	for _, wrong := range []string{`{"email":"ana@example.com","password":"wrong horse"}`, `{"email":"eve@example.com","password":"correct horse"}`} {
-		shop.do("POST", "/api/auth/login", wrong).refuses(401, refusal.Unauthenticated, "*")
+		shop.do("POST", "/api/auth/login", wrong).refuses(401, errs.Unauthenticated, "*")
 	}
 	var who struct{ User query.UserView }
 	shop.do("GET", "/api/auth/verify", nil, "Authorization", "Bearer "+first.AccessToken, "Consistency-Token", r.Header.Get("Consistency-Token")).gives(200, &who)
@@ -235,13 +235,13 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Error("a repeated refresh has another successor")
 	}
 	refresh(newer.RefreshToken).gives(200, &again)
-	refresh(first.RefreshToken).refuses(401, refusal.Unauthenticated, "*") // its successor was used: the family is dead
-	refresh(again.RefreshToken).refuses(401, refusal.Unauthenticated, "*")
+	refresh(first.RefreshToken).refuses(401, errs.Unauthenticated, "*") // its successor was used: the family is dead
+	refresh(again.RefreshToken).refuses(401, errs.Unauthenticated, "*")
 	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).gives(200, &newer)
 	if out := shop.do("POST", "/api/auth/logout", map[string]string{"refresh_token": newer.RefreshToken}).gives(204, nil); len(out.body) != 0 {
 		t.Errorf("logout said %s", out.body)
 	}
-	refresh(newer.RefreshToken).refuses(401, refusal.Unauthenticated, "*")
+	refresh(newer.RefreshToken).refuses(401, errs.Unauthenticated, "*")
 
 	// The administrator makes her staff. That revokes her access token; the next
 	// one says so.
@@ -252,7 +252,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Fatalf("users %+v", users)
 	}
 	roles := "/api/users/" + string(users.Data[0].ID) + "/roles"
-	shop.do("PUT", roles, `{"roles":["staff"]}`, "Authorization", "Bearer "+first.AccessToken).refuses(403, refusal.Forbidden, "*")
+	shop.do("PUT", roles, `{"roles":["staff"]}`, "Authorization", "Bearer "+first.AccessToken).refuses(403, errs.Forbidden, "*")
 	var staff query.UserView
 	shop.do("PUT", roles, `{"roles":["customer","staff"]}`, "Authorization", shop.admin).gives(200, &staff)
 	if len(staff.Roles) != 2 {
@@ -262,7 +262,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	if len(newer.User.Roles) != 2 {
 		t.Errorf("refreshed %+v", newer.User)
 	}
-	shop.do("GET", "/api/users", nil, "Authorization", "Bearer "+newer.AccessToken).refuses(403, refusal.Forbidden, "*")
+	shop.do("GET", "/api/users", nil, "Authorization", "Bearer "+newer.AccessToken).refuses(403, errs.Forbidden, "*")
 }
 
 func TestAKeyIsForOneRequest(t *testing.T) {
@@ -275,7 +275,7 @@ func TestAKeyIsForOneRequest(t *testing.T) {
 	if string(first.body) != string(again.body) || again.Header.Get("Idempotent-Replayed") != "true" || first.Header.Get("Idempotent-Replayed") != "" {
 		t.Errorf("%s\n%s %v", first.body, again.body, again.Header)
 	}
-	create("B").refuses(422, refusal.Invalid, "Idempotency-Key")
+	create("B").refuses(422, errs.Invalid, "Idempotency-Key")
 
 	adjust := func(sku string) *response {
 		return shop.do("POST", "/api/products/"+sku+"/stock/adjustments", `{"delta":5,"reason":"found"}`, "Authorization", shop.admin,
@@ -287,12 +287,12 @@ func TestAKeyIsForOneRequest(t *testing.T) {
 	if level.OnHand != 5 {
 		t.Errorf("adjusted twice: %+v", level)
 	}
-	adjust("C").refuses(422, refusal.Invalid, "Idempotency-Key")
+	adjust("C").refuses(422, errs.Invalid, "Idempotency-Key")
 
 	for _, bad := range []string{"", strings.Repeat("k", 256), "kä", "a\tb"} {
-		shop.doKeys(bad).refuses(422, refusal.Invalid, "Idempotency-Key")
+		shop.doKeys(bad).refuses(422, errs.Invalid, "Idempotency-Key")
 	}
-	shop.doKeys("a", "b").refuses(422, refusal.Invalid, "Idempotency-Key")
+	shop.doKeys("a", "b").refuses(422, errs.Invalid, "Idempotency-Key")
 }
 
 // doKeys creates a product with keys as they are, empty ones, too.
@@ -313,7 +313,7 @@ func TestSearchesAreWords(t *testing.T) {
 			t.Errorf("%q: %d %s", q, r.StatusCode, r.body)
 		}
 	}
-	shop.do("GET", "/api/products?q=%ff%fe", nil).refuses(422, refusal.Invalid, "q")
+	shop.do("GET", "/api/products?q=%ff%fe", nil).refuses(422, errs.Invalid, "q")
 }
 
 // Who is not signed in shares no keys with others, and a key that was used when
@@ -335,16 +335,16 @@ func TestStrangersMaySendTheSameKey(t *testing.T) {
 			t.Errorf("%s again: %v %s", name, r.Header, r.body)
 		}
 	}
-	register("ana", "another horse", "1").refuses(422, refusal.Invalid, "Idempotency-Key")
-	register("ana", "correct horse", "2").refuses(409, refusal.Conflict, "")
+	register("ana", "another horse", "1").refuses(422, errs.Invalid, "Idempotency-Key")
+	register("ana", "correct horse", "2").refuses(409, errs.Conflict, "")
 
-	id := envelope.Derive("http", "", "POST /api/auth/register", "3") // as it was
+	id := eventlog.DeriveID("http", "", "POST /api/auth/register", "3") // as it was
 	old := command.RegisterUser{Name: "old", Email: "old@example.com", Password: "correct horse"}
 	for _, sent := range []struct {
 		id  string
 		cmd command.Command
-	}{{id, old}, {envelope.Derive(id, "session"), command.LogIn{Email: old.Email, Password: old.Password}}} {
-		reply, err := shop.Send(t.Context(), sent.cmd, envelope.Envelope{ID: sent.id})
+	}{{id, old}, {eventlog.DeriveID(id, "session"), command.LogIn{Email: old.Email, Password: old.Password}}} {
+		reply, err := shop.Send(t.Context(), sent.cmd, eventlog.Envelope{ID: sent.id})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -357,6 +357,6 @@ func TestStrangersMaySendTheSameKey(t *testing.T) {
 	if r := register("old", "correct horse", "3").gives(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
 		t.Errorf("the old key: %v %s", r.Header, r.body)
 	}
-	register("old", "another horse", "3").refuses(409, refusal.Conflict, "")
+	register("old", "another horse", "3").refuses(409, errs.Conflict, "")
 	register("new", "correct horse", "3").gives(201, nil)
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // changes are played statuses of one order, by sequence.
@@ -30,7 +30,7 @@ func (f *front) playsStatuses(atOnce int) {
 	f.plays("queries.orders.statuses", func(m *nats.Msg) any {
 		var q query.OrderStatuses
 		if json.Unmarshal(m.Data, &q) != nil || q.OrderID != "ord_1" {
-			return refusal.New(refusal.NotFound, "there is no such order")
+			return errs.New(errs.NotFound, "there is no such order")
 		}
 		after := []query.StatusChange{}
 		for _, c := range changes {
@@ -48,7 +48,7 @@ func (f *front) playsStatuses(atOnce int) {
 // tells tells that something happened to an order, as orders does.
 func (f *front) tells(sequence uint64) {
 	f.t.Helper()
-	if err := f.Conn.Publish("changes.orders.ord_1", []byte(envelope.Position("ORDERS", sequence))); err != nil {
+	if err := f.Conn.Publish("changes.orders.ord_1", []byte(eventlog.Position("ORDERS", sequence))); err != nil {
 		f.t.Error(err)
 	}
 }
@@ -75,8 +75,8 @@ func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
 			t.Errorf("after %s: %s", last, got)
 		}
 	}
-	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).refuses(404, refusal.NotFound, "")
-	shop.do("GET", "/api/orders/ord_1/stream", nil).refuses(401, refusal.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).refuses(404, errs.NotFound, "")
+	shop.do("GET", "/api/orders/ord_1/stream", nil).refuses(401, errs.Unauthenticated, "")
 }
 
 // A HEAD has no body, of a stream neither: what followed would be taken for the

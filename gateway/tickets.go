@@ -13,7 +13,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // A browser's EventSource sends no Authorization. It is given a URL with a ticket
@@ -64,12 +64,12 @@ func (t *tokens) ticket(ctx context.Context, written string, order events.OrderI
 	var said ticketClaims
 	keyID, err := t.parse(ctx, t.tickets, written, &said)
 	switch {
-	case refusal.Is(err, refusal.Unavailable):
+	case errs.Is(err, errs.Unavailable):
 		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
-		return holder{}, refusal.New(refusal.Unauthenticated, "the ticket has expired; ask for another one")
+		return holder{}, errs.New(errs.Unauthenticated, "the ticket has expired; ask for another one")
 	case err != nil, said.Order != order, !said.names():
-		return holder{}, refusal.New(refusal.Unauthenticated, "the ticket is not valid for this order")
+		return holder{}, errs.New(errs.Unauthenticated, "the ticket is not valid for this order")
 	}
 	who := holder{said.actor(), time.Unix(said.Until, 0), keyID}
 	return who, t.revoked.Check(ctx, who.actor)

@@ -13,7 +13,7 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // A browser's EventSource sends no Authorization: it is given a URL. Any gateway
@@ -37,15 +37,15 @@ func TestABrowserFollowsAnOrderByItsURL(t *testing.T) {
 	if !ours || given.ExpiresIn < 30 || given.ExpiresIn > 90 || strings.Contains(given.URL, strings.TrimPrefix(ana, "Bearer ")) {
 		t.Fatalf("given %+v", given)
 	}
-	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ben).refuses(404, refusal.NotFound, "")
-	shop.do("POST", order+"/stream/tickets", nil).refuses(401, refusal.Unauthenticated, "")
+	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ben).refuses(404, errs.NotFound, "")
+	shop.do("POST", order+"/stream/tickets", nil).refuses(401, errs.Unauthenticated, "")
 
 	ticket := path[strings.Index(path, "=")+1:]
-	shop.do("GET", other+"/stream?ticket="+ticket, nil).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", order+"?ticket="+ticket, nil).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", order, nil, "Authorization", "Bearer "+ticket).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", order+"/stream?ticket="+strings.TrimPrefix(ana, "Bearer "), nil).refuses(401, refusal.Unauthenticated, "")
-	shop.do("GET", order+"/stream?ticket="+ticket[:len(ticket)-8]+"AAAAAAAA", nil).refuses(401, refusal.Unauthenticated, "")
+	shop.do("GET", other+"/stream?ticket="+ticket, nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"?ticket="+ticket, nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", order, nil, "Authorization", "Bearer "+ticket).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"/stream?ticket="+strings.TrimPrefix(ana, "Bearer "), nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"/stream?ticket="+ticket[:len(ticket)-8]+"AAAAAAAA", nil).refuses(401, errs.Unauthenticated, "")
 
 	shop.serves(0) // another gateway
 	lines := follow(t.Context(), t, shop.server.URL+path, "")
@@ -77,10 +77,10 @@ func TestABrowserThatSawTheEndIsToldNotToComeAgain(t *testing.T) {
 		}
 		shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).gives(want, nil)
 	}
-	shop.do("GET", "/api/orders/ord_1/stream?ticket="+old, nil).refuses(401, refusal.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1/stream?ticket="+old, nil).refuses(401, errs.Unauthenticated, "")
 	// What is refused as our fault is logged, without the ticket.
 	shop.quiet("queries.orders.statuses")
-	shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil).refuses(503, refusal.Unavailable, "")
+	shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil).refuses(503, errs.Unavailable, "")
 	if text := logged.String(); !strings.Contains(text, "/stream") || strings.Contains(text, good) || strings.Contains(text, old) {
 		t.Errorf("logged %s", text)
 	}

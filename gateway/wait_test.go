@@ -14,8 +14,8 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // playsOrder plays one order that is placed, and then as step says.
@@ -119,7 +119,7 @@ func TestSoManyMayWaitAndNoMore(t *testing.T) {
 	})
 	<-asked
 	r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=3")
-	if r.refuses(503, refusal.Unavailable, ""); r.Header.Get("Retry-After") == "" || placed.Load() != 1 {
+	if r.refuses(503, errs.Unavailable, ""); r.Header.Get("Retry-After") == "" || placed.Load() != 1 {
 		t.Errorf("refused %v, %d orders placed", r.Header, placed.Load())
 	}
 	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).gives(201, nil) // without waiting
@@ -179,7 +179,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// Heartbeats and the facts of other services cost no question; a change of the
+// Heartbeats and the events of other services cost no question; a change of the
 // status costs one, however often it is told.
 func TestAFollowerAsksOnlyWhenTheStatusHasChanged(t *testing.T) {
 	shop := open(t)
@@ -193,7 +193,7 @@ func TestAFollowerAsksOnlyWhenTheStatusHasChanged(t *testing.T) {
 		t.Errorf("asked after %q", after)
 	}
 	shop.tells(3) // what is seen already
-	if err := shop.Conn.Publish("changes.orders.ord_1", []byte(envelope.Position("INVENTORY", 77))); err != nil {
+	if err := shop.Conn.Publish("changes.orders.ord_1", []byte(eventlog.Position("INVENTORY", 77))); err != nil {
 		t.Fatal(err)
 	}
 	known.Store(2)

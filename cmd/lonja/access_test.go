@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/streams"
+	"lonja/kit/streams"
 )
 
 // TestEachPartDoesItsOwnWorkWithItsOwnKey runs the whole story, and what operators
@@ -89,16 +89,16 @@ func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
 				if other.Name == operator {
 					continue
 				}
-				for _, subject := range other.Access.Sorted().Publish {
-					if try := instance(subject); !covered(me.Access.Publish, try) || covered(me.Access.Never, try) {
+				for _, subject := range other.Permissions.Sorted().Publish {
+					if try := instance(subject); !covered(me.Permissions.Publish, try) || covered(me.Permissions.DenyPublish, try) {
 						denied++
 						if err := d.publishes(me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
 							t.Errorf("%s may publish %s, which is %s's: %v", me.Name, try, other.Name, err)
 						}
 					}
 				}
-				for _, subject := range other.Access.Sorted().Subscribe {
-					if try := instance(subject); !covered(me.Access.Subscribe, try) {
+				for _, subject := range other.Permissions.Sorted().Subscribe {
+					if try := instance(subject); !covered(me.Permissions.Subscribe, try) {
 						denied++
 						if err := d.subscribes(me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
 							t.Errorf("%s may subscribe to %s, which is %s's: %v", me.Name, try, other.Name, err)

@@ -12,8 +12,8 @@ import (
 
 	cmd "lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/envelope"
+	"lonja/kit/bus"
+	"lonja/kit/eventlog"
 )
 
 type adminCommand struct {
@@ -42,9 +42,9 @@ func (c *adminPasswordCommand) Run(ctx context.Context) error {
 	defer nc.Close()
 	ctx, cancel := context.WithTimeout(ctx, resetting)
 	defer cancel()
-	reply, err := client.New(nc).Send(ctx, cmd.ResetPassword{Email: c.Email, Password: password},
-		envelope.Envelope{Actor: envelope.Actor{ID: "service:" + operator}})
-	if errors.Is(err, client.ErrAbsent) {
+	reply, err := bus.NewClient(nc).Send(ctx, cmd.ResetPassword{Email: c.Email, Password: password},
+		eventlog.Envelope{Actor: eventlog.Actor{ID: "service:" + operator}})
+	if errors.Is(err, bus.ErrNoService) {
 		return fmt.Errorf("identity does not answer at %s: start the shop, or the service identity, first", c.where())
 	}
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"lonja/internal/broker"
+	"lonja/kit/natsembed"
 )
 
 // statusOf is the status of an address, 0 when nobody answers.
@@ -51,7 +51,7 @@ func TestPartsStartBeforeNATS(t *testing.T) {
 		t.Errorf("healthcheck: %v %s", err, out)
 	}
 
-	b, err := broker.Start(broker.Config{Dir: t.TempDir(), Addr: nats, SyncAlways: true})
+	b, err := natsembed.Start(natsembed.Config{Dir: t.TempDir(), Addr: nats, SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja/cmd/lonja/audit"
-	"lonja/internal/service"
+	"lonja/audit"
+	"lonja/kit/service"
 )
 
 type auditCommand struct {

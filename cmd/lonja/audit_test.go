@@ -10,10 +10,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/cmd/lonja/audit"
+	"lonja/audit"
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
+	"lonja/kit/eventlog"
 )
 
 func TestAuditAndTimelineOfARunningShop(t *testing.T) {
@@ -59,7 +59,7 @@ func runs(t *testing.T, args ...string) (code int, out string) {
 	return code, string(said)
 }
 
-// forge records a fact that no service decided.
+// forge records an event that no service decided.
 func forge(t *testing.T, url string, e events.Event) {
 	t.Helper()
 	nc, err := nats.Connect(url)
@@ -67,12 +67,12 @@ func forge(t *testing.T, url string, e events.Event) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	fact, err := events.Encode(e)
+	event, err := events.Encode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := envelope.Envelope{ID: envelope.NewID(), Type: events.Type(e), Causation: envelope.NewID(), Time: time.Now()}.Header()
-	if _, err := nc.RequestMsg(&nats.Msg{Subject: events.Subject(e), Header: header, Data: fact}, 5*time.Second); err != nil {
+	header := eventlog.Envelope{ID: eventlog.NewID(), Type: events.Type(e), Causation: eventlog.NewID(), Time: time.Now()}.Header()
+	if _, err := nc.RequestMsg(&nats.Msg{Subject: events.Subject(e), Header: header, Data: event}, 5*time.Second); err != nil {
 		t.Fatal(err)
 	}
 }

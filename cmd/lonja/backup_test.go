@@ -56,7 +56,7 @@ func TestABackupRestoredIntoAnEmptyServerIsTheSameShop(t *testing.T) {
 	after.audit(fresh)
 }
 
-// counts is what an audit counted: streams, facts and orders.
+// counts is what an audit counted: streams, events and orders.
 func counts(audit string) string {
 	_, summary, _ := strings.Cut(audit, "STREAM ")
 	lines := slices.DeleteFunc(strings.Split(summary, "\n"), func(line string) bool { return strings.Contains(line, "/a/") })

@@ -15,8 +15,7 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"lonja/events"
-	"lonja/internal/envelope"
-	"lonja/internal/eventlog"
+	"lonja/kit/eventlog"
 )
 
 var threeServers = []string{"nats-1", "nats-2", "nats-3"}
@@ -80,12 +79,12 @@ func cluster(t *testing.T) *natsd {
 	return d
 }
 
-// shipped is some fact of an order, which none in front of it makes illegal here:
+// shipped is some event of an order, which none in front of it makes illegal here:
 // only its place in the log matters.
 func shipped(order string) events.Event { return events.OrderShipped{OrderID: events.OrderID(order)} }
 
-func factOf(id string) envelope.Envelope {
-	return envelope.Envelope{ID: id, Causation: "wish-" + id, Correlation: "wish-" + id, Time: time.Now()}
+func factOf(id string) eventlog.Envelope {
+	return eventlog.Envelope{ID: id, Causation: "wish-" + id, Correlation: "wish-" + id, Time: time.Now()}
 }
 
 // TestALostRaceHasTwoCodesOnReplicatedStreams lets many append to one entity at
@@ -131,7 +130,7 @@ func TestALostRaceHasTwoCodesOnReplicatedStreams(t *testing.T) {
 	}
 }
 
-// expectingNothing appends as a new entity's first fact; the error is the server's own.
+// expectingNothing appends as a new entity's first event; the error is the server's own.
 func expectingNothing(ctx context.Context, js jetstream.JetStream, order, id string) error {
 	_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "events.order." + order + ".shipped", Data: []byte(`{}`), Header: nats.Header{
 		jetstream.MsgIDHeader:                   {id},
@@ -154,7 +153,7 @@ func TestTheSameFactTwiceIsOneFactOnReplicatedStreams(t *testing.T) {
 	}
 	for _, after := range []uint64{0, first.Sequence} {
 		_, err := log.Append(t.Context(), "ORDERS", filter, after, factOf("same"), shipped("ord_twice"))
-		if !errors.Is(err, eventlog.ErrRecorded) && !errors.Is(err, eventlog.ErrConflict) {
+		if !errors.Is(err, eventlog.ErrDuplicate) && !errors.Is(err, eventlog.ErrConflict) {
 			t.Errorf("again after %d: %v", after, err)
 		}
 		t.Logf("again after %d: %v", after, err)
@@ -179,26 +178,26 @@ func TestAFollowerThatIsBehindIsNotBelieved(t *testing.T) {
 	after, stale := uint64(0), 0
 	const order, filter, facts = "ord_far", "events.order.ord_far.>", 300
 	for n := range facts {
-		fact, err := writing.Append(t.Context(), "ORDERS", filter, after, factOf(fmt.Sprintf("far-%d", n)), shipped(order))
+		event, err := writing.Append(t.Context(), "ORDERS", filter, after, factOf(fmt.Sprintf("far-%d", n)), shipped(order))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !sees(t.Context(), js, filter, fact.Sequence) {
+		if !sees(t.Context(), js, filter, event.Sequence) {
 			stale++
 		}
 		seen := uint64(0)
-		if err := reading.Load(t.Context(), "ORDERS", filter, after, fact.Sequence, func(r eventlog.Recorded) { seen = r.Sequence }); err != nil || seen != fact.Sequence {
-			t.Fatalf("loaded up to %d of %d: %v", seen, fact.Sequence, err)
+		if err := reading.Load(t.Context(), "ORDERS", filter, after, event.Sequence, func(r eventlog.Record) { seen = r.Sequence }); err != nil || seen != event.Sequence {
+			t.Fatalf("loaded up to %d of %d: %v", seen, event.Sequence, err)
 		}
-		if last, err := reading.Last(t.Context(), "ORDERS", filter); err != nil || last != fact.Sequence {
-			t.Fatalf("the last is %d, not %d: %v", last, fact.Sequence, err)
+		if last, err := reading.Last(t.Context(), "ORDERS", filter); err != nil || last != event.Sequence {
+			t.Fatalf("the last is %d, not %d: %v", last, event.Sequence, err)
 		}
-		after = fact.Sequence
+		after = event.Sequence
 	}
 	t.Logf("%d of %d single reads by a follower were stale", stale, facts)
 }
 
-// sees reports whether a direct read, which any server may answer, shows a fact.
+// sees reports whether a direct read, which any server may answer, shows an event.
 func sees(ctx context.Context, js jetstream.JetStream, filter string, seq uint64) bool {
 	msgs, err := jetstreamext.GetBatch(ctx, js, "ORDERS", 1, jetstreamext.GetBatchSubject(filter), jetstreamext.GetBatchSeq(seq))
 	if err != nil {

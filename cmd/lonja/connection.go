@@ -13,9 +13,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja/internal/access"
-	"lonja/internal/natsconf"
-	"lonja/internal/service"
+	"lonja/kit/natsauth"
+	"lonja/kit/service"
 )
 
 // connection is how a process reaches NATS.
@@ -29,7 +28,7 @@ type connection struct {
 func (c connection) options(identity, name string) ([]nats.Option, error) {
 	options := []nats.Option{
 		// Each connection has inboxes of its own, which those of another do not tell.
-		nats.Name(name), nats.CustomInboxPrefix(access.InboxPrefix(identity) + "." + rand.Text()),
+		nats.Name(name), nats.CustomInboxPrefix(natsauth.InboxPrefix(identity) + "." + rand.Text()),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			// Whoever publishes what they may not only sees that no answer comes.
 			slog.Error("NATS reports an error", "connection", name, "error", err)
@@ -38,7 +37,7 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 	if c.Keys != "" {
 		// The key is read once: when its file is replaced, the process goes on
 		// with the one that it began with, until it is started again.
-		key, err := natsconf.Key(c.Keys, identity)
+		key, err := natsauth.Key(c.Keys, identity)
 		if err != nil {
 			return nil, fmt.Errorf("--nats-keys: %w", err)
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja/internal/deadletter"
+	"lonja/kit/bus"
 )
 
 type deadlettersCommand struct {
@@ -28,7 +28,7 @@ type lettersListCommand struct {
 
 // Run lists letters.
 func (c *lettersListCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *deadletter.Box) error {
+	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
 		letters, total, err := box.List(ctx, c.From, c.Limit)
 		if err != nil {
 			return err
@@ -64,7 +64,7 @@ type lettersShowCommand struct {
 
 // Run shows a letter.
 func (c *lettersShowCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *deadletter.Box) error {
+	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
 		l, err := box.Get(ctx, c.Letter)
 		if err != nil {
 			return err
@@ -84,7 +84,7 @@ func (c *lettersRetryCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.withBox(ctx, func(box *deadletter.Box) error {
+	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
 		for _, id := range c.Letters {
 			to, err := box.Retry(ctx, id, config.Readers)
 			if err != nil {
@@ -103,7 +103,7 @@ type lettersDropCommand struct {
 
 // Run drops letters.
 func (c *lettersDropCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *deadletter.Box) error {
+	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
 		for _, id := range c.Letters {
 			if err := box.Drop(ctx, id); err != nil {
 				return err
@@ -114,6 +114,6 @@ func (c *lettersDropCommand) Run(ctx context.Context) error {
 	})
 }
 
-func (c connection) withBox(ctx context.Context, use func(*deadletter.Box) error) error {
-	return c.withJetStream(ctx, "lonja deadletters", func(js jetstream.JetStream) error { return use(deadletter.New(js)) })
+func (c connection) withBox(ctx context.Context, use func(*bus.DeadLetterQueue) error) error {
+	return c.withJetStream(ctx, "lonja deadletters", func(js jetstream.JetStream) error { return use(bus.NewDeadLetterQueue(js)) })
 }

@@ -15,8 +15,8 @@ import (
 
 	"lonja/events"
 	"lonja/gateway"
-	"lonja/internal/natsconf"
-	"lonja/internal/streams"
+	"lonja/kit/natsauth"
+	"lonja/kit/streams"
 	"lonja/services/identity"
 )
 
@@ -247,9 +247,9 @@ func (c *natsConfigCommand) Validate() error {
 	return events.FirstOf(knownIdentities("--rotate", c.Rotate, known), knownIdentities("--retire", c.Retire, known))
 }
 
-func knownIdentities(flag string, names []string, known []natsconf.Identity) error {
+func knownIdentities(flag string, names []string, known []natsauth.Identity) error {
 	for _, name := range names {
-		if !slices.ContainsFunc(known, func(i natsconf.Identity) bool { return i.Name == name }) {
+		if !slices.ContainsFunc(known, func(i natsauth.Identity) bool { return i.Name == name }) {
 			return fmt.Errorf("%s: there is no identity %q", flag, name)
 		}
 	}

@@ -11,16 +11,16 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
-// counted counts the facts of orders.
-var counted = view.Definition{
+// counted counts the events of orders.
+var counted = projection.Definition{
 	Name:   "counted",
 	Schema: `CREATE TABLE counted (one INTEGER PRIMARY KEY, facts INTEGER NOT NULL);`,
-	Reads:  []view.Source{{Stream: "ORDERS", Subjects: []string{"events.order.>"}}},
-	Project: func(tx *view.Tx, _ eventlog.Recorded) error {
+	Reads:  []projection.Source{{Stream: "ORDERS", Subjects: []string{"events.order.>"}}},
+	Project: func(tx *projection.Tx, _ eventlog.Record) error {
 		return tx.Exec(`INSERT INTO counted (one, facts) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET facts = facts + 1`)
 	},
 }
@@ -32,7 +32,7 @@ type follower struct {
 	home     string
 	log      *eventlog.Log
 	js       jetstream.JetStream
-	view     *view.View
+	view     *projection.View
 	recorded int
 }
 
@@ -41,9 +41,9 @@ const its = "test-a-counted-orders"
 
 func follow(t *testing.T, d *natsd) *follower {
 	t.Helper()
-	f := &follower{natsd: d, home: d.leader("ORDERS"), view: view.New(counted)}
+	f := &follower{natsd: d, home: d.leader("ORDERS"), view: projection.New(counted)}
 	f.log, f.js = d.logOn(f.home)
-	config := view.Config{JetStream: f.js, Log: f.log, Dir: t.TempDir(), Consumer: "test-a", Logger: slog.New(slog.DiscardHandler)}
+	config := projection.Config{JetStream: f.js, Log: f.log, Dir: t.TempDir(), Consumer: "test-a", Logger: slog.New(slog.DiscardHandler)}
 	if err := f.view.Open(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
@@ -59,31 +59,31 @@ func follow(t *testing.T, d *natsd) *follower {
 	return f
 }
 
-// record records fifty facts and returns the last one's sequence.
+// record records fifty events and returns the last one's sequence.
 func (f *follower) record() (last uint64) {
 	f.t.Helper()
 	for range 50 {
 		f.recorded++
 		order := fmt.Sprintf("ord_seen%d", f.recorded)
 		within(f.t, time.Minute, func() error {
-			fact, err := f.log.Append(f.t.Context(), "ORDERS", "events.order."+order+".>", 0, factOf(order), shipped(order))
-			if errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrRecorded) {
+			event, err := f.log.Append(f.t.Context(), "ORDERS", "events.order."+order+".>", 0, factOf(order), shipped(order))
+			if errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrDuplicate) {
 				return nil // by a try that was not answered
 			}
-			last = max(last, fact.Sequence)
+			last = max(last, event.Sequence)
 			return err
 		})
 	}
 	return last
 }
 
-// follows measures how long the view takes to hold a fact.
+// follows measures how long the view takes to hold an event.
 func (f *follower) follows(when string, seq uint64) {
 	f.t.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(f.t.Context(), time.Minute)
 	defer cancel()
-	if err := f.view.Await(ctx, view.Token{"ORDERS": seq}); err != nil {
+	if err := f.view.Await(ctx, projection.Token{"ORDERS": seq}); err != nil {
 		f.t.Errorf("%s: %v", when, err)
 	}
 	f.t.Logf("%s: after %v", when, time.Since(began).Round(time.Millisecond))
@@ -112,7 +112,7 @@ func (f *follower) foreign() (name string) {
 }
 
 // TestAViewFollowsWhateverBecomesOfItsConsumer disturbs what delivers to a view while
-// facts are recorded: in the end its rows hold each of them, once.
+// events are recorded: in the end its rows hold each of them, once.
 func TestAViewFollowsWhateverBecomesOfItsConsumer(t *testing.T) {
 	f := follow(t, cluster(t))
 	f.follows("at first", f.record())

@@ -10,9 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/gateway"
-	"lonja/internal/client"
-	"lonja/internal/deadletter"
-	"lonja/internal/revocation"
+	"lonja/kit/bus"
+	"lonja/kit/revocation"
 )
 
 // fronting are the flags of a gateway that the whole shop in one process has, too.
@@ -76,8 +75,8 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	if err != nil {
 		return err
 	}
-	config.Client, config.Services, config.Logger, config.Registry = client.NewWith(nc, log), serviceNames, slog.Default(), metrics
-	config.Letters, config.Streams, config.Revoked = deadletter.New(js), declared, revocation.New(log)
+	config.Client, config.Services, config.Logger, config.Registry = bus.NewClientWith(nc, log), serviceNames, slog.Default(), metrics
+	config.Letters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(js), declared, revocation.New(log)
 	handler, err := gateway.New(config)
 	if err != nil {
 		return err

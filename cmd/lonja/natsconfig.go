@@ -5,12 +5,11 @@ import (
 	"path/filepath"
 	"strings"
 
-	"lonja/internal/access"
-	"lonja/internal/deadletter"
-	"lonja/internal/natsconf"
-	"lonja/internal/revocation"
-	"lonja/internal/service"
-	"lonja/internal/streams"
+	"lonja/kit/bus"
+	"lonja/kit/natsauth"
+	"lonja/kit/revocation"
+	"lonja/kit/service"
+	"lonja/kit/streams"
 )
 
 type natsConfigCommand struct {
@@ -26,19 +25,19 @@ type natsConfigCommand struct {
 // identities are all that may connect to the shop's NATS servers, each with
 // exactly what it needs: services and gateway by what they declare, the operator
 // everything, and an observer who can look at what is not private.
-func identities(config *streams.Config) []natsconf.Identity {
+func identities(config *streams.Config) []natsauth.Identity {
 	services := freshServices()
-	gateway := service.AccessToAsk(services, config)
-	gateway.And(access.Inbox("gateway"), deadletter.AccessToTend(), revocation.AccessToFollow())
-	observer := config.AccessToWatch()
-	observer.And(access.Inbox("observer"))
-	all := []natsconf.Identity{
-		{Name: operator, Access: access.Everything()},
-		{Name: "observer", Access: observer},
-		{Name: "gateway", Access: gateway},
+	gateway := service.ClientPermissions(services, config)
+	gateway.Add(natsauth.AllowInbox("gateway"), bus.PermissionsForDeadLetters(), revocation.PermissionsToFollow())
+	observer := config.ObserverPermissions()
+	observer.Add(natsauth.AllowInbox("observer"))
+	all := []natsauth.Identity{
+		{Name: operator, Permissions: natsauth.AllowAll()},
+		{Name: "observer", Permissions: observer},
+		{Name: "gateway", Permissions: gateway},
 	}
 	for _, s := range services {
-		all = append(all, natsconf.Identity{Name: s.Name, Access: s.Access(config)})
+		all = append(all, natsauth.Identity{Name: s.Name, Permissions: s.Permissions(config)})
 	}
 	return all
 }
@@ -49,7 +48,7 @@ func (c *natsConfigCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	written, err := natsconf.Write(natsconf.Config{
+	written, err := natsauth.WriteConfig(natsauth.Config{
 		Dir: c.Out, Identities: identities(config), Servers: c.Servers, Store: c.Store, MaxStore: c.MaxStore, TLS: c.TLS,
 		Rotate: c.Rotate, Retire: c.Retire,
 	})

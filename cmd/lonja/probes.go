@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"lonja/internal/service"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/service"
 )
 
 // probed are the services of this process, for whoever looks after it: an
@@ -68,9 +68,9 @@ func (p *probed) readyz(w http.ResponseWriter, r *http.Request) {
 	p.mu.Lock()
 	services := maps.Clone(p.services)
 	p.mu.Unlock()
-	status, all := http.StatusOK, map[string]wire.Health{}
+	status, all := http.StatusOK, map[string]bus.Health{}
 	for name, s := range services {
-		h := wire.Health{Service: name}
+		h := bus.Health{Service: name}
 		if s != nil {
 			h = s.Health(ctx)
 		}

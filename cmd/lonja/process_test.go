@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"lonja/internal/broker"
+	"lonja/kit/natsembed"
 )
 
 // binary is the real program, built once for all tests of this package.
@@ -150,7 +150,7 @@ func runOnce(t *testing.T, args ...string) string {
 // startNATS starts a NATS server for separate processes and returns its URL.
 func startNATS(t *testing.T) string {
 	t.Helper()
-	b, err := broker.Start(broker.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncAlways: true})
+	b, err := natsembed.Start(natsembed.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncAlways: true})
 	if err != nil {
 		t.Fatal(err)
 	}

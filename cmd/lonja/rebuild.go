@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/service"
+	"lonja/kit/service"
 )
 
 type rebuildCommand struct {
@@ -50,7 +50,7 @@ func (c *rebuildCommand) Run(ctx context.Context) error {
 
 // follow prints what the replicas say until nothing is under way any more.
 func (c *rebuildCommand) follow(ctx context.Context, answers *nats.Subscription) error {
-	last := map[string]service.Rebuilding{} // by replica and view
+	last := map[string]service.RebuildStatus{} // by replica and view
 	for {
 		patience := gathering
 		if underway(last) != "" {
@@ -71,7 +71,7 @@ func (c *rebuildCommand) follow(ctx context.Context, answers *nats.Subscription)
 		case m.Subject != answers.Subject:
 			continue // a stored message that somebody has delivered here
 		}
-		var r service.Rebuilding
+		var r service.RebuildStatus
 		if err := json.Unmarshal(m.Data, &r); err != nil || r.Replica == "" {
 			return fmt.Errorf("an answer that makes no sense: %.100q", m.Data)
 		}
@@ -81,16 +81,16 @@ func (c *rebuildCommand) follow(ctx context.Context, answers *nats.Subscription)
 }
 
 // underway names what has begun and is not over, "" when there is nothing.
-func underway(last map[string]service.Rebuilding) string {
+func underway(last map[string]service.RebuildStatus) string {
 	for name, r := range last {
-		if r.Status == service.RebuildGoesOn {
+		if r.Status == service.RebuildRunning {
 			return name
 		}
 	}
 	return ""
 }
 
-func (c *rebuildCommand) verdict(last map[string]service.Rebuilding) error {
+func (c *rebuildCommand) verdict(last map[string]service.RebuildStatus) error {
 	if len(last) == 0 {
 		return c.nobody()
 	}
@@ -115,14 +115,14 @@ func (c *rebuildCommand) nobody() error {
 }
 
 // told is an answer as a line for people.
-func told(r service.Rebuilding) string {
+func told(r service.RebuildStatus) string {
 	who := fmt.Sprintf("%s replica %s, view %s:", r.Service, r.Replica, r.View)
 	switch r.Status {
-	case service.RebuildGoesOn:
-		return fmt.Sprintf("%s building, %d facts after %.0f s", who, r.Facts, r.Seconds)
+	case service.RebuildRunning:
+		return fmt.Sprintf("%s building, %d facts after %.0f s", who, r.Events, r.Seconds)
 	case service.RebuildDone:
-		return fmt.Sprintf("%s done, %d facts in %.2f s (%.0f/s), %.1f MB", who, r.Facts, r.Seconds,
-			float64(r.Facts)/max(r.Seconds, 0.001), float64(r.Bytes)/1e6)
+		return fmt.Sprintf("%s done, %d facts in %.2f s (%.0f/s), %.1f MB", who, r.Events, r.Seconds,
+			float64(r.Events)/max(r.Seconds, 0.001), float64(r.Bytes)/1e6)
 	}
 	return fmt.Sprintf("%s %s, %s", who, r.Status, r.Reason)
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/events"
-	"lonja/internal/dirlock"
-	"lonja/internal/eventlog"
-	"lonja/internal/service"
+	"lonja/kit/eventlog"
+	"lonja/kit/natsembed"
+	"lonja/kit/service"
 	"lonja/services/catalog"
 	"lonja/services/identity"
 	"lonja/services/inventory"
@@ -27,7 +27,7 @@ import (
 )
 
 // language is what the services speak.
-var language = eventlog.Language{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
+var language = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
 
 // metrics are the process's.
 var metrics = prometheus.NewRegistry()
@@ -161,7 +161,7 @@ func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
 // them a service would be started again for ever.
 func (c *serviceCommand) checkFolders() error {
 	for _, name := range c.Names {
-		if err := dirlock.Check(filepath.Join(c.Data, name, c.Replica)); err != nil {
+		if err := natsembed.CheckDir(filepath.Join(c.Data, name, c.Replica)); err != nil {
 			return err
 		}
 	}
@@ -187,8 +187,8 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	if err != nil {
 		return err
 	}
-	release, err := dirlock.Take(filepath.Join(c.Data, name, c.Replica))
-	if errors.Is(err, dirlock.ErrInUse) {
+	release, err := natsembed.LockDir(filepath.Join(c.Data, name, c.Replica))
+	if errors.Is(err, natsembed.ErrInUse) {
 		return fmt.Errorf("%w, or give this replica another --replica name", err)
 	}
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"lonja/internal/dirlock"
+	"lonja/kit/natsembed"
 )
 
 // Images are built and run as users build and run them, from Dockerfile and
@@ -26,7 +26,7 @@ import (
 func takeTurns(t *testing.T) {
 	t.Helper()
 	within(t, 8*time.Minute, func() error {
-		release, err := dirlock.Take(filepath.Dir(buildCache(t)))
+		release, err := natsembed.LockDir(filepath.Dir(buildCache(t)))
 		if err == nil {
 			t.Cleanup(release)
 		}

@@ -17,10 +17,10 @@ import (
 	"lonja/events"
 	cmds "lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/envelope"
-	"lonja/internal/natsconf"
-	"lonja/internal/service"
+	"lonja/kit/bus"
+	"lonja/kit/eventlog"
+	"lonja/kit/natsauth"
+	"lonja/kit/service"
 )
 
 // heist is a shop on a server that lets each identity do only what it declares,
@@ -28,10 +28,10 @@ import (
 type heist struct {
 	*natsd
 	t        *testing.T
-	all      []natsconf.Identity
+	all      []natsauth.Identity
 	registry *prometheus.Registry
-	gateway  *client.Client
-	boss     envelope.Actor // a real administrator, in whose name the thief speaks
+	gateway  *bus.Client
+	boss     eventlog.Actor // a real administrator, in whose name the thief speaks
 	tries    map[string]int // at each endpoint so far
 }
 
@@ -54,22 +54,22 @@ func startHeist(t *testing.T) *heist {
 			t.Fatalf("%s: %v", name, err)
 		}
 	}
-	h.gateway = client.New(h.connect("gateway"))
+	h.gateway = bus.NewClient(h.connect("gateway"))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	session, err := h.gateway.Send(ctx, cmds.LogIn{Email: adminEmail, Password: adminPassword}, envelope.Envelope{})
+	session, err := h.gateway.Send(ctx, cmds.LogIn{Email: adminEmail, Password: adminPassword}, eventlog.Envelope{})
 	var tokens query.Tokens
 	if err = errors.Join(err, json.Unmarshal(session.Body, &tokens)); err != nil {
 		t.Fatal(err)
 	}
-	h.boss = envelope.Actor{ID: string(tokens.User.ID), Roles: tokens.User.Roles}
+	h.boss = eventlog.Actor{ID: string(tokens.User.ID), Roles: tokens.User.Roles}
 	return h
 }
 
 // endpoints are all subjects on which a service takes requests.
 func (h *heist) endpoints() (all []string) {
 	for _, identity := range h.all {
-		for _, subject := range identity.Access.Subscribe {
+		for _, subject := range identity.Permissions.Subscribe {
 			if kind, _, _ := strings.Cut(subject, "."); slices.Contains([]string{"commands", "queries", "health", "rebuild"}, kind) {
 				all = append(all, subject)
 			}
@@ -102,18 +102,18 @@ func (h *heist) count(metric, label, value string) (n int) {
 
 // plants records a message that says an administrator sends a command, on a
 // stream that an identity may write to. The stream is "" when there is none.
-func (h *heist) plants(thief natsconf.Identity, conn *nats.Conn, body any) (stream string) {
+func (h *heist) plants(thief natsauth.Identity, conn *nats.Conn, body any) (stream string) {
 	h.t.Helper()
 	data, err := json.Marshal(body)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	for _, subject := range thief.Access.Publish {
+	for _, subject := range thief.Permissions.Publish {
 		if !strings.HasPrefix(subject, "events.") {
 			continue
 		}
-		id := envelope.NewID()
-		ack, err := conn.RequestMsg(&nats.Msg{Subject: instance(subject), Data: data, Header: envelope.Envelope{
+		id := eventlog.NewID()
+		ack, err := conn.RequestMsg(&nats.Msg{Subject: instance(subject), Data: data, Header: eventlog.Envelope{
 			ID: id, Actor: h.boss}.Header()}, 10*time.Second)
 		var stored struct{ Stream string }
 		if err == nil {
@@ -128,8 +128,8 @@ func (h *heist) plants(thief natsconf.Identity, conn *nats.Conn, body any) (stre
 }
 
 // has reports whether an identity may publish on a subject.
-func has(identity natsconf.Identity, subject string) bool {
-	return covered(identity.Access.Publish, subject) && !covered(identity.Access.Never, subject)
+func has(identity natsauth.Identity, subject string) bool {
+	return covered(identity.Permissions.Publish, subject) && !covered(identity.Permissions.DenyPublish, subject)
 }
 
 // delivers has the server push a stream's last message to a subject, or hand it
@@ -158,7 +158,7 @@ func (h *heist) makes(conn *nats.Conn, stream, name string, config map[string]an
 }
 
 // attacks tries one endpoint in every way that an identity has.
-func (h *heist) attacks(thief natsconf.Identity, conn *nats.Conn, stream, endpoint string) {
+func (h *heist) attacks(thief natsauth.Identity, conn *nats.Conn, stream, endpoint string) {
 	h.t.Helper()
 	name := "spy-" + strings.ReplaceAll(endpoint, ".", "-")
 	ways := 0
@@ -244,11 +244,11 @@ func TestACatalogKeyMakesNobodyAdministrator(t *testing.T) {
 	h := startHeist(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	reply, err := h.gateway.Send(ctx, cmds.RegisterUser{Name: "Eve", Email: "eve@example.com", Password: "password of eve"}, envelope.Envelope{})
+	reply, err := h.gateway.Send(ctx, cmds.RegisterUser{Name: "Eve", Email: "eve@example.com", Password: "password of eve"}, eventlog.Envelope{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	thief := h.all[slices.IndexFunc(h.all, func(i natsconf.Identity) bool { return i.Name == "catalog" })]
+	thief := h.all[slices.IndexFunc(h.all, func(i natsauth.Identity) bool { return i.Name == "catalog" })]
 	conn := h.connect(thief.Name)
 	stream := h.plants(thief, conn, cmds.SetRoles{UserID: events.UserID(reply.EntityID), Roles: []string{events.Admin}})
 	const endpoint = "commands.identity.set_roles"
@@ -266,7 +266,7 @@ func TestACatalogKeyMakesNobodyAdministrator(t *testing.T) {
 		}
 		return nil
 	})
-	body, err := h.gateway.Ask(ctx, query.Users{}, envelope.Envelope{Actor: h.boss, After: reply.Position})
+	body, err := h.gateway.Query(ctx, query.Users{}, eventlog.Envelope{Actor: h.boss, After: reply.Position})
 	var users query.List[query.UserView]
 	if err = errors.Join(err, json.Unmarshal(body, &users)); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/internal/service"
+	"lonja/kit/service"
 )
 
 // begin starts the program; all that it says is in out.
@@ -116,7 +116,7 @@ func TestACommandThatIsInterruptedHasFailed(t *testing.T) {
 	defer nc.Close()
 	asked := make(chan struct{}, 1)
 	replica := func(m *nats.Msg) { // one that never comes to an end
-		going, _ := json.Marshal(service.Rebuilding{Service: "orders", Replica: "a", View: "orders", Status: service.RebuildGoesOn})
+		going, _ := json.Marshal(service.RebuildStatus{Service: "orders", Replica: "a", View: "orders", Status: service.RebuildRunning})
 		_ = m.Respond(going)
 		asked <- struct{}{}
 	}

@@ -3,16 +3,16 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
-	"lonja/internal/broker"
+	"lonja/kit/natsembed"
 )
 
 // measureStore tells Prometheus how the store of the server inside does.
-func measureStore(b *broker.Broker) {
+func measureStore(b *natsembed.Server) {
 	metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "lonja_store_failed", Help: "1 while the store takes no events: its disk is full, or has failed.",
 		}, func() float64 {
-			if b.Well().Err() != nil {
+			if b.Healthy().Err() != nil {
 				return 1
 			}
 			return 0

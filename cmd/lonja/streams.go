@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja"
-	"lonja/internal/streams"
+	"lonja/kit/streams"
 )
 
 func streamsConfig() (*streams.Config, error) { return streams.Parse(lonja.StreamsYAML) }

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/events"
-	"lonja/internal/revocation"
-	"lonja/internal/service"
-	"lonja/internal/streams"
+	"lonja/kit/revocation"
+	"lonja/kit/service"
+	"lonja/kit/streams"
 )
 
 func mustStreams(t *testing.T) *streams.Config {
@@ -103,8 +103,8 @@ func TestEveryFilterBringsWhatItsReactionHandlesAndNothingElse(t *testing.T) {
 				continue
 			}
 			var want []string
-			for _, fact := range reactions[c.Durable].Facts() {
-				want = append(want, events.SubjectsOf("lonja."+fact))
+			for _, event := range reactions[c.Durable].EventNames() {
+				want = append(want, events.SubjectsOf("lonja."+event))
 			}
 			slices.Sort(want)
 			if got := slices.Sorted(slices.Values(c.FilterSubjects)); !slices.Equal(got, want) {

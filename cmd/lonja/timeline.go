@@ -12,7 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja/cmd/lonja/audit"
+	"lonja/audit"
 	"lonja/events"
 )
 
@@ -22,7 +22,7 @@ type timelineCommand struct {
 	JSON bool   `name:"json" help:"Print JSON, for machines."`
 }
 
-// Run prints the story, each fact indented below what it came from.
+// Run prints the story, each event indented below what it came from.
 func (c *timelineCommand) Run(ctx context.Context) error {
 	config, err := streamsConfig()
 	if err != nil {
@@ -40,7 +40,7 @@ func (c *timelineCommand) Run(ctx context.Context) error {
 	})
 }
 
-// writeTimeline writes a line for each fact: when, where, what, of which order
+// writeTimeline writes a line for each event: when, where, what, of which order
 // if there are several, by whom, as whose reaction to what, and its data in a
 // few words.
 func writeTimeline(w io.Writer, id string, told []audit.Told, colour bool) error {
@@ -73,15 +73,15 @@ func writeTimeline(w io.Writer, id string, told []audit.Told, colour bool) error
 	return err
 }
 
-// orderOf is the order that a fact is part of, "" when it is of none.
+// orderOf is the order that an event is part of, "" when it is of none.
 func orderOf(t audit.Told) string {
-	if fact, ok := t.Event.(events.OfOrder); ok {
-		return string(fact.Order())
+	if event, ok := t.Event.(events.OfOrder); ok {
+		return string(event.Order())
 	}
 	return ""
 }
 
-// factName is a fact's name, indented by its causes.
+// factName is an event's name, indented by its causes.
 func factName(t audit.Told) string {
 	return strings.Repeat("  ", t.Depth) + strings.TrimSuffix(strings.TrimPrefix(t.Type, "lonja."), ".v1")
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"lonja/cmd/lonja/audit"
+	"lonja/audit"
 	"lonja/events"
 )
 

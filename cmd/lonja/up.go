@@ -13,12 +13,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/gateway"
-	"lonja/internal/broker"
-	"lonja/internal/dirlock"
-	"lonja/internal/natsconf"
+	"lonja/kit/natsauth"
+	"lonja/kit/natsembed"
 )
 
-// syncMode is "always", or how long an acknowledged fact may stay unsynced.
+// syncMode is "always", or how long an acknowledged event may stay unsynced.
 type syncMode string
 
 func (s syncMode) parse() (always bool, every time.Duration, err error) {
@@ -63,7 +62,7 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 	if err := enoughFiles(filesOfUp); err != nil {
 		return err
 	}
-	release, err := dirlock.Take(filepath.Join(c.Data, "nats"))
+	release, err := natsembed.LockDir(filepath.Join(c.Data, "nats"))
 	if err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
@@ -88,7 +87,7 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 	}
 
 	c.sandbox = c.Sandbox
-	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Well}
+	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Healthy}
 	if err := services.checkFolders(); err != nil {
 		return err
 	}
@@ -99,13 +98,13 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 
 	// It does not drain: there is no other gateway to turn to.
 	config := c.face(listener.Addr().(*net.TCPAddr))
-	config.Store = b.Well
+	config.Store = b.Healthy
 	return (&gatewayCommand{connection: at}).serve(ctx, listener, config, started)
 }
 
 // openLog starts the NATS server inside, with the shop's streams as they are to be.
 // At is how the parts, and the operator, reach it.
-func (c *upCommand) openLog(ctx context.Context) (b *broker.Broker, at connection, err error) {
+func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connection, err error) {
 	always, every, err := c.Sync.parse()
 	if err != nil {
 		return nil, at, err
@@ -123,11 +122,11 @@ func (c *upCommand) openLog(ctx context.Context) (b *broker.Broker, at connectio
 	var users []*server.NkeyUser
 	if c.NATSAuth {
 		at.Keys = filepath.Join(c.Data, "keys")
-		if users, err = natsconf.Users(at.Keys, identities(declared)); err != nil {
+		if users, err = natsauth.Users(at.Keys, identities(declared)); err != nil {
 			return nil, at, fmt.Errorf("--nats-auth: %w", err)
 		}
 	}
-	b, err = broker.Start(broker.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
+	b, err = natsembed.Start(natsembed.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
 		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
 	if err != nil {
 		return nil, at, err

@@ -23,8 +23,8 @@ type ArchiveProduct struct {
 	SKU events.SKU `json:"sku"`
 }
 
-func (CreateProduct) Command() string    { return "catalog.create" }
-func (c CreateProduct) EntityID() string { return string(c.SKU) }
+func (CreateProduct) CommandName() string { return "catalog.create" }
+func (c CreateProduct) EntityID() string  { return string(c.SKU) }
 
 // Normal: see Command.
 func (c CreateProduct) Normal() (CreateProduct, error) {
@@ -32,8 +32,8 @@ func (c CreateProduct) Normal() (CreateProduct, error) {
 	return c, c.CheckNew()
 }
 
-func (ChangeProduct) Command() string    { return "catalog.change" }
-func (c ChangeProduct) EntityID() string { return string(c.SKU) }
+func (ChangeProduct) CommandName() string { return "catalog.change" }
+func (c ChangeProduct) EntityID() string  { return string(c.SKU) }
 
 // Check looks at the SKU, and at what cannot be asked for at once: what results of
 // a change is checked as a whole.
@@ -60,6 +60,6 @@ func (c ChangeProduct) Normal() (ChangeProduct, error) {
 	return c, changed.CheckNew()
 }
 
-func (ArchiveProduct) Command() string    { return "catalog.archive" }
-func (c ArchiveProduct) EntityID() string { return string(c.SKU) }
-func (c ArchiveProduct) Check() error     { return events.Token("sku", c.SKU) }
+func (ArchiveProduct) CommandName() string { return "catalog.archive" }
+func (c ArchiveProduct) EntityID() string  { return string(c.SKU) }
+func (c ArchiveProduct) Check() error      { return events.Token("sku", c.SKU) }

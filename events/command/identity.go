@@ -72,8 +72,8 @@ func EmailKeys(s string) []string {
 	return keys
 }
 
-func (RegisterUser) Command() string  { return "identity.register" }
-func (RegisterUser) EntityID() string { return "" }
+func (RegisterUser) CommandName() string { return "identity.register" }
+func (RegisterUser) EntityID() string    { return "" }
 func (c RegisterUser) Check() error {
 	if a, err := mail.ParseAddress(NormalEmail(c.Email)); err != nil || a.Address != NormalEmail(c.Email) || len(c.Email) > 254 {
 		return events.Wrong("email", "must be an address like ana@example.com")
@@ -91,8 +91,8 @@ func (c RegisterUser) Normal() (RegisterUser, error) {
 	return c, err
 }
 
-func (LogIn) Command() string  { return "identity.login" }
-func (LogIn) EntityID() string { return "" }
+func (LogIn) CommandName() string { return "identity.login" }
+func (LogIn) EntityID() string    { return "" }
 func (c LogIn) Check() error {
 	if c.Password == "" || tooLong(c.Password) {
 		return events.Wrong("password", "must have 1 to %d characters", maxPassword)
@@ -100,22 +100,22 @@ func (c LogIn) Check() error {
 	return events.Text("email", c.Email, 1, 254)
 }
 
-func (RefreshSession) Command() string  { return "identity.refresh" }
-func (RefreshSession) EntityID() string { return "" }
-func (c RefreshSession) Check() error   { return events.Text("refresh_token", c.RefreshToken, 1, 500) }
+func (RefreshSession) CommandName() string { return "identity.refresh" }
+func (RefreshSession) EntityID() string    { return "" }
+func (c RefreshSession) Check() error      { return events.Text("refresh_token", c.RefreshToken, 1, 500) }
 
-func (LogOut) Command() string  { return "identity.logout" }
-func (LogOut) EntityID() string { return "" }
-func (c LogOut) Check() error   { return events.Text("refresh_token", c.RefreshToken, 1, 500) }
+func (LogOut) CommandName() string { return "identity.logout" }
+func (LogOut) EntityID() string    { return "" }
+func (c LogOut) Check() error      { return events.Text("refresh_token", c.RefreshToken, 1, 500) }
 
-func (SetRoles) Command() string    { return "identity.set_roles" }
-func (c SetRoles) EntityID() string { return string(c.UserID) }
+func (SetRoles) CommandName() string { return "identity.set_roles" }
+func (c SetRoles) EntityID() string  { return string(c.UserID) }
 func (c SetRoles) Check() error {
 	return events.FirstOf(events.Token("user_id", c.UserID), events.CheckRoles(c.Roles))
 }
 
-func (ResetPassword) Command() string  { return "identity.reset_password" }
-func (ResetPassword) EntityID() string { return "" }
+func (ResetPassword) CommandName() string { return "identity.reset_password" }
+func (ResetPassword) EntityID() string    { return "" }
 func (c ResetPassword) Check() error {
 	return events.FirstOf(events.Text("email", c.Email, 0, 254), checkPassword(c.Password, len(c.Password)))
 }

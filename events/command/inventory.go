@@ -17,8 +17,8 @@ type AdjustStock struct {
 	Reason string     `json:"reason"`
 }
 
-func (CountStock) Command() string  { return "inventory.count" }
-func (CountStock) EntityID() string { return string(events.MainLocation) }
+func (CountStock) CommandName() string { return "inventory.count" }
+func (CountStock) EntityID() string    { return string(events.MainLocation) }
 func (c CountStock) Check() error {
 	if c.OnHand < 0 || c.OnHand > events.MaxQuantity {
 		return events.Wrong("on_hand", "must be 0 to %d", int64(events.MaxQuantity))
@@ -26,8 +26,8 @@ func (c CountStock) Check() error {
 	return events.Token("sku", c.SKU)
 }
 
-func (AdjustStock) Command() string  { return "inventory.adjust" }
-func (AdjustStock) EntityID() string { return string(events.MainLocation) }
+func (AdjustStock) CommandName() string { return "inventory.adjust" }
+func (AdjustStock) EntityID() string    { return string(events.MainLocation) }
 func (c AdjustStock) Check() error {
 	if c.Delta == 0 || c.Delta < -events.MaxQuantity || c.Delta > events.MaxQuantity {
 		return events.Wrong("delta", "must be 1 to %d pieces, more or less", int64(events.MaxQuantity))

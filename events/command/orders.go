@@ -39,8 +39,8 @@ type DeliverOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }
 
-func (PlaceOrder) Command() string  { return "orders.place" }
-func (PlaceOrder) EntityID() string { return "" }
+func (PlaceOrder) CommandName() string { return "orders.place" }
+func (PlaceOrder) EntityID() string    { return "" }
 func (c PlaceOrder) Check() error {
 	if len(c.Items) == 0 {
 		return events.Wrong("items", "must not be empty")
@@ -66,14 +66,14 @@ func (l OrderLine) check() error {
 	return events.Token("sku", l.SKU)
 }
 
-func (CancelOrder) Command() string    { return "orders.cancel" }
-func (c CancelOrder) EntityID() string { return string(c.OrderID) }
-func (c CancelOrder) Check() error     { return events.Token("order_id", c.OrderID) }
+func (CancelOrder) CommandName() string { return "orders.cancel" }
+func (c CancelOrder) EntityID() string  { return string(c.OrderID) }
+func (c CancelOrder) Check() error      { return events.Token("order_id", c.OrderID) }
 
-func (ShipOrder) Command() string    { return "orders.ship" }
-func (c ShipOrder) EntityID() string { return string(c.OrderID) }
-func (c ShipOrder) Check() error     { return events.Token("order_id", c.OrderID) }
+func (ShipOrder) CommandName() string { return "orders.ship" }
+func (c ShipOrder) EntityID() string  { return string(c.OrderID) }
+func (c ShipOrder) Check() error      { return events.Token("order_id", c.OrderID) }
 
-func (DeliverOrder) Command() string    { return "orders.deliver" }
-func (c DeliverOrder) EntityID() string { return string(c.OrderID) }
-func (c DeliverOrder) Check() error     { return events.Token("order_id", c.OrderID) }
+func (DeliverOrder) CommandName() string { return "orders.deliver" }
+func (c DeliverOrder) EntityID() string  { return string(c.OrderID) }
+func (c DeliverOrder) Check() error      { return events.Token("order_id", c.OrderID) }

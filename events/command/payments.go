@@ -9,8 +9,8 @@ type SettlePayment struct {
 	Outcome   string           `json:"outcome"`
 }
 
-func (SettlePayment) Command() string    { return "payments.settle" }
-func (c SettlePayment) EntityID() string { return string(c.PaymentID) }
+func (SettlePayment) CommandName() string { return "payments.settle" }
+func (c SettlePayment) EntityID() string  { return string(c.PaymentID) }
 func (c SettlePayment) Check() error {
 	return events.FirstOf(events.Token("payment_id", c.PaymentID), oneOf("outcome", c.Outcome, Pay, Decline))
 }

@@ -65,8 +65,8 @@ type Key struct {
 	X         string `json:"x"` // base64url without padding
 }
 
-func (User) Query() string  { return "identity.user" }
-func (Users) Query() string { return "identity.users" }
-func (Keys) Query() string  { return "identity.keys" }
+func (User) QueryName() string  { return "identity.user" }
+func (Users) QueryName() string { return "identity.users" }
+func (Keys) QueryName() string  { return "identity.keys" }
 
-func (StreamTicket) Query() string { return "identity.stream_ticket" }
+func (StreamTicket) QueryName() string { return "identity.stream_ticket" }

@@ -42,7 +42,7 @@ type Orders struct {
 	Page
 }
 
-// OrderTimeline asks for every fact about an order, as a []TimelineEntry in order.
+// OrderTimeline asks for every event about an order, as a []TimelineEntry in order.
 type OrderTimeline struct {
 	OrderID events.OrderID `json:"order_id"`
 }
@@ -80,10 +80,10 @@ const (
 	PaymentRefunded = "refunded"
 )
 
-// PaymentStatusAfter is the status that a fact brings its payment to, "" when
-// the fact is none of a payment's.
-func PaymentStatusAfter(fact events.Event) string {
-	switch fact.(type) {
+// PaymentStatusAfter is the status that an event brings its payment to, "" when
+// the event is none of a payment's.
+func PaymentStatusAfter(event events.Event) string {
+	switch event.(type) {
 	case events.PaymentRequested:
 		return PaymentPending
 	case events.PaymentCaptured:
@@ -109,7 +109,7 @@ type OrderPayment struct {
 	URL      string           `json:"url"`
 }
 
-// TimelineEntry is one fact, where it stands and where it came from.
+// TimelineEntry is one event, where it stands and where it came from.
 type TimelineEntry struct {
 	Stream      string          `json:"stream"`
 	Sequence    uint64          `json:"sequence"`
@@ -128,7 +128,7 @@ type StatusChange struct {
 	Time     time.Time `json:"time"`
 }
 
-func (Order) Query() string         { return "orders.order" }
-func (Orders) Query() string        { return "orders.orders" }
-func (OrderTimeline) Query() string { return "orders.timeline" }
-func (OrderStatuses) Query() string { return "orders.statuses" }
+func (Order) QueryName() string         { return "orders.order" }
+func (Orders) QueryName() string        { return "orders.orders" }
+func (OrderTimeline) QueryName() string { return "orders.timeline" }
+func (OrderStatuses) QueryName() string { return "orders.statuses" }

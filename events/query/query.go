@@ -14,13 +14,13 @@ import (
 
 // Query is a question to one service.
 type Query interface {
-	// Query names service and query, such as "orders.order". It must not look
+	// QueryName names service and query, such as "orders.order". It must not look
 	// at the receiver's fields.
-	Query() string
+	QueryName() string
 }
 
 // Subject is where a query is sent.
-func Subject(q Query) string { return "queries." + q.Query() }
+func Subject(q Query) string { return "queries." + q.QueryName() }
 
 // Page says which part of a list is wanted.
 type Page struct {
@@ -117,7 +117,7 @@ type PaymentView struct {
 	URL      string           `json:"url"`
 }
 
-func (Product) Query() string  { return "catalog.product" }
-func (Products) Query() string { return "catalog.products" }
-func (Stock) Query() string    { return "inventory.stock" }
-func (Payment) Query() string  { return "payments.payment" }
+func (Product) QueryName() string  { return "catalog.product" }
+func (Products) QueryName() string { return "catalog.products" }
+func (Stock) QueryName() string    { return "inventory.stock" }
+func (Payment) QueryName() string  { return "payments.payment" }

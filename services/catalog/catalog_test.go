@@ -6,27 +6,27 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
 )
 
 var (
-	staff    = envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
-	customer = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
+	staff    = eventlog.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+	customer = eventlog.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
 	lantern  = events.Product{SKU: "71053", Name: "White metal lantern", Price: events.Money{Amount: 339, Currency: "GBP"}}
 )
 
 func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
 	shop := shoptest.Start(t, New())
-	shop.Refused(command.CreateProduct{Product: lantern}, customer, refusal.Forbidden)
+	shop.Fails(command.CreateProduct{Product: lantern}, customer, errs.Forbidden)
 
 	var created query.ProductView
 	receipt := shop.Do(command.CreateProduct{Product: lantern}, staff, &created)
 	if created.Product != lantern || !created.Available {
 		t.Fatalf("created %+v", created)
 	}
-	shop.Refused(command.CreateProduct{Product: lantern}, staff, refusal.Conflict)
+	shop.Fails(command.CreateProduct{Product: lantern}, staff, errs.Conflict)
 
 	var found query.List[query.ProductView]
 	shop.Get(query.Products{Q: "LANTERNS"}, customer, receipt.Position, &found)
@@ -56,12 +56,12 @@ func TestAnArchivedProductComesBack(t *testing.T) {
 	if got.Available || got.Product != lantern || last.Position != "CATALOG:2" {
 		t.Fatalf("archived %+v at %s", got, last.Position)
 	}
-	shop.Refused(command.ChangeProduct{SKU: lantern.SKU, Price: &dearer}, staff, refusal.Conflict)
-	shop.Refused(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, customer, refusal.Forbidden)
-	shop.Refused(command.ChangeProduct{SKU: "nothing", Available: &yes}, staff, refusal.NotFound)
-	shop.Refused(command.ChangeProduct{SKU: "nothing", Available: &no}, staff, refusal.NotFound)
+	shop.Fails(command.ChangeProduct{SKU: lantern.SKU, Price: &dearer}, staff, errs.Conflict)
+	shop.Fails(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, customer, errs.Forbidden)
+	shop.Fails(command.ChangeProduct{SKU: "nothing", Available: &yes}, staff, errs.NotFound)
+	shop.Fails(command.ChangeProduct{SKU: "nothing", Available: &no}, staff, errs.NotFound)
 	both := command.ChangeProduct{SKU: lantern.SKU, Price: &dearer, Available: &no}
-	if r, _ := refusal.As(both.Check()); r == nil || r.Field != "available" {
+	if r, _ := errs.As(both.Check()); r == nil || r.Field != "available" {
 		t.Errorf("archived and changed at once: %v", both.Check())
 	}
 
@@ -94,7 +94,7 @@ func TestAnArchivedProductComesBack(t *testing.T) {
 
 func TestOneKeyMakesOneProduct(t *testing.T) {
 	shop := shoptest.Start(t, New())
-	env := envelope.Envelope{ID: envelope.NewID(), Actor: staff}
+	env := eventlog.Envelope{ID: eventlog.NewID(), Actor: staff}
 	first, err := shop.Send(t.Context(), command.CreateProduct{Product: lantern}, env)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +110,7 @@ func TestOneKeyMakesOneProduct(t *testing.T) {
 			var p query.ProductView
 			shop.Get(query.Product{SKU: lantern.SKU}, staff, first.Position, &p)
 		}
-		if _, err := shop.Send(t.Context(), command.CreateProduct{Product: other}, env); !refusal.Is(err, refusal.Invalid) {
+		if _, err := shop.Send(t.Context(), command.CreateProduct{Product: other}, env); !errs.Is(err, errs.Invalid) {
 			t.Errorf("the same key for another product, known %s: %v", known, err)
 		}
 	}

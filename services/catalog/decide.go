@@ -3,9 +3,9 @@ package catalog
 import (
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, error) {
@@ -13,7 +13,7 @@ func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, e
 		return nil, err
 	}
 	if p.status != unknown {
-		return nil, refusal.New(refusal.Conflict, "there is a product %s already", c.SKU)
+		return nil, errs.New(errs.Conflict, "there is a product %s already", c.SKU)
 	}
 	return events.ProductCreated{Product: c.Product}, nil
 }
@@ -29,7 +29,7 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	case p.status == unknown:
 		return nil, noSuchProduct(c.SKU)
 	case p.status == archived && c.Available == nil:
-		return nil, refusal.New(refusal.Conflict, "product %s is archived; bring it back with \"available\": true", c.SKU)
+		return nil, errs.New(errs.Conflict, "product %s is archived; bring it back with \"available\": true", c.SKU)
 	}
 	next := p.Product
 	set(&next.Name, c.Name)
@@ -68,13 +68,13 @@ func set[T any](field *T, to *T) {
 	}
 }
 
-func staffOnly(a envelope.Actor) error {
-	if !a.Is(events.Staff, events.Admin) {
-		return refusal.New(refusal.Forbidden, "only staff may do this")
+func staffOnly(a eventlog.Actor) error {
+	if !a.HasRole(events.Staff, events.Admin) {
+		return errs.New(errs.Forbidden, "only staff may do this")
 	}
 	return nil
 }
 
 func noSuchProduct(sku events.SKU) error {
-	return refusal.New(refusal.NotFound, "there is no product %s", sku)
+	return errs.New(errs.NotFound, "there is no product %s", sku)
 }

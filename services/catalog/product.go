@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // product is the state that decisions about a product are made on.
@@ -23,10 +23,10 @@ const (
 	archived
 )
 
-var productKind = decider.Kind[product]{Name: "product", Stream: "CATALOG", Evolve: evolve}
+var productKind = decider.EntityType[product]{Name: "product", Stream: "CATALOG", Evolve: evolve}
 
-func evolve(p product, fact events.Event, at time.Time) product {
-	switch e := fact.(type) {
+func evolve(p product, event events.Event, at time.Time) product {
+	switch e := event.(type) {
 	case events.ProductCreated:
 		p.Product, p.status, p.createdAt = e.Product, listed, at
 	case events.ProductChanged:

@@ -6,13 +6,13 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
-func findProduct(shelf *view.View) func(context.Context, query.Product, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.Product, _ envelope.Actor) (any, error) {
+func findProduct(shelf *projection.View) func(context.Context, query.Product, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.Product, _ eventlog.Actor) (any, error) {
 		if err := events.Token("sku", q.SKU); err != nil {
 			return nil, err
 		}
@@ -25,8 +25,8 @@ func findProduct(shelf *view.View) func(context.Context, query.Product, envelope
 	}
 }
 
-func listProducts(shelf *view.View) func(context.Context, query.Products, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.Products, _ envelope.Actor) (any, error) {
+func listProducts(shelf *projection.View) func(context.Context, query.Products, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.Products, _ eventlog.Actor) (any, error) {
 		page := q.Page.Normal()
 		from, order, args := "products p WHERE p.listed = 1", "p.name, p.sku", []any{}
 		if words := searchWords(events.NormalText(q.Q)); words != "" {
@@ -41,7 +41,7 @@ func listProducts(shelf *view.View) func(context.Context, query.Products, envelo
 		if _, err := shelf.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
 			return nil, err
 		}
-		products, err := service.Bodies(ctx, shelf, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
+		products, err := service.JSONRows(ctx, shelf, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
 			append(args, page.Limit, page.Offset())...)
 		return query.NewList(products, total, page), err
 	}

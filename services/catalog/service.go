@@ -4,22 +4,22 @@ package catalog
 import (
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // New is the catalog service: all that it does.
 func New() *service.Service {
 	products := decider.New(productKind)
-	shelf := view.New(shelfDefinition)
+	shelf := projection.New(shelfDefinition)
 	return &service.Service{
 		Name:  "catalog",
-		Views: []*view.View{shelf},
+		Views: []*projection.View{shelf},
 		Commands: []service.Command{
-			service.On(products, create).Once(shelf).Replies(show),
-			service.On(products, change).Replies(show),
-			service.On(products, archive).Replies(show),
+			service.Handle(products, create).UniqueIn(shelf).Reply(show),
+			service.Handle(products, change).Reply(show),
+			service.Handle(products, archive).Reply(show),
 		},
 		Queries: []service.Query{
 			service.Answer(shelf, findProduct(shelf)).About(productKind.Stream, productKind.Name, func(q query.Product) string { return string(q.SKU) }),

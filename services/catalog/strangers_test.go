@@ -6,10 +6,10 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
 )
 
 // More strangers than there are slots ask for what nobody can have seen. They are
@@ -22,20 +22,20 @@ func TestStrangersCannotMakeReadersWait(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	header := envelope.Envelope{After: "CATALOG:999999999"}.Header()
+	header := eventlog.Envelope{After: "CATALOG:999999999"}.Header()
 	for range strangers {
 		if err := shop.Conn.PublishMsg(&nats.Msg{Subject: "queries.catalog.products", Reply: inbox, Header: header}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var list query.List[query.ProductView]
-	shop.Get(query.Products{}, envelope.Actor{}, "", &list)
+	shop.Get(query.Products{}, eventlog.Actor{}, "", &list)
 	for n := range strangers {
 		m, err := answers.NextMsgWithContext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code := m.Header.Get(wire.HeaderErrorCode); code != string(refusal.Invalid) {
+		if code := m.Header.Get(bus.HeaderErrorCode); code != string(errs.Invalid) {
 			t.Fatalf("stranger %d: %q %s", n, code, m.Data)
 		}
 	}

@@ -6,19 +6,19 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
 )
 
 func TestProductsTakeNoScriptsAndNoMisleadingNames(t *testing.T) {
 	shop := shoptest.Start(t, New())
-	staff := envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+	staff := eventlog.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
 	lamp := events.Product{SKU: "A", Name: "Lamp", Price: events.Money{Amount: 1, Currency: "GBP"}}
 	wrong := func(cmd command.Command, field string) {
 		t.Helper()
-		_, err := shop.Send(t.Context(), cmd, envelope.Envelope{Actor: staff})
-		if r, ok := refusal.As(err); !ok || r.Code != refusal.Invalid || r.Field != field {
+		_, err := shop.Send(t.Context(), cmd, eventlog.Envelope{Actor: staff})
+		if r, ok := errs.As(err); !ok || r.Code != errs.Invalid || r.Field != field {
 			t.Errorf("%+v: %v", cmd, err)
 		}
 	}

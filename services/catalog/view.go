@@ -6,13 +6,13 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // The shelf is the catalogue as customers see it. A product's row holds the
 // answer that is given for it, ready made.
-var shelfDefinition = view.Definition{
+var shelfDefinition = projection.Definition{
 	Name: "shelf",
 	Schema: `
 CREATE TABLE products (
@@ -26,12 +26,12 @@ CREATE TABLE products (
 CREATE INDEX products_listed ON products (listed, name, sku);
 CREATE INDEX products_by_category ON products (listed, category, name, sku);
 CREATE VIRTUAL TABLE words USING fts5 (name, description, tokenize = 'porter unicode61');`,
-	Reads:   []view.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
-	Project: project,
-	Wishes:  true, // whoever creates a product chooses its SKU
+	Reads:    []projection.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
+	Project:  project,
+	Commands: true, // whoever creates a product chooses its SKU
 }
 
-func project(tx *view.Tx, r eventlog.Recorded) error {
+func project(tx *projection.Tx, r eventlog.Record) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
 		return shelve(tx, e.Product, r.Time, r.Time)
@@ -50,12 +50,12 @@ func project(tx *view.Tx, r eventlog.Recorded) error {
 	return nil
 }
 
-func shelve(tx *view.Tx, p events.Product, createdAt, updatedAt time.Time) error {
+func shelve(tx *projection.Tx, p events.Product, createdAt, updatedAt time.Time) error {
 	return put(tx, query.ProductView{Product: p, Available: true, CreatedAt: createdAt, UpdatedAt: updatedAt})
 }
 
 // reshelve shelves a product as it is from now on.
-func reshelve(tx *view.Tx, p events.Product, at time.Time) error {
+func reshelve(tx *projection.Tx, p events.Product, at time.Time) error {
 	was, found, err := onShelf(tx, p.SKU)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func reshelve(tx *view.Tx, p events.Product, at time.Time) error {
 	return shelve(tx, p, was.CreatedAt, at)
 }
 
-func put(tx *view.Tx, p query.ProductView) error {
+func put(tx *projection.Tx, p query.ProductView) error {
 	body, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func put(tx *view.Tx, p query.ProductView) error {
 	return tx.Exec(`INSERT INTO words (rowid, name, description) VALUES (?, ?, ?)`, id, p.Name, p.Description)
 }
 
-func onShelf(tx *view.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {
+func onShelf(tx *projection.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {
 	var body string
 	if found, err = tx.Get(`SELECT body FROM products WHERE sku = ?`, []any{string(sku)}, &body); err != nil || !found {
 		return p, found, err

@@ -5,13 +5,13 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
 )
 
 func register(u user, _ command.RegisterUser, a account, m decider.Meta) (events.Event, error) {
 	if u.known() {
-		return nil, refusal.New(refusal.Conflict, "there is an account with this address already")
+		return nil, errs.New(errs.Conflict, "there is an account with this address already")
 	}
 	return a.registered(m, events.Customer), nil
 }
@@ -38,7 +38,7 @@ func setRoles(u user, c command.SetRoles, acting user, _ decider.Meta) (events.E
 	case !u.known():
 		return nil, noSuchUser(c.UserID)
 	case acting.ID == u.ID && !slices.Contains(roles, events.Admin):
-		return nil, refusal.New(refusal.Conflict, "you cannot take the role of an administrator from yourself; another one can")
+		return nil, errs.New(errs.Conflict, "you cannot take the role of an administrator from yourself; another one can")
 	case slices.Equal(roles, u.Roles):
 		return nil, nil
 	}
@@ -105,9 +105,9 @@ func appoint(r realm, id, was events.UserID) (events.Event, error) {
 }
 
 func onlyAdmins() error {
-	return refusal.New(refusal.Forbidden, "only administrators may do this")
+	return errs.New(errs.Forbidden, "only administrators may do this")
 }
 
 func noSuchUser(id events.UserID) error {
-	return refusal.New(refusal.NotFound, "there is no user %s", id)
+	return errs.New(errs.NotFound, "there is no user %s", id)
 }

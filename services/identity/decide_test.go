@@ -10,10 +10,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/eventlog"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 var (
@@ -29,25 +28,25 @@ var (
 	asNobody = user{}
 )
 
-// given is an entity's state after facts that happened at noon, at the positions
+// given is an entity's state after events that happened at noon, at the positions
 // 1, 2 and so on.
-func given[S any](kind decider.Kind[S], facts ...events.Event) (s S) {
-	for i, fact := range facts {
-		if kind.EvolveAt == nil {
-			s = kind.Evolve(s, fact, noon)
+func given[S any](kind decider.EntityType[S], facts ...events.Event) (s S) {
+	for i, event := range facts {
+		if kind.EvolveRecord == nil {
+			s = kind.Evolve(s, event, noon)
 			continue
 		}
-		s = kind.EvolveAt(s, eventlog.Recorded{Envelope: envelope.Envelope{Time: noon}, Sequence: uint64(i + 1), Event: fact})
+		s = kind.EvolveRecord(s, eventlog.Record{Envelope: eventlog.Envelope{Time: noon}, Sequence: uint64(i + 1), Event: event})
 	}
 	return s
 }
 
-// then fails the test unless a decision led to a fact (nil for none), which
+// then fails the test unless a decision led to an event (nil for none), which
 // must be one that the log takes, or to a refusal.
-func then(t *testing.T, got events.Event, err error, want events.Event, code refusal.Code) {
+func then(t *testing.T, got events.Event, err error, want events.Event, code errs.Code) {
 	t.Helper()
 	if code != "" {
-		if !refusal.Is(err, code) || got != nil {
+		if !errs.Is(err, code) || got != nil {
 			t.Fatalf("want %s, got %+v, %v", code, got, err)
 		}
 		return
@@ -65,10 +64,10 @@ func TestRegistering(t *testing.T) {
 	for name, c := range map[string]struct {
 		given []events.Event
 		then  events.Event
-		code  refusal.Code
+		code  errs.Code
 	}{
 		"makes a customer":                         {then: ana},
-		"is refused when the address has an owner": {given: []events.Event{ana}, code: refusal.Conflict},
+		"is refused when the address has an owner": {given: []events.Event{ana}, code: errs.Conflict},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := register(given(userKind, c.given...), command.RegisterUser{}, newcomer, decider.Meta{EntityID: "usr_ana"})
@@ -83,16 +82,16 @@ func TestSettingRoles(t *testing.T) {
 		roles []string
 		as    user
 		then  events.Event
-		code  refusal.Code
+		code  errs.Code
 	}{
 		"sorts them and takes each once": {
 			[]events.Event{ana}, []string{"staff", "customer", "staff"}, asBoss,
 			events.UserRolesChanged{UserID: "usr_ana", Roles: []string{"customer", "staff"}}, ""},
 		"to what they are changes nothing":      {[]events.Event{ana}, []string{"customer"}, asBoss, nil, ""},
-		"is an administrator's":                 {[]events.Event{ana}, []string{"admin"}, asAna, nil, refusal.Forbidden},
-		"is not for just anyone":                {[]events.Event{ana}, []string{"admin"}, asNobody, nil, refusal.Forbidden},
-		"of nobody is refused":                  {nil, []string{"staff"}, asBoss, nil, refusal.NotFound},
-		"of oneself keeps an administrator one": {[]events.Event{boss}, []string{"staff"}, asBoss, nil, refusal.Conflict},
+		"is an administrator's":                 {[]events.Event{ana}, []string{"admin"}, asAna, nil, errs.Forbidden},
+		"is not for just anyone":                {[]events.Event{ana}, []string{"admin"}, asNobody, nil, errs.Forbidden},
+		"of nobody is refused":                  {nil, []string{"staff"}, asBoss, nil, errs.NotFound},
+		"of oneself keeps an administrator one": {[]events.Event{boss}, []string{"staff"}, asBoss, nil, errs.Conflict},
 		"of oneself may change the rest": {
 			[]events.Event{boss}, []string{"staff", "admin"}, asBoss,
 			events.UserRolesChanged{UserID: "usr_boss", Roles: []string{"admin", "staff"}}, ""},
@@ -133,7 +132,7 @@ func TestRefreshing(t *testing.T) {
 		n     int
 		at    time.Time
 		then  events.Event
-		code  refusal.Code
+		code  errs.Code
 		of    user
 	}{
 		"replaces the token":                              {[]events.Event{started}, 0, noon, rotated(1), "", user{}},
@@ -144,15 +143,15 @@ func TestRefreshing(t *testing.T) {
 		"the same by a clock that is far behind":          {[]events.Event{started, rotated(1)}, 0, noon.Add(-time.Hour), ended(events.EndedByReuse), "", user{}},
 		"with an older one ends them all":                 {[]events.Event{started, rotated(1), rotated(2)}, 0, noon, ended(events.EndedByReuse), "", user{}},
 		"with the token before, after a logout, is refused": {[]events.Event{started, rotated(1), ended(events.EndedByLogout)}, 0, noon, nil,
-			refusal.Unauthenticated, user{}},
-		"with a token to come is refused": {[]events.Event{started}, 1, noon, nil, refusal.Unauthenticated, user{}},
-		"is refused after a logout":       {[]events.Event{started, ended(events.EndedByLogout)}, 0, noon, nil, refusal.Unauthenticated, user{}},
-		"is refused after a reuse":        {[]events.Event{started, rotated(1), ended(events.EndedByReuse)}, 1, noon, nil, refusal.Unauthenticated, user{}},
+			errs.Unauthenticated, user{}},
+		"with a token to come is refused": {[]events.Event{started}, 1, noon, nil, errs.Unauthenticated, user{}},
+		"is refused after a logout":       {[]events.Event{started, ended(events.EndedByLogout)}, 0, noon, nil, errs.Unauthenticated, user{}},
+		"is refused after a reuse":        {[]events.Event{started, rotated(1), ended(events.EndedByReuse)}, 1, noon, nil, errs.Unauthenticated, user{}},
 		"works to the last moment":        {[]events.Event{started}, 0, noon.Add(sessionLife - 1), rotated(1), "", user{}},
-		"is refused after thirty days":    {[]events.Event{started}, 0, noon.Add(sessionLife), nil, refusal.Unauthenticated, user{}},
-		"is refused when the password was changed": {[]events.Event{started}, 0, noon, nil, refusal.Unauthenticated,
+		"is refused after thirty days":    {[]events.Event{started}, 0, noon.Add(sessionLife), nil, errs.Unauthenticated, user{}},
+		"is refused when the password was changed": {[]events.Event{started}, 0, noon, nil, errs.Unauthenticated,
 			given(userKind, ana, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"})},
-		"of no session is refused": {nil, 0, noon, nil, refusal.Unauthenticated, user{}},
+		"of no session is refused": {nil, 0, noon, nil, errs.Unauthenticated, user{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			known := renewal{bearer{realm: hall, user: c.of}, refreshToken{"ses_1", c.n}}
@@ -167,12 +166,12 @@ func TestLoggingOut(t *testing.T) {
 		given []events.Event
 		at    time.Time
 		then  events.Event
-		code  refusal.Code
+		code  errs.Code
 	}{
 		"ends the session":                   {[]events.Event{started}, noon, ended(events.EndedByLogout), ""},
 		"of an ended session does nothing":   {[]events.Event{started, ended(events.EndedByReuse)}, noon, nil, ""},
 		"of an expired session does nothing": {[]events.Event{started}, noon.Add(sessionLife), nil, ""},
-		"of no session is refused":           {nil, noon, nil, refusal.Unauthenticated},
+		"of no session is refused":           {nil, noon, nil, errs.Unauthenticated},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := logOut(given(sessionKind, c.given...), command.LogOut{}, struct{}{}, decider.Meta{Now: c.at})
@@ -185,11 +184,11 @@ func TestResettingAPassword(t *testing.T) {
 	for name, c := range map[string]struct {
 		given []events.Event
 		then  events.Event
-		code  refusal.Code
+		code  errs.Code
 	}{
 		"replaces it":                           {[]events.Event{ana}, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}, ""},
 		"to the same ends the sessions as well": {[]events.Event{ana, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}}, events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "other"}, ""},
-		"of nobody is refused":                  {nil, nil, refusal.NotFound},
+		"of nobody is refused":                  {nil, nil, errs.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := resetPassword(given(userKind, c.given...), command.ResetPassword{}, "other", decider.Meta{})
@@ -266,7 +265,7 @@ func TestOnlyTheRealmWritesRefreshTokens(t *testing.T) {
 		"of another realm":       stranger.write(refreshToken{"ses_1", 1}),
 		"of a hostile session":   "ses.>.1" + mac,
 	} {
-		if _, err := hall.read(forged); !refusal.Is(err, refusal.Unauthenticated) {
+		if _, err := hall.read(forged); !errs.Is(err, errs.Unauthenticated) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

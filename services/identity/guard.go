@@ -10,7 +10,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"lonja/events"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // How many wrong passwords, and how many refreshes and logouts, somebody has to
@@ -158,7 +158,7 @@ func (l limit) has(credit int) error {
 	if missing <= 0 {
 		return nil
 	}
-	return refusal.Later(time.Duration(missing / float64(l.Limit()) * float64(time.Second)))
+	return errs.TooManyRequests(time.Duration(missing / float64(l.Limit()) * float64(time.Second)))
 }
 
 // spend takes one from the credit, even if there is none left: what was let in at
@@ -197,7 +197,7 @@ const (
 // there is no room, and after a while when it was taken for larger than it is.
 func (r *room) enter(ctx context.Context, client string, who standing) (leave func(), err error) {
 	if !r.take(client, who) {
-		return nil, refusal.Later(time.Second)
+		return nil, errs.TooManyRequests(time.Second)
 	}
 	late := time.NewTimer(wait)
 	defer late.Stop()
@@ -208,7 +208,7 @@ func (r *room) enter(ctx context.Context, client string, who standing) (leave fu
 			r.count(client, -1)
 		}, nil
 	case <-late.C:
-		err = refusal.Later(time.Second)
+		err = errs.TooManyRequests(time.Second)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

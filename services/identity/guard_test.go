@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // hundred is a room for a hundred.
@@ -26,7 +26,7 @@ func guesses(t *testing.T, g *guard, x guess, n int) (let int) {
 			let++
 			continue
 		}
-		if r, ok := refusal.As(err); !ok || r.Code != refusal.RateLimited || r.RetryAfter < 1 {
+		if r, ok := errs.As(err); !ok || r.Code != errs.RateLimited || r.RetryAfter < 1 {
 			t.Fatalf("refused with %+v", err)
 		}
 	}
@@ -107,7 +107,7 @@ func TestTheRoomForHashingIsBounded(t *testing.T) {
 	if all != size-size/4 {
 		t.Errorf("strangers take %d of %d", all, size)
 	}
-	if _, err := r.enter(t.Context(), "here", stranger); !refusal.Is(err, refusal.RateLimited) {
+	if _, err := r.enter(t.Context(), "here", stranger); !errs.Is(err, errs.RateLimited) {
 		t.Errorf("one more: %v", err)
 	}
 	leave, err := r.enter(t.Context(), "home", friend)
@@ -125,7 +125,7 @@ func TestWhoWaitsTooLongToBeHashedIsTold(t *testing.T) {
 	for range cap(r.slots) {
 		r.slots <- struct{}{}
 	}
-	if _, err := r.enter(t.Context(), "here", stranger); !refusal.Is(err, refusal.RateLimited) {
+	if _, err := r.enter(t.Context(), "here", stranger); !errs.Is(err, errs.RateLimited) {
 		t.Errorf("when it takes too long: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

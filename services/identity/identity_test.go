@@ -18,10 +18,10 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
 )
 
 const password = "correct horse battery"
@@ -31,8 +31,8 @@ func quick(password, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
 	return realm{secret: salt}.mac("test", string(password))
 }
 
-func actor(t query.Tokens) envelope.Actor {
-	return envelope.Actor{ID: string(t.User.ID), Roles: t.User.Roles}
+func actor(t query.Tokens) eventlog.Actor {
+	return eventlog.Actor{ID: string(t.User.ID), Roles: t.User.Roles}
 }
 
 // verify reads an access token as a gateway does, with nothing but a key set.
@@ -64,7 +64,7 @@ func mustVerify(t *testing.T, keys query.Keyset, tokens query.Tokens) {
 
 func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password}))
-	nobody := envelope.Actor{}
+	nobody := eventlog.Actor{}
 
 	// Ana registers; nobody else can, with her address.
 	var registered query.UserView
@@ -72,10 +72,10 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	if registered.Email != "ana@example.com" || registered.Name != "Ana" || !slices.Equal(registered.Roles, []string{events.Customer}) {
 		t.Fatalf("registered %+v", registered)
 	}
-	shop.Refused(command.RegisterUser{Name: "Eve", Email: "ana@example.com", Password: password}, nobody, refusal.Conflict)
+	shop.Fails(command.RegisterUser{Name: "Eve", Email: "ana@example.com", Password: password}, nobody, errs.Conflict)
 
 	// She logs in; with another password nobody does.
-	shop.Refused(command.LogIn{Email: "ana@example.com", Password: password + "?"}, nobody, refusal.Unauthenticated)
+	shop.Fails(command.LogIn{Email: "ana@example.com", Password: password + "?"}, nobody, errs.Unauthenticated)
 	var first query.Tokens
 	shop.Do(command.LogIn{Email: "ANA@example.com", Password: password}, nobody, &first)
 	var keys query.Keyset
@@ -86,7 +86,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	var admin query.Tokens
 	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
 	toStaff := command.SetRoles{UserID: registered.ID, Roles: []string{events.Staff, events.Customer}}
-	shop.Refused(toStaff, actor(first), refusal.Forbidden)
+	shop.Fails(toStaff, actor(first), errs.Forbidden)
 	var staff query.UserView
 	changed := shop.Do(toStaff, actor(admin), &staff)
 	var second query.Tokens
@@ -109,8 +109,8 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Fatalf("once %+v, twice %+v", second, repeated)
 	}
 	shop.Do(command.RefreshSession{RefreshToken: second.RefreshToken}, nobody, &later)
-	shop.Refused(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, refusal.Unauthenticated)
-	shop.Refused(command.RefreshSession{RefreshToken: later.RefreshToken}, nobody, refusal.Unauthenticated)
+	shop.Fails(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, errs.Unauthenticated)
+	shop.Fails(command.RefreshSession{RefreshToken: later.RefreshToken}, nobody, errs.Unauthenticated)
 	reuse := shoptest.Await(shop, func(e events.SessionEnded) bool { return e.UserID == registered.ID })
 	if reuse.Reason != events.EndedByReuse {
 		t.Fatalf("ended by %s", reuse.Reason)
@@ -121,8 +121,8 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, nobody, &third)
 	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
 	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
-	shop.Refused(command.RefreshSession{RefreshToken: third.RefreshToken}, nobody, refusal.Unauthenticated)
-	shop.Refused(command.LogOut{RefreshToken: "ses_1.0.forged"}, nobody, refusal.Unauthenticated)
+	shop.Fails(command.RefreshSession{RefreshToken: third.RefreshToken}, nobody, errs.Unauthenticated)
+	shop.Fails(command.LogOut{RefreshToken: "ses_1.0.forged"}, nobody, errs.Unauthenticated)
 }
 
 func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
@@ -130,12 +130,12 @@ func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
 	shop.Run(New(Config{AdminPassword: password, derive: quick}), "b", t.TempDir())
 	var tokens query.Tokens
 	for trial := range 15 {
-		shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, envelope.Actor{}, &tokens)
+		shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, eventlog.Actor{}, &tokens)
 		var both [2]query.Tokens
 		var at sync.WaitGroup
 		for i := range both {
 			at.Go(func() {
-				reply, err := shop.Send(t.Context(), command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Envelope{})
+				reply, err := shop.Send(t.Context(), command.RefreshSession{RefreshToken: tokens.RefreshToken}, eventlog.Envelope{})
 				if err != nil {
 					t.Errorf("trial %d: %v", trial, err)
 					return
@@ -149,7 +149,7 @@ func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
 		if both[0].RefreshToken != both[1].RefreshToken || both[0].AccessToken != both[1].AccessToken || both[0].RefreshToken == tokens.RefreshToken {
 			t.Fatalf("trial %d: two successors\n%+v\n%+v", trial, both[0], both[1])
 		}
-		shop.Do(command.RefreshSession{RefreshToken: both[0].RefreshToken}, envelope.Actor{}, nil)
+		shop.Do(command.RefreshSession{RefreshToken: both[0].RefreshToken}, eventlog.Actor{}, nil)
 	}
 }
 
@@ -157,27 +157,27 @@ func TestWhateverPasswordRegistersLogsIn(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	for i, odd := range []string{"        ", "tab\tand\x01bell\a", "contraseña", strings.Repeat("ñ", 500)} {
 		email := fmt.Sprintf("ana%d@example.com", i)
-		shop.Do(command.RegisterUser{Name: "Ana", Email: email, Password: odd}, envelope.Actor{}, nil)
+		shop.Do(command.RegisterUser{Name: "Ana", Email: email, Password: odd}, eventlog.Actor{}, nil)
 		var tokens query.Tokens
-		shop.Do(command.LogIn{Email: email, Password: odd}, envelope.Actor{}, &tokens)
+		shop.Do(command.LogIn{Email: email, Password: odd}, eventlog.Actor{}, &tokens)
 		if tokens.User.Email != email {
 			t.Errorf("%q logged %s in", odd, tokens.User.Email)
 		}
 	}
-	shop.Refused(command.LogIn{Email: "ana0@example.com", Password: strings.Repeat("n", 1001)}, envelope.Actor{}, refusal.Invalid)
+	shop.Fails(command.LogIn{Email: "ana0@example.com", Password: strings.Repeat("n", 1001)}, eventlog.Actor{}, errs.Invalid)
 }
 
 func TestWhoMaySeeWhom(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	var ana, bob query.UserView
-	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, envelope.Actor{}, &ana)
-	at := shop.Do(command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}, envelope.Actor{}, &bob).Position
-	asAna := envelope.Actor{ID: string(ana.ID), Roles: ana.Roles}
+	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, eventlog.Actor{}, &ana)
+	at := shop.Do(command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}, eventlog.Actor{}, &bob).Position
+	asAna := eventlog.Actor{ID: string(ana.ID), Roles: ana.Roles}
 	// Whatever a token says: that ana is no administrator is known here.
-	asStaff := envelope.Actor{ID: string(ana.ID), Roles: []string{events.Staff, events.Admin}}
+	asStaff := eventlog.Actor{ID: string(ana.ID), Roles: []string{events.Staff, events.Admin}}
 	var admin query.Tokens
-	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, envelope.Actor{}, &admin)
-	asBoss, asNobody := actor(admin), envelope.Actor{}
+	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, eventlog.Actor{}, &admin)
+	asBoss, asNobody := actor(admin), eventlog.Actor{}
 
 	var seen query.UserView
 	shop.Get(query.User{UserID: ana.ID}, asAna, at, &seen)
@@ -189,21 +189,21 @@ func TestWhoMaySeeWhom(t *testing.T) {
 		t.Fatalf("seen %+v", seen)
 	}
 	for _, c := range []struct {
-		ask  interface{ Query() string }
-		as   envelope.Actor
-		code refusal.Code
+		ask  interface{ QueryName() string }
+		as   eventlog.Actor
+		code errs.Code
 	}{
-		{query.User{UserID: bob.ID}, asAna, refusal.NotFound},
-		{query.User{UserID: bob.ID}, asStaff, refusal.NotFound},
-		{query.User{UserID: bob.ID}, envelope.Actor{ID: "*", Roles: []string{events.Admin}}, refusal.NotFound},
-		{query.User{UserID: bob.ID}, asNobody, refusal.Unauthenticated},
-		{query.User{UserID: "usr_none"}, asBoss, refusal.NotFound},
-		{query.User{UserID: "usr_>"}, asBoss, refusal.Invalid},
-		{query.Users{}, asAna, refusal.Forbidden},
-		{query.Users{}, asStaff, refusal.Forbidden},
-		{query.Users{}, asNobody, refusal.Unauthenticated},
+		{query.User{UserID: bob.ID}, asAna, errs.NotFound},
+		{query.User{UserID: bob.ID}, asStaff, errs.NotFound},
+		{query.User{UserID: bob.ID}, eventlog.Actor{ID: "*", Roles: []string{events.Admin}}, errs.NotFound},
+		{query.User{UserID: bob.ID}, asNobody, errs.Unauthenticated},
+		{query.User{UserID: "usr_none"}, asBoss, errs.NotFound},
+		{query.User{UserID: "usr_>"}, asBoss, errs.Invalid},
+		{query.Users{}, asAna, errs.Forbidden},
+		{query.Users{}, asStaff, errs.Forbidden},
+		{query.Users{}, asNobody, errs.Unauthenticated},
 	} {
-		if body, err := shop.Ask(t.Context(), c.ask, envelope.Envelope{Actor: c.as, After: at}); !refusal.Is(err, c.code) {
+		if body, err := shop.Query(t.Context(), c.ask, eventlog.Envelope{Actor: c.as, After: at}); !errs.Is(err, c.code) {
 			t.Errorf("%+v as %v: want %s, got %v %s", c.ask, c.as, c.code, err, body)
 		}
 	}
@@ -218,36 +218,36 @@ func TestWhoMaySeeWhom(t *testing.T) {
 func TestACommandThatComesTwiceHasTheSameAnswer(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	var tokens query.Tokens
-	for _, send := range []func() wire.Wish{
-		func() wire.Wish {
+	for _, send := range []func() bus.Command{
+		func() bus.Command {
 			return command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}
 		},
-		func() wire.Wish { return command.LogIn{Email: "ana@example.com", Password: password} },
-		func() wire.Wish {
-			shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, envelope.Actor{}, &tokens)
+		func() bus.Command { return command.LogIn{Email: "ana@example.com", Password: password} },
+		func() bus.Command {
+			shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, eventlog.Actor{}, &tokens)
 			return command.RefreshSession{RefreshToken: tokens.RefreshToken}
 		},
 	} {
-		cmd, id := send(), envelope.Envelope{ID: envelope.NewID()}
+		cmd, id := send(), eventlog.Envelope{ID: eventlog.NewID()}
 		once, err := shop.Send(t.Context(), cmd, id)
 		if err != nil {
 			t.Fatal(err)
 		}
 		twice, err := shop.Send(t.Context(), cmd, id)
 		if err != nil || once.Replayed || !twice.Replayed || !bytes.Equal(once.Body, twice.Body) || once.Position != twice.Position {
-			t.Fatalf("%s: %v\nonce  %+v\ntwice %+v", cmd.Command(), err, once, twice)
+			t.Fatalf("%s: %v\nonce  %+v\ntwice %+v", cmd.CommandName(), err, once, twice)
 		}
 	}
 
 	// The id of one registration is not good for another, even if only the
 	// password differs.
-	id := envelope.Envelope{ID: envelope.NewID()}
+	id := eventlog.Envelope{ID: eventlog.NewID()}
 	cmd := command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}
 	if _, err := shop.Send(t.Context(), cmd, id); err != nil {
 		t.Fatal(err)
 	}
 	cmd.Password += "?"
-	if _, err := shop.Send(t.Context(), cmd, id); !refusal.Is(err, refusal.Invalid) {
+	if _, err := shop.Send(t.Context(), cmd, id); !errs.Is(err, errs.Invalid) {
 		t.Fatalf("another password under the same id: %v", err)
 	}
 }
@@ -263,8 +263,8 @@ func TestAnUnknownAddressIsAsSlowAsAWrongPassword(t *testing.T) {
 	}}))
 	answer := func(email string) (string, int32) {
 		before := hashed.Load()
-		_, err := shop.Send(t.Context(), command.LogIn{Email: email, Password: "wrong horse"}, envelope.Envelope{})
-		if !refusal.Is(err, refusal.Unauthenticated) {
+		_, err := shop.Send(t.Context(), command.LogIn{Email: email, Password: "wrong horse"}, eventlog.Envelope{})
+		if !errs.Is(err, errs.Unauthenticated) {
 			t.Fatalf("%s: %v", email, err)
 		}
 		return err.Error(), hashed.Load() - before

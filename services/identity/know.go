@@ -8,8 +8,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // What the decisions need to know besides an entity's state, and how it is
@@ -25,9 +25,9 @@ type account struct {
 }
 
 // Reply implements service.Replier.
-func (a account) Reply(u user, fact events.Event) any {
+func (a account) Reply(u user, event events.Event) any {
 	a.welcome()
-	return show(u, fact)
+	return show(u, event)
 }
 
 // Fingerprint implements service.Fingerprinter.
@@ -66,7 +66,7 @@ func (i *identity) holder(ctx context.Context, email string) (id events.UserID, 
 
 // hashed hashes the password of taken addresses, too: whether the command has
 // come before shows only once it is compared with what was recorded.
-func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who envelope.Actor) (account, error) {
+func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who eventlog.Actor) (account, error) {
 	leave, err := i.guard.room.enter(ctx, who.From, stranger)
 	if err != nil {
 		return account{}, err
@@ -103,13 +103,13 @@ func (i *identity) bearer(ctx context.Context, u user) bearer {
 }
 
 // Reply implements service.Replier: the session's tokens, or no, when what the
-// wish led to was the session's end.
+// command led to was the session's end.
 //
 // The user is looked up once more, after the session's event was recorded. So
 // what changed before it shows in the token, and what changes after it revokes
 // the token; nothing falls between.
-func (b bearer) Reply(s session, fact events.Event) any {
-	if _, ended := fact.(events.SessionEnded); ended {
+func (b bearer) Reply(s session, event events.Event) any {
+	if _, ended := event.(events.SessionEnded); ended {
 		return badToken()
 	}
 	u, err := b.again()
@@ -134,7 +134,7 @@ func (p provenUser) Fingerprint() string { return string(p.user.ID) }
 
 // authenticated takes the same steps for an unknown address and for a wrong
 // password, and refuses both in the same words.
-func (i *identity) authenticated(ctx context.Context, c command.LogIn, who envelope.Actor) (provenUser, error) {
+func (i *identity) authenticated(ctx context.Context, c command.LogIn, who eventlog.Actor) (provenUser, error) {
 	try := guess{i.realm.userIDs(c.Email)[0], who.From} // before anything is asked of the log
 	leave, err := i.guard.try(ctx, try)
 	if err != nil {
@@ -149,7 +149,7 @@ func (i *identity) authenticated(ctx context.Context, c command.LogIn, who envel
 	switch {
 	case err == nil && !ok:
 		i.guard.wrong(try)
-		err = refusal.New(refusal.Unauthenticated, "email or password is wrong")
+		err = errs.New(errs.Unauthenticated, "email or password is wrong")
 	case err == nil:
 		i.guard.right(try)
 	}
@@ -168,7 +168,7 @@ func (r renewal) Fingerprint() string {
 }
 
 // renewed looks the session's user up anew, whose roles may have changed.
-func (i *identity) renewed(ctx context.Context, c command.RefreshSession, who envelope.Actor) (renewal, error) {
+func (i *identity) renewed(ctx context.Context, c command.RefreshSession, who eventlog.Actor) (renewal, error) {
 	token, err := i.realm.read(c.RefreshToken)
 	if err == nil {
 		err = i.guard.move(token.session, who.From)
@@ -177,7 +177,7 @@ func (i *identity) renewed(ctx context.Context, c command.RefreshSession, who en
 		return renewal{}, err
 	}
 	var of events.UserID
-	if err := i.sessions.Look(ctx, string(token.session), func(s session) { of = s.user }); err != nil {
+	if err := i.sessions.Peek(ctx, string(token.session), func(s session) { of = s.user }); err != nil {
 		return renewal{}, err
 	}
 	if of == "" {
@@ -193,7 +193,7 @@ func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (strin
 }
 
 // leaving lets somebody log out; there is nothing to know about it.
-func (i *identity) leaving(_ context.Context, c command.LogOut, who envelope.Actor) (none struct{}, err error) {
+func (i *identity) leaving(_ context.Context, c command.LogOut, who eventlog.Actor) (none struct{}, err error) {
 	token, err := i.realm.read(c.RefreshToken)
 	if err == nil {
 		err = i.guard.move(token.session, who.From)
@@ -207,13 +207,13 @@ func (i *identity) loggedOut(_ context.Context, c command.LogOut) (string, error
 }
 
 // acting is who sends a command, as they are now.
-func (i *identity) acting(ctx context.Context, _ command.SetRoles, who envelope.Actor) (user, error) {
+func (i *identity) acting(ctx context.Context, _ command.SetRoles, who eventlog.Actor) (user, error) {
 	return i.actor(ctx, who)
 }
 
 // actor is who sends a message, as they are now: their token says how they were
 // when it was signed. It is nobody when the sender is no user.
-func (i *identity) actor(ctx context.Context, who envelope.Actor) (user, error) {
+func (i *identity) actor(ctx context.Context, who eventlog.Actor) (user, error) {
 	if !events.IsToken(who.ID) {
 		return user{}, nil
 	}
@@ -222,7 +222,7 @@ func (i *identity) actor(ctx context.Context, who envelope.Actor) (user, error) 
 
 // look is a user as they are now; nobody has no id and no hash.
 func (i *identity) look(ctx context.Context, id events.UserID) (found user, err error) {
-	err = i.users.Look(ctx, string(id), func(u user) {
+	err = i.users.Peek(ctx, string(id), func(u user) {
 		found = u
 		found.Roles = slices.Clone(u.Roles) // the state itself must not be kept
 	})

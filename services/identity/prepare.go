@@ -8,13 +8,13 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // prepare opens the realm and appoints the first administrator, each once for
-// ever. Replicas that do so at once make the same wishes under the same ids,
+// ever. Replicas that do so at once make the same commands under the same ids,
 // each with random values of its own; the log takes one of each.
 func (i *identity) prepare(ctx context.Context) error {
 	if err := i.openRealm(ctx); err != nil {
@@ -35,7 +35,7 @@ func (i *identity) openRealm(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.keysAt = view.Token{added.Stream: added.Sequence}
+	i.keysAt = projection.Token{added.Stream: added.Sequence}
 	return i.lookRealm(ctx)
 }
 
@@ -100,13 +100,13 @@ func (i *identity) decideRealm(ctx context.Context, what string, decide decider.
 
 func (i *identity) lookRealm(ctx context.Context) error {
 	// It may be kept: evolving only ever adds to it.
-	return i.realms.Look(ctx, events.RealmID, func(r realm) { i.realm = r })
+	return i.realms.Peek(ctx, events.RealmID, func(r realm) { i.realm = r })
 }
 
-// wish is one of the service's own, with an id that is the same at every start.
-func wish(what, entity string) decider.Wish {
-	return decider.Wish{EntityID: entity, Envelope: envelope.Envelope{
-		ID: envelope.Derive("identity", what), Actor: envelope.Actor{ID: "service:identity"},
+// command is one of the service's own, with an id that is the same at every start.
+func wish(what, entity string) decider.Command {
+	return decider.Command{EntityID: entity, Envelope: eventlog.Envelope{
+		ID: eventlog.DeriveID("identity", what), Actor: eventlog.Actor{ID: "service:identity"},
 	}}
 }
 

@@ -6,12 +6,12 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
 )
 
-func (i *identity) findUser(ctx context.Context, q query.User, who envelope.Actor) (any, error) {
+func (i *identity) findUser(ctx context.Context, q query.User, who eventlog.Actor) (any, error) {
 	if err := loggedIn(who); err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (i *identity) findUser(ctx context.Context, q query.User, who envelope.Acto
 	return body, err
 }
 
-func (i *identity) listUsers(ctx context.Context, q query.Users, who envelope.Actor) (any, error) {
+func (i *identity) listUsers(ctx context.Context, q query.Users, who eventlog.Actor) (any, error) {
 	if err := loggedIn(who); err != nil {
 		return nil, err
 	}
@@ -46,23 +46,23 @@ func (i *identity) listUsers(ctx context.Context, q query.Users, who envelope.Ac
 	if _, err := i.accounts.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
 		return nil, err
 	}
-	users, err := service.Bodies(ctx, i.accounts, "SELECT body FROM "+from+" ORDER BY number LIMIT ? OFFSET ?", append(args, page.Limit, page.Offset())...)
+	users, err := service.JSONRows(ctx, i.accounts, "SELECT body FROM "+from+" ORDER BY number LIMIT ? OFFSET ?", append(args, page.Limit, page.Offset())...)
 	return query.NewList(users, total, page), err
 }
 
 // listKeys waits until the view has the key that this replica signs with: a
 // token must not be out before the key that it is verified with.
-func (i *identity) listKeys(ctx context.Context, _ query.Keys, _ envelope.Actor) (any, error) {
+func (i *identity) listKeys(ctx context.Context, _ query.Keys, _ eventlog.Actor) (any, error) {
 	if err := i.accounts.Await(ctx, i.keysAt); err != nil {
 		return nil, err
 	}
-	keys, err := service.Bodies(ctx, i.accounts, "SELECT body FROM keys ORDER BY number")
+	keys, err := service.JSONRows(ctx, i.accounts, "SELECT body FROM keys ORDER BY number")
 	return map[string]any{"keys": keys}, err // a query.Keyset
 }
 
 // mustBeAdmin refuses as said whoever is no administrator, by the log and not by
 // what their token says.
-func (i *identity) mustBeAdmin(ctx context.Context, who envelope.Actor, otherwise error) error {
+func (i *identity) mustBeAdmin(ctx context.Context, who eventlog.Actor, otherwise error) error {
 	u, err := i.actor(ctx, who)
 	if err == nil && !u.is(events.Admin) {
 		err = otherwise
@@ -70,9 +70,9 @@ func (i *identity) mustBeAdmin(ctx context.Context, who envelope.Actor, otherwis
 	return err
 }
 
-func loggedIn(who envelope.Actor) error {
+func loggedIn(who eventlog.Actor) error {
 	if who.ID == "" {
-		return refusal.New(refusal.Unauthenticated, "log in first")
+		return errs.New(errs.Unauthenticated, "log in first")
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // realm is what every account and token of the shop is derived with.
@@ -24,10 +24,10 @@ type key struct {
 	private ed25519.PrivateKey
 }
 
-var realmKind = decider.Kind[realm]{Name: "realm", Stream: "IDENTITY", Evolve: evolveRealm}
+var realmKind = decider.EntityType[realm]{Name: "realm", Stream: "IDENTITY", Evolve: evolveRealm}
 
-func evolveRealm(r realm, fact events.Event, _ time.Time) realm {
-	switch e := fact.(type) {
+func evolveRealm(r realm, event events.Event, _ time.Time) realm {
+	switch e := event.(type) {
 	case events.RealmOpened:
 		if r.secret == nil { // another one would make other people of them all
 			r.secret = e.Secret

@@ -5,8 +5,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
 )
 
 // newHash is a new password, hashed.
@@ -19,7 +19,7 @@ func (h newHash) Fingerprint() string { return string(h) }
 // how every session of an account is ended.
 func resetPassword(u user, _ command.ResetPassword, to newHash, _ decider.Meta) (events.Event, error) {
 	if !u.known() {
-		return nil, refusal.New(refusal.NotFound, "there is no such account")
+		return nil, errs.New(errs.NotFound, "there is no such account")
 	}
 	return events.UserPasswordChanged{UserID: u.ID, PasswordHash: string(to)}, nil
 }

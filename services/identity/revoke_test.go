@@ -9,10 +9,10 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/revocation"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/revocation"
+	"lonja/shop/shoptest"
 )
 
 // What is recorded while nobody is there to react, as when identity is killed right
@@ -32,15 +32,15 @@ func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
 	list := revocation.New(shop.Conn)
 	for user, at := range map[string]uint64{"usr_ana": 5, "usr_boss": 6, "usr_bob": 7} {
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			err := list.Check(t.Context(), envelope.Actor{ID: user, Signed: at - 1})
-			if refusal.Is(err, refusal.Unauthenticated) {
+			err := list.Check(t.Context(), eventlog.Actor{ID: user, Signed: at - 1})
+			if errs.Is(err, errs.Unauthenticated) {
 				break
 			}
 			if time.Now().After(deadline) {
 				t.Fatalf("a token of %s from before %d: %v", user, at, err)
 			}
 		}
-		if err := list.Check(t.Context(), envelope.Actor{ID: user, Signed: at}); err != nil {
+		if err := list.Check(t.Context(), eventlog.Actor{ID: user, Signed: at}); err != nil {
 			t.Errorf("a token of %s from %d: %v", user, at, err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestATokenSaysWhatItsUserWasWhenItWasSigned(t *testing.T) {
 		t.Errorf("claims %+v", c)
 	}
 	changed := given(userKind, boss, events.UserPasswordChanged{UserID: "usr_boss", PasswordHash: boss.PasswordHash})
-	if err, _ := reply(changed).(error); !refusal.Is(err, refusal.Unauthenticated) {
+	if err, _ := reply(changed).(error); !errs.Is(err, errs.Unauthenticated) {
 		t.Errorf("after a new password the reply is %v", err)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // Config names the shop's first administrator, who is appointed at the first
@@ -49,13 +49,13 @@ type identity struct {
 	users     *decider.Decider[user]
 	sessions  *decider.Decider[session]
 	realms    *decider.Decider[realm]
-	accounts  *view.View
+	accounts  *projection.View
 	passwords passwords
 	guard     *guard
 
 	// Set by prepare, before anything is served.
 	realm  realm
-	keysAt view.Token // where the realm's key stands in the log
+	keysAt projection.Token // where the realm's key stands in the log
 }
 
 // New is the identity service: all that it does. It panics when there is
@@ -73,7 +73,7 @@ func build(config Config) *identity {
 		users:     decider.New(userKind),
 		sessions:  decider.New(sessionKind),
 		realms:    decider.New(realmKind),
-		accounts:  view.New(accountsDefinition),
+		accounts:  projection.New(accountsDefinition),
 		passwords: hashing,
 		guard:     newGuard(hashing.within),
 	}
@@ -84,16 +84,16 @@ func (i *identity) service() *service.Service {
 		Name:     "identity",
 		Deciders: []service.Binder{i.realms},
 		Prepare:  i.prepare,
-		Views:    []*view.View{i.accounts},
+		Views:    []*projection.View{i.accounts},
 		Commands: []service.Command{
-			service.OnKnowingWho(i.users, i.hashed, register).To(i.applicant).Once(i.accounts), // what is known replies
-			service.OnKnowingWho(i.users, i.acting, setRoles).Replies(show),
-			service.OnKnowingWho(i.sessions, i.authenticated, logIn),
-			service.OnKnowingWho(i.sessions, i.renewed, refresh).To(i.refreshed),
-			service.OnKnowingWho(i.sessions, i.leaving, logOut).To(i.loggedOut),
-			service.OnKnowing(i.users, i.rehashed, resetPassword).To(i.resetting).Replies(show).ForOperators(),
+			service.HandleWithActor(i.users, i.hashed, register).Target(i.applicant).UniqueIn(i.accounts), // what is known replies
+			service.HandleWithActor(i.users, i.acting, setRoles).Reply(show),
+			service.HandleWithActor(i.sessions, i.authenticated, logIn),
+			service.HandleWithActor(i.sessions, i.renewed, refresh).Target(i.refreshed),
+			service.HandleWithActor(i.sessions, i.leaving, logOut).Target(i.loggedOut),
+			service.HandleWith(i.users, i.rehashed, resetPassword).Target(i.resetting).Reply(show).ForOperators(),
 		},
-		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Reflexes: []service.Reflex{
+		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Handlers: []service.Handler{
 			service.Revoke(func(e events.UserRolesChanged) string { return string(e.UserID) }),
 			service.Revoke(func(e events.UserPasswordChanged) string { return string(e.UserID) }),
 			service.Revoke(func(e events.SessionEnded) string { return string(e.UserID) }),

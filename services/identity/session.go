@@ -4,8 +4,8 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/decider"
-	"lonja/internal/eventlog"
+	"lonja/kit/decider"
+	"lonja/kit/eventlog"
 )
 
 // sessionLife is how long after a login its refresh tokens are good.
@@ -31,9 +31,9 @@ type session struct {
 	moved     time.Time
 }
 
-var sessionKind = decider.Kind[session]{Name: "session", Stream: "IDENTITY", Prefix: "ses_", EvolveAt: evolveSession}
+var sessionKind = decider.EntityType[session]{Name: "session", Stream: "IDENTITY", Prefix: "ses_", EvolveRecord: evolveSession}
 
-func evolveSession(s session, r eventlog.Recorded) session {
+func evolveSession(s session, r eventlog.Record) session {
 	switch e := r.Event.(type) {
 	case events.SessionStarted:
 		s = session{id: e.SessionID, user: e.UserID, tokenHash: e.TokenHash, expiresAt: e.ExpiresAt, startedAt: r.Sequence}

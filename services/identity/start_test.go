@@ -19,10 +19,10 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 // told is what was announced.
@@ -77,7 +77,7 @@ func start(t *testing.T, shop *shoptest.Shop, name, dir string, config Config) *
 	go func() {
 		defer close(r.ended)
 		r.ended <- r.service().Run(ctx, service.Config{
-			Conn: nc, Language: shoptest.Language, Streams: shop.Streams, Dir: dir, Replica: name,
+			Conn: nc, Language: shoptest.Codec, Streams: shop.Streams, Dir: dir, Replica: name,
 			Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		}, func() { close(r.ready) })
 	}()
@@ -106,7 +106,7 @@ func (r *replica) stopped(t *testing.T) {
 // keyset is what this very replica answers.
 func (r *replica) keyset(t *testing.T) (keys query.Keyset) {
 	t.Helper()
-	answer, err := r.listKeys(t.Context(), query.Keys{}, envelope.Actor{})
+	answer, err := r.listKeys(t.Context(), query.Keys{}, eventlog.Actor{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestTwoReplicasThatStartAtOnceAreOne(t *testing.T) {
 	// Only the password that was recorded was announced. Whichever replica logs
 	// the administrator in, each verifies the token, and what the other signs.
 	var tokens query.Tokens
-	shop.Do(heard.once(t), envelope.Actor{}, &tokens)
+	shop.Do(heard.once(t), eventlog.Actor{}, &tokens)
 	for _, from := range []*replica{a, b} {
 		signed, err := from.realm.tokens(user{UserView: tokens.User}, given(sessionKind, started))
 		if err != nil {
@@ -167,7 +167,7 @@ func TestTwoReplicasThatStartAtOnceAreOne(t *testing.T) {
 		}
 	}
 	a.stopped(t)
-	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &tokens)
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, eventlog.Actor{}, &tokens)
 	b.stopped(t)
 }
 
@@ -180,7 +180,7 @@ func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
 		t.Fatalf("announced %q with a password of %d letters", admin.Email, len(admin.Password))
 	}
 	var tokens query.Tokens
-	shop.Do(admin, envelope.Actor{}, &tokens)
+	shop.Do(admin, eventlog.Actor{}, &tokens)
 	before.stopped(t)
 
 	// Another name and password for the administrator come too late.
@@ -189,10 +189,10 @@ func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
 	if c, err := verify(t, after.keyset(t), tokens.AccessToken); err != nil || c.Subject != string(tokens.User.ID) {
 		t.Fatalf("an old access token: %+v, %v", c, err)
 	}
-	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &tokens)
-	shop.Do(admin, envelope.Actor{}, nil)
-	shop.Refused(command.LogIn{Email: late.AdminEmail, Password: password}, envelope.Actor{}, refusal.Unauthenticated)
-	shop.Refused(command.LogIn{Email: admin.Email, Password: password}, envelope.Actor{}, refusal.Unauthenticated)
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, eventlog.Actor{}, &tokens)
+	shop.Do(admin, eventlog.Actor{}, nil)
+	shop.Fails(command.LogIn{Email: late.AdminEmail, Password: password}, eventlog.Actor{}, errs.Unauthenticated)
+	shop.Fails(command.LogIn{Email: admin.Email, Password: password}, eventlog.Actor{}, errs.Unauthenticated)
 	after.stopped(t)
 
 	// Nor does a start that has nobody's password to tell.
@@ -222,7 +222,7 @@ func TestAnAppointmentCutShortIsMadeUpForAtTheNextStart(t *testing.T) {
 
 			start(t, shop, "a", dir, Config{AdminEmail: email, Announce: heard.announce, derive: quick}).serves(t)
 			var tokens query.Tokens
-			shop.Do(heard.once(t), envelope.Actor{}, &tokens)
+			shop.Do(heard.once(t), eventlog.Actor{}, &tokens)
 			if got := fmt.Sprint(tokens.User.Roles); got != "[admin customer staff]" {
 				t.Fatalf("roles %s", got)
 			}
@@ -254,14 +254,14 @@ func TestSecretsStayOnTheStream(t *testing.T) {
 	r := start(t, shop, "a", dir, Config{AdminPassword: "the administrator's own", derive: quick}).serves(t)
 	cmd := command.RegisterUser{Name: "Anastasia", Email: "anastasia@example.com", Password: password}
 	var tokens, next query.Tokens
-	shop.Do(cmd, envelope.Actor{}, nil)
-	shop.Refused(cmd, envelope.Actor{}, refusal.Conflict)
-	shop.Refused(command.LogIn{Email: cmd.Email, Password: "wrong horse"}, envelope.Actor{}, refusal.Unauthenticated)
-	at := shop.Do(command.LogIn{Email: cmd.Email, Password: password}, envelope.Actor{}, &tokens)
-	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, envelope.Actor{}, &next)
+	shop.Do(cmd, eventlog.Actor{}, nil)
+	shop.Fails(cmd, eventlog.Actor{}, errs.Conflict)
+	shop.Fails(command.LogIn{Email: cmd.Email, Password: "wrong horse"}, eventlog.Actor{}, errs.Unauthenticated)
+	at := shop.Do(command.LogIn{Email: cmd.Email, Password: password}, eventlog.Actor{}, &tokens)
+	shop.Do(command.RefreshSession{RefreshToken: tokens.RefreshToken}, eventlog.Actor{}, &next)
 	var seen query.UserView
 	shop.Get(query.User{UserID: tokens.User.ID}, actor(tokens), at.Position, &seen)
-	shop.Do(command.LogOut{RefreshToken: next.RefreshToken}, envelope.Actor{}, nil)
+	shop.Do(command.LogOut{RefreshToken: next.RefreshToken}, eventlog.Actor{}, nil)
 	r.stopped(t)
 
 	secrets := []string{password, "wrong horse", "the administrator's own", tokens.RefreshToken, next.RefreshToken, tokens.AccessToken, "$argon2id$"}

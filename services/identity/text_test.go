@@ -11,9 +11,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
 )
 
 // oldAccount records a registration as versions did that took texts as they
@@ -31,9 +31,9 @@ func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.Regist
 	if err != nil {
 		t.Fatal(err)
 	}
-	commandID = envelope.NewID()
-	header := envelope.Envelope{ID: envelope.Derive("fact", commandID), Type: events.Type(e), Causation: commandID, Correlation: commandID,
-		RequestHash: envelope.Hash([]byte(strings.Join([]string{c.Name, email, hash}, "\x00")))}.Header()
+	commandID = eventlog.NewID()
+	header := eventlog.Envelope{ID: eventlog.DeriveID("fact", commandID), Type: events.Type(e), Causation: commandID, Correlation: commandID,
+		RequestHash: eventlog.HashBody([]byte(strings.Join([]string{c.Name, email, hash}, "\x00")))}.Header()
 	if _, err := shop.JS.PublishMsg(t.Context(), &nats.Msg{Subject: events.Subject(e), Header: header, Data: data}); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.Regist
 func TestAccountsOfEarlierVersionsStayOpen(t *testing.T) {
 	i := build(Config{AdminPassword: password, derive: quick})
 	shop := shoptest.Start(t, i.service())
-	nobody := envelope.Actor{}
+	nobody := eventlog.Actor{}
 	for _, c := range []command.RegisterUser{
 		{Name: "Ana", Email: "ana@example.com", Password: "correct horse"},
 		{Name: "Jose\u0301", Email: "jose\u0301@example.com", Password: "pa\u0301ssword9"},
@@ -58,25 +58,25 @@ func TestAccountsOfEarlierVersionsStayOpen(t *testing.T) {
 		_, width := utf8.DecodeRuneInString(c.Email)
 		shop.Do(command.LogIn{Email: strings.ToUpper(c.Email[:width]) + c.Email[width:], Password: c.Password}, nobody, nil)
 		shop.Do(command.LogIn{Email: events.NormalText(c.Email), Password: c.Password}, nobody, nil)
-		shop.Refused(command.LogIn{Email: c.Email, Password: c.Password + "?"}, nobody, refusal.Unauthenticated)
+		shop.Fails(command.LogIn{Email: c.Email, Password: c.Password + "?"}, nobody, errs.Unauthenticated)
 		// The address is taken, and the same request is still answered as it was.
-		again, err := shop.Send(t.Context(), c, envelope.Envelope{ID: was})
+		again, err := shop.Send(t.Context(), c, eventlog.Envelope{ID: was})
 		if err != nil || !again.Replayed || again.EntityID != string(tokens.User.ID) {
 			t.Errorf("%q: again %+v, %v", c.Email, again, err)
 		}
 		taken := c
 		taken.Name, taken.Password = "Eve", "another horse"
-		code := refusal.Conflict
+		code := errs.Conflict
 		if _, err := taken.Normal(); err != nil {
-			code = refusal.Invalid
+			code = errs.Invalid
 		}
-		shop.Refused(taken, nobody, code)
+		shop.Fails(taken, nobody, code)
 	}
 }
 
 func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
-	nobody := envelope.Actor{}
+	nobody := eventlog.Actor{}
 	var ana query.UserView
 	shop.Do(command.RegisterUser{Name: "Jose\u0301", Email: "Jose\u0301.Strauß@Example.com", Password: "pa\u0301ssword9"}, nobody, &ana)
 	if ana.Name != "José" || ana.Email != "josé.strauß@example.com" {
@@ -86,7 +86,7 @@ func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
 		for _, password := range []string{"pa\u0301ssword9", "p\u00e1ssword9"} {
 			shop.Do(command.LogIn{Email: email, Password: password}, nobody, nil)
 		}
-		shop.Refused(command.RegisterUser{Name: "Eve", Email: email, Password: password}, nobody, refusal.Conflict)
+		shop.Fails(command.RegisterUser{Name: "Eve", Email: email, Password: password}, nobody, errs.Conflict)
 		var admin query.Tokens
 		at := shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
 		var listed query.List[query.UserView]
@@ -95,7 +95,7 @@ func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
 			t.Errorf("%q finds %+v", email, listed)
 		}
 	}
-	shop.Refused(command.LogIn{Email: "jose.strauß@example.com", Password: "pássword9"}, nobody, refusal.Unauthenticated)
+	shop.Fails(command.LogIn{Email: "jose.strauß@example.com", Password: "pássword9"}, nobody, errs.Unauthenticated)
 }
 
 func TestWhatCannotBeSeenIsNoName(t *testing.T) {
@@ -112,13 +112,13 @@ func TestWhatCannotBeSeenIsNoName(t *testing.T) {
 		"a password of seven characters":   {"password", command.RegisterUser{Name: "Ana", Email: "a@example.com", Password: "pa\u0301ssfo\u0308r"}},
 		"a password of seven, precomposed": {"password", command.RegisterUser{Name: "Ana", Email: "a@example.com", Password: "pässför"}},
 	} {
-		_, err := shop.Send(t.Context(), c.RegisterUser, envelope.Envelope{})
-		if r, ok := refusal.As(err); !ok || r.Code != refusal.Invalid || r.Field != c.field {
+		_, err := shop.Send(t.Context(), c.RegisterUser, eventlog.Envelope{})
+		if r, ok := errs.As(err); !ok || r.Code != errs.Invalid || r.Field != c.field {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for n, name := range []string{"علی\u200cرضا", "👩\u200d🚀", "葛\U000e0100城", strings.Repeat("👨\u200d👩\u200d👧", 200)} {
-		shop.Do(command.RegisterUser{Name: name, Email: "a" + string(rune('0'+n)) + "@example.com", Password: password}, envelope.Actor{}, nil)
+		shop.Do(command.RegisterUser{Name: name, Email: "a" + string(rune('0'+n)) + "@example.com", Password: password}, eventlog.Actor{}, nil)
 	}
 }
 
@@ -135,7 +135,7 @@ func TestBytesThatAreNoTextAreNoPassword(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if code := m.Header.Get("Nats-Service-Error-Code"); code != string(refusal.Invalid) {
+		if code := m.Header.Get("Nats-Service-Error-Code"); code != string(errs.Invalid) {
 			t.Errorf("%q: %s %s", body, code, m.Data)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
+	"lonja/kit/eventlog"
 )
 
 // ticketLife is how long a ticket opens a stream. It stands in a URL, which more
@@ -28,7 +28,7 @@ type ticketClaims struct {
 
 // writeTicket makes a ticket for whoever asks. It is signed like an access token,
 // so every gateway can verify it, and nobody needs to remember it.
-func (i *identity) writeTicket(_ context.Context, q query.StreamTicket, who envelope.Actor) (any, error) {
+func (i *identity) writeTicket(_ context.Context, q query.StreamTicket, who eventlog.Actor) (any, error) {
 	if err := events.FirstOf(loggedIn(who), events.Token("order_id", q.OrderID), events.CheckRoles(who.Roles)); err != nil {
 		return nil, err
 	}

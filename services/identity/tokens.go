@@ -14,8 +14,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // accessLife is how long an access token is good, unless it is revoked before.
@@ -75,7 +75,7 @@ func (r realm) access(u user, s session) (string, error) {
 			Subject:   string(u.ID),
 			IssuedAt:  jwt.NewNumericDate(s.moved),
 			ExpiresAt: jwt.NewNumericDate(s.moved.Add(accessLife)),
-			ID:        envelope.Derive("access", string(s.id), strconv.Itoa(s.rotations)),
+			ID:        eventlog.DeriveID("access", string(s.id), strconv.Itoa(s.rotations)),
 		},
 		Roles:    u.Roles,
 		Position: s.movedAt,
@@ -106,5 +106,5 @@ func (r realm) tokens(u user, s session) (query.Tokens, error) {
 }
 
 func badToken() error {
-	return refusal.New(refusal.Unauthenticated, "the refresh token is no longer good; log in again")
+	return errs.New(errs.Unauthenticated, "the refresh token is no longer good; log in again")
 }

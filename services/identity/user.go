@@ -5,8 +5,8 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/eventlog"
+	"lonja/kit/decider"
+	"lonja/kit/eventlog"
 )
 
 // user is the state that decisions about an account are made on. Without an id
@@ -17,9 +17,9 @@ type user struct {
 	passwordAt   uint64 // where in the log the password was chosen
 }
 
-var userKind = decider.Kind[user]{Name: "user", Stream: "IDENTITY", EvolveAt: evolveUser}
+var userKind = decider.EntityType[user]{Name: "user", Stream: "IDENTITY", EvolveRecord: evolveUser}
 
-func evolveUser(u user, r eventlog.Recorded) user {
+func evolveUser(u user, r eventlog.Record) user {
 	switch e := r.Event.(type) {
 	case events.UserRegistered:
 		u.UserView = query.UserView{ID: e.UserID, Name: e.Name, Email: e.Email, Roles: e.Roles}

@@ -8,14 +8,14 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // Accounts are the users, and the public halves of the realm's keys, each row
 // with its ready-made answer. Nothing secret is in it, not even hashed. It reads
 // the whole stream, sessions too, so that it reaches every position of it.
-var accountsDefinition = view.Definition{
+var accountsDefinition = projection.Definition{
 	Name: "accounts",
 	Schema: `
 CREATE TABLE users (
@@ -30,12 +30,12 @@ CREATE TABLE keys (
 	id     TEXT NOT NULL UNIQUE,
 	body   TEXT NOT NULL -- a query.Key
 );`,
-	Reads:   []view.Source{{Stream: "IDENTITY", Subjects: []string{"events.user.>", "events.session.>", "events.realm.>"}}},
-	Project: project,
-	Wishes:  true, // the address decides whom a registration is about
+	Reads:    []projection.Source{{Stream: "IDENTITY", Subjects: []string{"events.user.>", "events.session.>", "events.realm.>"}}},
+	Project:  project,
+	Commands: true, // the address decides whom a registration is about
 }
 
-func project(tx *view.Tx, r eventlog.Recorded) error {
+func project(tx *projection.Tx, r eventlog.Record) error {
 	switch e := r.Event.(type) {
 	case events.UserRegistered:
 		return putUser(tx, query.UserView{ID: e.UserID, Name: e.Name, Email: e.Email, Roles: e.Roles})
@@ -57,7 +57,7 @@ func project(tx *view.Tx, r eventlog.Recorded) error {
 	return nil
 }
 
-func putUser(tx *view.Tx, u query.UserView) error {
+func putUser(tx *projection.Tx, u query.UserView) error {
 	body, err := json.Marshal(u)
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func putUser(tx *view.Tx, u query.UserView) error {
 		ON CONFLICT (id) DO UPDATE SET email = excluded.email, body = excluded.body`, string(u.ID), command.EmailKeys(u.Email)[0], string(body))
 }
 
-func putKey(tx *view.Tx, k query.Key) error {
+func putKey(tx *projection.Tx, k query.Key) error {
 	body, err := json.Marshal(k)
 	if err != nil {
 		return err

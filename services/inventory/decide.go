@@ -3,9 +3,9 @@ package inventory
 import (
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // known is whether the catalogue has a product, be it archived: what is left of
@@ -30,22 +30,22 @@ func adjust(l *ledger, c command.AdjustStock, product known, m decider.Meta) (ev
 
 // recount is a SKU's level with so many pieces on hand, if the actor may say
 // so and there can be so many.
-func (l *ledger) recount(sku events.SKU, product known, onHand int64, a envelope.Actor) (events.Level, error) {
+func (l *ledger) recount(sku events.SKU, product known, onHand int64, a eventlog.Actor) (events.Level, error) {
 	level := l.level(sku)
 	switch {
-	case !a.Is(events.Staff, events.Admin):
-		return level, refusal.New(refusal.Forbidden, "only staff may do this")
+	case !a.HasRole(events.Staff, events.Admin):
+		return level, errs.New(errs.Forbidden, "only staff may do this")
 	case !bool(product):
 		return level, noSuchProduct(sku)
 	case onHand < level.Reserved:
-		return level, refusal.New(refusal.Conflict, "%d of %s are reserved for orders, so %d cannot be on hand", level.Reserved, sku, onHand)
+		return level, errs.New(errs.Conflict, "%d of %s are reserved for orders, so %d cannot be on hand", level.Reserved, sku, onHand)
 	case onHand > events.MaxQuantity:
-		return level, refusal.New(refusal.Conflict, "there can be at most %d of %s on hand, not %d", int64(events.MaxQuantity), sku, onHand)
+		return level, errs.New(errs.Conflict, "there can be at most %d of %s on hand, not %d", int64(events.MaxQuantity), sku, onHand)
 	}
 	level.OnHand = onHand
 	return level, nil
 }
 
 func noSuchProduct(sku events.SKU) error {
-	return refusal.New(refusal.NotFound, "there is no product %s", sku)
+	return errs.New(errs.NotFound, "there is no product %s", sku)
 }

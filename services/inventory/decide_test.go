@@ -9,9 +9,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 const (
@@ -21,9 +21,9 @@ const (
 )
 
 var (
-	staff    = envelope.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
-	admin    = envelope.Actor{ID: "usr_admin", Roles: []string{events.Admin}}
-	customer = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
+	staff    = eventlog.Actor{ID: "usr_staff", Roles: []string{events.Staff}}
+	admin    = eventlog.Actor{ID: "usr_admin", Roles: []string{events.Admin}}
+	customer = eventlog.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
 
 	noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	ttl  = 20 * time.Minute
@@ -84,15 +84,15 @@ func stockRefused(id events.OrderID, short ...events.Shortage) events.Event {
 
 func given(facts ...events.Event) *ledger {
 	l := newLedger()
-	for _, fact := range facts {
-		l = evolve(l, fact, noon)
+	for _, event := range facts {
+		l = evolve(l, event, noon)
 	}
 	return l
 }
 
-// decide is what the service decides about a wish or another's fact. A
+// decide is what the service decides about a command or another's event. A
 // StockReserved is the reminder of itself.
-func decide(l *ledger, when any, as envelope.Actor) (events.Event, error) {
+func decide(l *ledger, when any, as eventlog.Actor) (events.Event, error) {
 	m := decider.Meta{EntityID: string(mainStore), Actor: as, Now: noon}
 	switch w := when.(type) {
 	case command.CountStock:
@@ -116,21 +116,21 @@ func TestStaffCountAndAdjust(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		given   facts
-		as      envelope.Actor
+		as      eventlog.Actor
 		when    any
 		then    events.Event
-		refused refusal.Code
+		refused errs.Code
 	}{
 		{"a first count", nil, staff, command.CountStock{SKU: "lamp", OnHand: 7}, counted("lamp", 7, 0), ""},
 		{"an administrator may, too", nil, admin, command.CountStock{SKU: "lamp", OnHand: 7}, counted("lamp", 7, 0), ""},
-		{"a customer may not count", nil, customer, command.CountStock{SKU: "lamp", OnHand: 7}, nil, refusal.Forbidden},
-		{"nobody may not count", nil, envelope.Actor{}, command.CountStock{SKU: "lamp", OnHand: 0}, nil, refusal.Forbidden},
+		{"a customer may not count", nil, customer, command.CountStock{SKU: "lamp", OnHand: 7}, nil, errs.Forbidden},
+		{"nobody may not count", nil, eventlog.Actor{}, command.CountStock{SKU: "lamp", OnHand: 0}, nil, errs.Forbidden},
 		{"a count of what is there", facts{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "lamp", OnHand: 7}, nil, ""},
 		{"a count of none where none is", nil, staff, command.CountStock{SKU: "lamp", OnHand: 0}, nil, ""},
 		{"a count keeps what is reserved", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
 			command.CountStock{SKU: "lamp", OnHand: 3}, counted("lamp", 3, 3), ""},
 		{"a count below what is reserved", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
-			command.CountStock{SKU: "lamp", OnHand: 2}, nil, refusal.Conflict},
+			command.CountStock{SKU: "lamp", OnHand: 2}, nil, errs.Conflict},
 		{"one SKU's count leaves the other", facts{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "vase", OnHand: 1}, counted("vase", 1, 0), ""},
 
 		{"some arrive", facts{counted("lamp", 7, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, adjusted("lamp", 12, 0, 5), ""},
@@ -138,20 +138,20 @@ func TestStaffCountAndAdjust(t *testing.T) {
 		{"some break", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, admin,
 			command.AdjustStock{SKU: "lamp", Delta: -4, Reason: "found"}, adjusted("lamp", 3, 3, -4), ""},
 		{"a reserved one breaks", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
-			command.AdjustStock{SKU: "lamp", Delta: -5, Reason: "found"}, nil, refusal.Conflict},
-		{"more break than there are", nil, staff, command.AdjustStock{SKU: "lamp", Delta: -1, Reason: "found"}, nil, refusal.Conflict},
+			command.AdjustStock{SKU: "lamp", Delta: -5, Reason: "found"}, nil, errs.Conflict},
+		{"more break than there are", nil, staff, command.AdjustStock{SKU: "lamp", Delta: -1, Reason: "found"}, nil, errs.Conflict},
 		{"as many as there may be", facts{counted("lamp", 1, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity - 1, Reason: "found"},
 			adjusted("lamp", events.MaxQuantity, 0, events.MaxQuantity-1), ""},
 		{"more than there may be", facts{counted("lamp", 1, 0)}, staff,
-			command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity, Reason: "found"}, nil, refusal.Conflict},
-		{"a customer may not adjust", nil, customer, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, nil, refusal.Forbidden},
+			command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity, Reason: "found"}, nil, errs.Conflict},
+		{"a customer may not adjust", nil, customer, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, nil, errs.Forbidden},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			then, err := decide(given(c.given...), c.when, c.as)
 			if !reflect.DeepEqual(then, c.then) {
 				t.Errorf("got  %+v\nwant %+v", then, c.then)
 			}
-			if refused, _ := refusal.As(err); (err == nil) != (c.refused == "") || refused != nil && refused.Code != c.refused {
+			if refused, _ := errs.As(err); (err == nil) != (c.refused == "") || refused != nil && refused.Code != c.refused {
 				t.Errorf("got %v, want refusal %q", err, c.refused)
 			}
 		})
@@ -199,7 +199,7 @@ func TestAnOrderTakesAndGivesBack(t *testing.T) {
 		{"not paid in time", stocked(stockReserved(ana, "lamp", 5)), stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			then, err := decide(given(c.given...), c.when, envelope.Actor{ID: "service:inventory"})
+			then, err := decide(given(c.given...), c.when, eventlog.Actor{ID: "service:inventory"})
 			if err != nil || !reflect.DeepEqual(then, c.then) {
 				t.Errorf("got  %+v %v\nwant %+v", then, err, c.then)
 			}
@@ -211,7 +211,7 @@ func TestAnOrderTakesAndGivesBack(t *testing.T) {
 }
 
 // TestEveryStateMeetsEveryFact is the whole of what inventory decides about an
-// order, whichever of its facts arrives in whichever state. "-" is nothing.
+// order, whichever of its events arrives in whichever state. "-" is nothing.
 func TestEveryStateMeetsEveryFact(t *testing.T) {
 	wants := []any{"lamp", 4}
 	set := stockReserved(ana, wants...)
@@ -260,7 +260,7 @@ returned   | -        | -           | -         | -         | -         | -     
 			case "paid":
 				when = events.OrderCancelled{OrderID: ana, Reason: events.CancelledByStaff, WasPaid: true}
 			}
-			then, err := decide(l, when, envelope.Actor{})
+			then, err := decide(l, when, eventlog.Actor{})
 			if got := fact(then); err != nil || got != want {
 				t.Errorf("%s, %s: got %s %v, want %s", state, column, got, err, want)
 			}
@@ -276,20 +276,20 @@ func cells(row string) []string {
 	return cells
 }
 
-// fact is the short name of a fact, "-" for none.
+// event is the short name of an event, "-" for none.
 func fact(e events.Event) string {
 	if e == nil {
 		return "-"
 	}
-	return strings.Split(e.Fact(), ".")[1]
+	return strings.Split(e.EventName(), ".")[1]
 }
 
 func TestTheAnswerShowsTheLevelOfTheFact(t *testing.T) {
 	l := given(counted("lamp", 9, 0), stockReserved(ana, "lamp", 4))
 	then := query.StockView{SKU: "lamp", OnHand: 7, Reserved: 3, Available: 4}
-	for _, fact := range []events.Event{counted("lamp", 7, 3), adjusted("lamp", 7, 3, 1)} {
-		if got := show(l, fact); got != then {
-			t.Errorf("%T: got %+v, want %+v", fact, got, then)
+	for _, event := range []events.Event{counted("lamp", 7, 3), adjusted("lamp", 7, 3, 1)} {
+		if got := show(l, event); got != then {
+			t.Errorf("%T: got %+v, want %+v", event, got, then)
 		}
 	}
 	now := query.StockView{SKU: "lamp", OnHand: 9, Reserved: 4, Available: 5}
@@ -308,13 +308,13 @@ func TestAFinishedOrderKeepsNoLines(t *testing.T) {
 }
 
 func TestStockOfNoProductIsNotFound(t *testing.T) {
-	for who, want := range map[*envelope.Actor]refusal.Code{&staff: refusal.NotFound, &admin: refusal.NotFound, &customer: refusal.Forbidden} {
+	for who, want := range map[*eventlog.Actor]errs.Code{&staff: errs.NotFound, &admin: errs.NotFound, &customer: errs.Forbidden} {
 		m := decider.Meta{EntityID: string(mainStore), Actor: *who, Now: noon}
-		if fact, err := count(newLedger(), command.CountStock{SKU: "lamb", OnHand: 0}, false, m); fact != nil || !refusal.Is(err, want) {
-			t.Errorf("%s counts: %+v %v, want %s", who.ID, fact, err, want)
+		if event, err := count(newLedger(), command.CountStock{SKU: "lamb", OnHand: 0}, false, m); event != nil || !errs.Is(err, want) {
+			t.Errorf("%s counts: %+v %v, want %s", who.ID, event, err, want)
 		}
-		if fact, err := adjust(newLedger(), command.AdjustStock{SKU: "lamb", Delta: 1, Reason: "found"}, false, m); fact != nil || !refusal.Is(err, want) {
-			t.Errorf("%s adjusts: %+v %v, want %s", who.ID, fact, err, want)
+		if event, err := adjust(newLedger(), command.AdjustStock{SKU: "lamb", Delta: 1, Reason: "found"}, false, m); event != nil || !errs.Is(err, want) {
+			t.Errorf("%s adjusts: %+v %v, want %s", who.ID, event, err, want)
 		}
 	}
 }

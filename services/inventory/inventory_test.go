@@ -8,10 +8,10 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 // store is a shop with inventory, and what a story says of it.
@@ -29,13 +29,13 @@ func open(t *testing.T, services ...*service.Service) store {
 func (s store) has(sku events.SKU, onHand, reserved int64) {
 	s.t.Helper()
 	var got query.StockView
-	s.Get(query.Stock{SKU: sku}, customer, envelope.Position("INVENTORY", s.recorded()), &got)
+	s.Get(query.Stock{SKU: sku}, customer, eventlog.Position("INVENTORY", s.recorded()), &got)
 	if want := (query.StockView{SKU: sku, OnHand: onHand, Reserved: reserved, Available: onHand - reserved}); got != want {
 		s.t.Errorf("got %+v, want %+v", got, want)
 	}
 }
 
-// recorded is how many facts inventory has recorded.
+// recorded is how many events inventory has recorded.
 func (s store) recorded() uint64 {
 	s.t.Helper()
 	stream, err := s.JS.Stream(s.t.Context(), "INVENTORY")
@@ -68,8 +68,8 @@ func TestOnlyWhatTheCatalogueHasIsStocked(t *testing.T) {
 	shop := open(t, New(Config{}))
 	for i := range 10 {
 		sku := events.SKU(fmt.Sprintf("lamp%d", i))
-		shop.Refused(command.CountStock{SKU: sku, OnHand: 7}, staff, refusal.NotFound)
-		shop.Refused(command.AdjustStock{SKU: sku, Delta: 7, Reason: "found"}, staff, refusal.NotFound)
+		shop.Fails(command.CountStock{SKU: sku, OnHand: 7}, staff, errs.NotFound)
+		shop.Fails(command.AdjustStock{SKU: sku, Delta: 7, Reason: "found"}, staff, errs.NotFound)
 		shop.creates(sku)
 		shop.Do(command.AdjustStock{SKU: sku, Delta: 7, Reason: "found"}, staff, nil)
 	}
@@ -85,7 +85,7 @@ func TestOnlyWhatTheCatalogueHasIsStocked(t *testing.T) {
 func TestStaffSayWhatIsOnHand(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.creates("lamp")
-	shop.Refused(command.CountStock{SKU: "lamp", OnHand: 7}, customer, refusal.Forbidden)
+	shop.Fails(command.CountStock{SKU: "lamp", OnHand: 7}, customer, errs.Forbidden)
 
 	var level query.StockView
 	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, &level)
@@ -98,7 +98,7 @@ func TestStaffSayWhatIsOnHand(t *testing.T) {
 	if level.OnHand != 7 || shop.recorded() != before {
 		t.Errorf("counted the same again: %+v, %d facts instead of %d", level, shop.recorded(), before)
 	}
-	shop.Refused(command.AdjustStock{SKU: "lamp", Delta: -8, Reason: "broken"}, staff, refusal.Conflict)
+	shop.Fails(command.AdjustStock{SKU: "lamp", Delta: -8, Reason: "broken"}, staff, errs.Conflict)
 	shop.Do(command.AdjustStock{SKU: "lamp", Delta: -3, Reason: "broken"}, staff, &level)
 	if level.OnHand != 4 {
 		t.Errorf("adjusted %+v", level)
@@ -112,7 +112,7 @@ func TestAnAdjustmentSentTwiceIsMadeOnce(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.creates("lamp")
 	adjust := command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}
-	env := envelope.Envelope{ID: envelope.NewID(), Actor: staff}
+	env := eventlog.Envelope{ID: eventlog.NewID(), Actor: staff}
 	first, err := shop.Send(t.Context(), adjust, env)
 	if err != nil {
 		t.Fatal(err)
@@ -127,12 +127,12 @@ func TestAnAdjustmentSentTwiceIsMadeOnce(t *testing.T) {
 
 func TestAProductIsKnownBeforeAnyOfItArrives(t *testing.T) {
 	shop := open(t, New(Config{}))
-	_, err := shop.Ask(t.Context(), query.Stock{SKU: "moon"}, envelope.Envelope{})
-	if !refusal.Is(err, refusal.NotFound) {
+	_, err := shop.Query(t.Context(), query.Stock{SKU: "moon"}, eventlog.Envelope{})
+	if !errs.Is(err, errs.NotFound) {
 		t.Errorf("a SKU that nobody heard of: %v", err)
 	}
-	_, err = shop.Ask(t.Context(), query.Stock{SKU: "no such.sku"}, envelope.Envelope{})
-	if !refusal.Is(err, refusal.Invalid) {
+	_, err = shop.Query(t.Context(), query.Stock{SKU: "no such.sku"}, eventlog.Envelope{})
+	if !errs.Is(err, errs.Invalid) {
 		t.Errorf("what is no SKU: %v", err)
 	}
 	var level query.StockView
@@ -161,7 +161,7 @@ func TestAnOrderIsReservedPaidAndCancelled(t *testing.T) {
 
 	shop.Record("ORDERS", placed(bo, "lamp", 3))
 	shoptest.Await(shop.Shop, about[events.StockRefused](bo))
-	shop.Refused(command.CountStock{SKU: "lamp", OnHand: 4}, staff, refusal.Conflict)
+	shop.Fails(command.CountStock{SKU: "lamp", OnHand: 4}, staff, errs.Conflict)
 
 	shop.Record("ORDERS", paid(ana, "lamp", 5))
 	shoptest.Await(shop.Shop, about[events.StockCommitted](ana))

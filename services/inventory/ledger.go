@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // ledger is the state of a location, which decisions about its stock are made
@@ -28,7 +28,7 @@ const (
 	done             // refused, cancelled or returned: nothing follows
 )
 
-var stockKind = decider.Kind[*ledger]{Name: "stock", Stream: "INVENTORY", FactsAnswer: true, New: newLedger, Evolve: evolve}
+var stockKind = decider.EntityType[*ledger]{Name: "stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
 
 func newLedger() *ledger {
 	return &ledger{
@@ -38,8 +38,8 @@ func newLedger() *ledger {
 	}
 }
 
-func evolve(l *ledger, fact events.Event, _ time.Time) *ledger {
-	switch e := fact.(type) {
+func evolve(l *ledger, event events.Event, _ time.Time) *ledger {
+	switch e := event.(type) {
 	case events.StockCounted:
 		l.levels[e.SKU] = e.Level
 	case events.StockAdjusted:
@@ -59,7 +59,7 @@ func evolve(l *ledger, fact events.Event, _ time.Time) *ledger {
 	case events.StockReturned:
 		l.enter(e.OrderID, done, nil)
 	}
-	l.move(fact)
+	l.move(event)
 	return l
 }
 
@@ -73,8 +73,8 @@ func (l *ledger) enter(id events.OrderID, s status, lines []events.Quantity) {
 	}
 }
 
-func (l *ledger) move(fact events.Event) {
-	lines, onHand, reserved := moves(fact)
+func (l *ledger) move(event events.Event) {
+	lines, onHand, reserved := moves(event)
 	for _, line := range lines {
 		level := l.level(line.SKU)
 		level.OnHand += onHand * line.Quantity
@@ -83,11 +83,11 @@ func (l *ledger) move(fact events.Event) {
 	}
 }
 
-// moves is what a fact does to the levels of its lines: for every piece so
+// moves is what an event does to the levels of its lines: for every piece so
 // many more on hand, and so many more reserved. The ledger and the view both
 // follow it, so they cannot disagree.
-func moves(fact events.Event) (lines []events.Quantity, onHand, reserved int64) {
-	switch e := fact.(type) {
+func moves(event events.Event) (lines []events.Quantity, onHand, reserved int64) {
+	switch e := event.(type) {
 	case events.StockReserved:
 		return e.Lines, 0, +1
 	case events.StockReleased:

@@ -14,11 +14,11 @@ import (
 	"lonja/events/command"
 )
 
-// Some bugs need five facts in one order; -rapid.checks on the command line still wins.
+// Some bugs need five events in one order; -rapid.checks on the command line still wins.
 func init() { _ = flag.Set("rapid.checks", "2000") }
 
 // TestNoSequenceBreaksTheLedger lets anything happen in any order and as often
-// as it likes, and looks at the ledger after every fact.
+// as it likes, and looks at the ledger after every event.
 func TestNoSequenceBreaksTheLedger(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory()
@@ -78,7 +78,7 @@ func anOrder(t *rapid.T) anyOrder {
 type history struct {
 	ledger  *ledger
 	log     []events.Event
-	orders  map[events.OrderID][]string // the facts about each
+	orders  map[events.OrderID][]string // the events about each
 	over    map[events.OrderID]bool     // those whose cancellation arrived
 	brought map[events.SKU]int64        // pieces that staff brought, less those they took
 	out     map[events.SKU]int64        // pieces that left with orders and did not come back
@@ -89,7 +89,7 @@ func newHistory() *history {
 		brought: map[events.SKU]int64{}, out: map[events.SKU]int64{}}
 }
 
-// meets lets one thing happen, and the fact that is decided, if any.
+// meets lets one thing happen, and the event that is decided, if any.
 func (h *history) meets(t *rapid.T, when any) {
 	then, err := decide(h.ledger, when, staff)
 	again, errAgain := decide(h.ledger, when, staff)

@@ -5,14 +5,14 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // catalogued finds out whether the catalogue has the product that a command is
 // about, be it created a moment ago. What an older program has stocked under a SKU
 // that is no product's counts, too, so that it can be put right.
-func catalogued[C any](levels *view.View, of func(C) events.SKU) func(context.Context, C) (known, error) {
+func catalogued[C any](levels *projection.View, of func(C) events.SKU) func(context.Context, C) (known, error) {
 	return func(ctx context.Context, c C) (known, error) {
 		look := func() (found bool, err error) {
 			return levels.Get(ctx, `SELECT 1 FROM levels WHERE sku = ?`, []any{string(of(c))}, new(int))
@@ -27,8 +27,8 @@ func catalogued[C any](levels *view.View, of func(C) events.SKU) func(context.Co
 	}
 }
 
-func findLevel(levels *view.View) func(context.Context, query.Stock, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.Stock, _ envelope.Actor) (any, error) {
+func findLevel(levels *projection.View) func(context.Context, query.Stock, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.Stock, _ eventlog.Actor) (any, error) {
 		if err := events.Token("sku", q.SKU); err != nil {
 			return nil, err
 		}

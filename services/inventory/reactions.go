@@ -4,10 +4,10 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
-// An order's facts may arrive in any order and more than once. Whatever comes
+// An order's events may arrive in any order and more than once. Whatever comes
 // first leaves its mark in the ledger, and what no longer fits is left.
 
 // reserve sets every line of a placed order aside for a time, or none.

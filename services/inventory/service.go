@@ -9,9 +9,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // Config says how inventory behaves. The zero Config works.
@@ -24,25 +24,25 @@ type Config struct {
 // New is the inventory service: all that it does.
 func New(config Config) *service.Service {
 	stock := decider.New(stockKind)
-	levels := view.New(levelsDefinition)
+	levels := projection.New(levelsDefinition)
 	return &service.Service{
 		Name:  "inventory",
-		Views: []*view.View{levels},
+		Views: []*projection.View{levels},
 		Commands: []service.Command{
-			service.OnKnowing(stock, catalogued(levels, func(c command.CountStock) events.SKU { return c.SKU }), count).RepliesTo(showCounted),
-			service.OnKnowing(stock, catalogued(levels, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Replies(show),
+			service.HandleWith(stock, catalogued(levels, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyToCommand(showCounted),
+			service.HandleWith(stock, catalogued(levels, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Reply(show),
 		},
 		Reactions: []service.Reaction{
-			{Consumer: "inventory-on-orders", Reflexes: []service.Reflex{
-				service.When(stock, here[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
-				service.When(stock, here[events.OrderPaid], commit),
-				service.When(stock, here[events.OrderCancelled], giveBack),
+			{Consumer: "inventory-on-orders", Handlers: []service.Handler{
+				service.React(stock, here[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
+				service.React(stock, here[events.OrderPaid], commit),
+				service.React(stock, here[events.OrderCancelled], giveBack),
 			}},
-			{Consumer: "inventory-reminders", Reflexes: []service.Reflex{
+			{Consumer: "inventory-reminders", Handlers: []service.Handler{
 				service.Remind("inventory-expiry", func(e events.StockReserved) time.Time { return e.ExpiresAt }),
 			}},
-			{Consumer: "inventory-expiry", Reflexes: []service.Reflex{
-				service.When(stock, here[events.StockReserved], expire),
+			{Consumer: "inventory-expiry", Handlers: []service.Handler{
+				service.React(stock, here[events.StockReserved], expire),
 			}},
 		},
 		Queries: []service.Query{
@@ -51,12 +51,12 @@ func New(config Config) *service.Service {
 	}
 }
 
-// here is the one location there is, whatever the fact.
+// here is the one location there is, whatever the event.
 func here[E events.Event](E) string { return string(events.MainLocation) }
 
-// show is the level that a count or an adjustment led to, as the fact says it.
-func show(_ *ledger, fact events.Event) any {
-	switch e := fact.(type) {
+// show is the level that a count or an adjustment led to, as the event says it.
+func show(_ *ledger, event events.Event) any {
+	switch e := event.(type) {
 	case events.StockCounted:
 		return query.NewStockView(e.Level)
 	case events.StockAdjusted:
@@ -66,9 +66,9 @@ func show(_ *ledger, fact events.Event) any {
 }
 
 // showCounted is show, and the level as it stands when counting changed nothing.
-func showCounted(l *ledger, c command.CountStock, fact events.Event) any {
-	if fact == nil {
+func showCounted(l *ledger, c command.CountStock, event events.Event) any {
+	if event == nil {
 		return query.NewStockView(l.level(c.SKU))
 	}
-	return show(l, fact)
+	return show(l, event)
 }

@@ -2,13 +2,13 @@ package inventory
 
 import (
 	"lonja/events"
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // The levels are the stock as customers and staff see it. A product that the
 // catalogue knows has a row, even before any of it arrived.
-var levelsDefinition = view.Definition{
+var levelsDefinition = projection.Definition{
 	Name: "levels",
 	Schema: `
 CREATE TABLE levels (
@@ -16,14 +16,14 @@ CREATE TABLE levels (
 	on_hand  INTEGER NOT NULL,
 	reserved INTEGER NOT NULL
 ) WITHOUT ROWID;`,
-	Reads: []view.Source{
+	Reads: []projection.Source{
 		{Stream: "INVENTORY", Subjects: []string{"events.stock.>"}},
 		{Stream: "CATALOG", Subjects: []string{"events.product.*.created"}},
 	},
 	Project: project,
 }
 
-func project(tx *view.Tx, r eventlog.Recorded) error {
+func project(tx *projection.Tx, r eventlog.Record) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
 		return add(tx, e.SKU, 0, 0)
@@ -41,13 +41,13 @@ func project(tx *view.Tx, r eventlog.Recorded) error {
 	return nil
 }
 
-func set(tx *view.Tx, l events.Level) error {
+func set(tx *projection.Tx, l events.Level) error {
 	return tx.Exec(`INSERT INTO levels (sku, on_hand, reserved) VALUES (?, ?, ?)
 		ON CONFLICT (sku) DO UPDATE SET on_hand = excluded.on_hand, reserved = excluded.reserved`,
 		string(l.SKU), l.OnHand, l.Reserved)
 }
 
-func add(tx *view.Tx, sku events.SKU, onHand, reserved int64) error {
+func add(tx *projection.Tx, sku events.SKU, onHand, reserved int64) error {
 	return tx.Exec(`INSERT INTO levels (sku, on_hand, reserved) VALUES (?, ?, ?)
 		ON CONFLICT (sku) DO UPDATE SET on_hand = on_hand + excluded.on_hand, reserved = reserved + excluded.reserved`,
 		string(sku), onHand, reserved)

@@ -7,7 +7,7 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/view"
+	"lonja/kit/projection"
 )
 
 // allocated is whether inventory has committed an order's goods. It takes them
@@ -21,7 +21,7 @@ const untilAllocated = 3 * time.Second
 
 // allocation finds out whether an order's goods are allocated. It says no only out
 // of a book that has caught up with the log.
-func allocation(book *view.View) func(context.Context, command.ShipOrder) (allocated, error) {
+func allocation(book *projection.View) func(context.Context, command.ShipOrder) (allocated, error) {
 	return func(ctx context.Context, c command.ShipOrder) (allocated, error) {
 		var status string
 		var committed bool

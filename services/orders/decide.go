@@ -4,9 +4,9 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 func cancel(o order, c command.CancelOrder, m decider.Meta) (events.Event, error) {
@@ -36,7 +36,7 @@ func ship(o order, c command.ShipOrder, goods allocated, m decider.Meta) (events
 		return nil, nil
 	case query.Paid:
 		if !goods {
-			return nil, refusal.New(refusal.Conflict, "the order is paid, but its goods are not yet taken off the shelves for it; try again in a moment")
+			return nil, errs.New(errs.Conflict, "the order is paid, but its goods are not yet taken off the shelves for it; try again in a moment")
 		}
 		return events.OrderShipped{OrderID: c.OrderID}, nil
 	}
@@ -61,24 +61,24 @@ func cancelled(o order, reason string) events.Event {
 }
 
 func noWay(o order, to string) error {
-	return refusal.New(refusal.Conflict, "the order is %s and cannot become %s", o.Status, to)
+	return errs.New(errs.Conflict, "the order is %s and cannot become %s", o.Status, to)
 }
 
-func (o order) isOf(a envelope.Actor) bool { return a.ID != "" && string(o.CustomerID) == a.ID }
+func (o order) isOf(a eventlog.Actor) bool { return a.ID != "" && string(o.CustomerID) == a.ID }
 
-func isStaff(a envelope.Actor) bool { return a.Is(events.Staff, events.Admin) }
+func isStaff(a eventlog.Actor) bool { return a.HasRole(events.Staff, events.Admin) }
 
 // signedIn is Unauthenticated unless the actor is somebody.
-func signedIn(a envelope.Actor) error {
+func signedIn(a eventlog.Actor) error {
 	if !events.IsToken(a.ID) {
-		return refusal.New(refusal.Unauthenticated, "sign in first")
+		return errs.New(errs.Unauthenticated, "sign in first")
 	}
 	return nil
 }
 
 // maySee is nil for an order's owner and for staff. To everybody else the order
 // does not exist.
-func maySee(o order, id events.OrderID, a envelope.Actor) error {
+func maySee(o order, id events.OrderID, a eventlog.Actor) error {
 	if err := signedIn(a); err != nil {
 		return err
 	}
@@ -88,16 +88,16 @@ func maySee(o order, id events.OrderID, a envelope.Actor) error {
 	return nil
 }
 
-func staffOnly(o order, id events.OrderID, a envelope.Actor) error {
+func staffOnly(o order, id events.OrderID, a eventlog.Actor) error {
 	if err := maySee(o, id, a); err != nil {
 		return err
 	}
 	if !isStaff(a) {
-		return refusal.New(refusal.Forbidden, "only staff may do this")
+		return errs.New(errs.Forbidden, "only staff may do this")
 	}
 	return nil
 }
 
 func noSuchOrder(id events.OrderID) error {
-	return refusal.New(refusal.NotFound, "there is no order %s", id)
+	return errs.New(errs.NotFound, "there is no order %s", id)
 }

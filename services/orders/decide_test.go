@@ -9,18 +9,18 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 var (
-	ana     = envelope.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
-	bea     = envelope.Actor{ID: "usr_bea", Roles: []string{events.Customer}}
-	rita    = envelope.Actor{ID: "usr_rita", Roles: []string{events.Staff}}
-	root    = envelope.Actor{ID: "usr_root", Roles: []string{events.Admin}}
-	nobody  = envelope.Actor{}
-	roleful = envelope.Actor{Roles: []string{events.Admin}} // roles, and no id
+	ana     = eventlog.Actor{ID: "usr_ana", Roles: []string{events.Customer}}
+	bea     = eventlog.Actor{ID: "usr_bea", Roles: []string{events.Customer}}
+	rita    = eventlog.Actor{ID: "usr_rita", Roles: []string{events.Staff}}
+	root    = eventlog.Actor{ID: "usr_root", Roles: []string{events.Admin}}
+	nobody  = eventlog.Actor{}
+	roleful = eventlog.Actor{Roles: []string{events.Admin}} // roles, and no id
 
 	noon = time.Date(2025, 12, 24, 12, 0, 0, 0, time.UTC)
 )
@@ -38,7 +38,7 @@ func anasOrder(id events.OrderID) events.OrderPlaced {
 	}}
 }
 
-// The facts that bring an order from one status to the next.
+// The events that bring an order from one status to the next.
 func awaiting(id events.OrderID) events.Event {
 	return events.OrderAwaitingPayment{OrderID: id, Amount: gbp(1617)}
 }
@@ -72,15 +72,15 @@ var everyStatus = []order{
 
 // outcome writes what was decided in a word: the code of a refusal, "-" for
 // nothing, the reason of a cancellation ("+paid" when it was), or the new status.
-func outcome(fact events.Event, err error) string {
+func outcome(event events.Event, err error) string {
 	if err != nil {
-		r, ok := refusal.As(err)
+		r, ok := errs.As(err)
 		if !ok {
 			return err.Error()
 		}
 		return string(r.Code)
 	}
-	switch e := fact.(type) {
+	switch e := event.(type) {
 	case nil:
 		return "-"
 	case events.OrderCancelled:
@@ -89,7 +89,7 @@ func outcome(fact events.Event, err error) string {
 		}
 		return e.Reason
 	}
-	return statusAfter(fact)
+	return statusAfter(event)
 }
 
 func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
@@ -122,7 +122,7 @@ func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
 	}
 	for wish, decide := range wishes {
 		for _, o := range everyStatus {
-			for _, a := range []envelope.Actor{nobody, roleful} {
+			for _, a := range []eventlog.Actor{nobody, roleful} {
 				if got := outcome(decide(o, decider.Meta{Actor: a})); got != "unauthenticated" {
 					t.Errorf("a stranger may %s an order that is %q: %s", wish, o.Status, got)
 				}
@@ -131,7 +131,7 @@ func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
 	}
 }
 
-var people = map[string]envelope.Actor{"ana": ana, "bea": bea, "rita": rita, "root": root}
+var people = map[string]eventlog.Actor{"ana": ana, "bea": bea, "rita": rita, "root": root}
 
 type decision func(order, decider.Meta) (events.Event, error)
 
@@ -195,20 +195,20 @@ func TestAnOrderThatCostsNothingIsPaidAtOnce(t *testing.T) {
 		{"refused", "           out_of_stock -               out_of_stock+paid -"},
 	} {
 		for i, o := range []order{given(gift), given(gift, awaits), given(gift, isPaid), given(gift, ended(anOrder))} {
-			fact, err := reflexes[row.fact](o, decider.Meta{})
-			if got, want := outcome(fact, err), strings.Fields(row.outcomes)[i]; got != want {
+			event, err := reflexes[row.fact](o, decider.Meta{})
+			if got, want := outcome(event, err), strings.Fields(row.outcomes)[i]; got != want {
 				t.Errorf("%s, and the order is %q: %s, want %s", row.fact, o.Status, got, want)
 			}
-			if got, ok := fact.(events.OrderPaid); ok && (fmt.Sprint(got) != fmt.Sprint(isPaid) || got.Check() != nil) {
+			if got, ok := event.(events.OrderPaid); ok && (fmt.Sprint(got) != fmt.Sprint(isPaid) || got.Check() != nil) {
 				t.Errorf("%s, and the order is %q: %+v, want %+v", row.fact, o.Status, got, isPaid)
 			}
 		}
 	}
 }
 
-// to makes a decision out of a reaction to one particular fact.
-func to[E events.Event](react func(order, E, decider.Meta) (events.Event, error), fact E) decision {
-	return func(o order, m decider.Meta) (events.Event, error) { return react(o, fact, m) }
+// to makes a decision out of a reaction to one particular event.
+func to[E events.Event](react func(order, E, decider.Meta) (events.Event, error), event E) decision {
+	return func(o order, m decider.Meta) (events.Event, error) { return react(o, event, m) }
 }
 
 var reflexes = map[string]decision{

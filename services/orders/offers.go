@@ -6,14 +6,14 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/eventlog"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // The offers are what may be ordered and for how much: this service's own
 // notes of the catalogue, so that an order can be taken while catalog is down.
-var offersDefinition = view.Definition{
+var offersDefinition = projection.Definition{
 	Name: "offers",
 	Schema: `
 CREATE TABLE offers (
@@ -24,11 +24,11 @@ CREATE TABLE offers (
 	since    INTEGER NOT NULL, -- that it costs this, in microseconds of Unix time
 	listed   INTEGER NOT NULL
 ) WITHOUT ROWID;`,
-	Reads:   []view.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
+	Reads:   []projection.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
 	Project: projectOffers,
 }
 
-func projectOffers(tx *view.Tx, r eventlog.Recorded) error {
+func projectOffers(tx *projection.Tx, r eventlog.Record) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
 		return note(tx, e.Product, r.Time)
@@ -42,7 +42,7 @@ func projectOffers(tx *view.Tx, r eventlog.Recorded) error {
 	return nil
 }
 
-func note(tx *view.Tx, p events.Product, at time.Time) error {
+func note(tx *projection.Tx, p events.Product, at time.Time) error {
 	return tx.Exec(`INSERT INTO offers (sku, name, amount, currency, since, listed) VALUES (?, ?, ?, ?, ?, 1)
 		ON CONFLICT (sku) DO UPDATE SET name = excluded.name, amount = excluded.amount, currency = excluded.currency, listed = 1,
 			since = iif(amount = excluded.amount AND currency = excluded.currency, since, excluded.since)`,
@@ -52,7 +52,7 @@ func note(tx *view.Tx, p events.Product, at time.Time) error {
 // lookUp finds what an order asks for, and leaves out what is not on offer. What
 // an order would be refused for is true of all that is recorded: a price that the
 // customer saw may be newer than these notes.
-func lookUp(prices *view.View) func(context.Context, command.PlaceOrder) (offers, error) {
+func lookUp(prices *projection.View) func(context.Context, command.PlaceOrder) (offers, error) {
 	return func(ctx context.Context, c command.PlaceOrder) (offers, error) {
 		known, err := noted(ctx, prices, c)
 		if err != nil || known.serve(c) {
@@ -67,9 +67,9 @@ func lookUp(prices *view.View) func(context.Context, command.PlaceOrder) (offers
 
 // noted reads what is on offer. Rows of before there was a since will do for an
 // order that comes at once.
-func noted(ctx context.Context, prices *view.View, c command.PlaceOrder) (offers, error) {
+func noted(ctx context.Context, prices *projection.View, c command.PlaceOrder) (offers, error) {
 	changed, args := "0", []any{""}
-	if left := service.Left(ctx); !left.IsZero() {
+	if left := service.DeferredAt(ctx); !left.IsZero() {
 		changed, args = "since > ?2", []any{"", left.UnixMicro()}
 	}
 	query := `SELECT name, amount, currency, ` + changed + ` FROM offers WHERE sku = ?1 AND listed = 1`

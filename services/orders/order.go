@@ -5,7 +5,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // order is the state that decisions about an order are made on: what its owner
@@ -15,26 +15,26 @@ type order query.OrderView
 // unknown is the status of an order that was never placed.
 const unknown = ""
 
-var orderKind = decider.Kind[order]{Name: "order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
+var orderKind = decider.EntityType[order]{Name: "order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
 
-func evolve(o order, fact events.Event, at time.Time) order {
-	switch e := fact.(type) {
+func evolve(o order, event events.Event, at time.Time) order {
+	switch e := event.(type) {
 	case events.OrderPlaced:
 		o = order{ID: e.OrderID, CustomerID: e.CustomerID, Currency: e.Total.Currency,
 			Total: e.Total, TotalItems: e.TotalItems, Items: e.Items, CreatedAt: at.UTC()}
 	case events.OrderCancelled:
 		o.CancelReason = e.Reason
 	}
-	if status := statusAfter(fact); status != unknown {
+	if status := statusAfter(event); status != unknown {
 		o.Status, o.UpdatedAt = status, at.UTC()
 	}
 	return o
 }
 
-// statusAfter is the status that a fact brings its order to, unknown when it is
-// none of an order's own facts.
-func statusAfter(fact events.Event) string {
-	switch fact.(type) {
+// statusAfter is the status that an event brings its order to, unknown when it is
+// none of an order's own events.
+func statusAfter(event events.Event) string {
+	switch event.(type) {
 	case events.OrderPlaced:
 		return query.Placed
 	case events.OrderAwaitingPayment:

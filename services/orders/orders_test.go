@@ -17,12 +17,11 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/client"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
-	"lonja/internal/wire"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 const origin = "https://shop.example"
@@ -37,9 +36,9 @@ func sells(shop *shoptest.Shop, sku events.SKU, price int64) string {
 }
 
 // places orders one piece, under a command id or "" for a fresh one.
-func places(t testing.TB, shop *shoptest.Shop, as envelope.Actor, sku events.SKU, id, after string) (query.OrderView, client.Reply) {
+func places(t testing.TB, shop *shoptest.Shop, as eventlog.Actor, sku events.SKU, id, after string) (query.OrderView, bus.Reply) {
 	t.Helper()
-	reply, err := shop.Send(t.Context(), placeOne(sku), envelope.Envelope{ID: id, Actor: as, After: after})
+	reply, err := shop.Send(t.Context(), placeOne(sku), eventlog.Envelope{ID: id, Actor: as, After: after})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +67,7 @@ func capturedFor(o query.OrderView) events.Event {
 }
 
 // reaches waits until an order has had a status, and returns it as it is then.
-func reaches(shop *shoptest.Shop, id events.OrderID, as envelope.Actor, status string) (o query.OrderView) {
+func reaches(shop *shoptest.Shop, id events.OrderID, as eventlog.Actor, status string) (o query.OrderView) {
 	for at, there := uint64(0), false; !there; {
 		var steps []query.StatusChange
 		shop.Get(query.OrderStatuses{OrderID: id, After: at, Await: 5_000}, as, "", &steps)
@@ -77,7 +76,7 @@ func reaches(shop *shoptest.Shop, id events.OrderID, as envelope.Actor, status s
 			at, there = s.Sequence, there || s.Status == status
 		}
 		// Another replica may answer next, and is to know as much.
-		shop.Get(query.Order{OrderID: id, Origin: origin}, as, envelope.Position("ORDERS", at), &o)
+		shop.Get(query.Order{OrderID: id, Origin: origin}, as, eventlog.Position("ORDERS", at), &o)
 	}
 	return o
 }
@@ -96,7 +95,7 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	if waiting.Status != query.AwaitingPayment || waiting.Payment != nil {
 		t.Fatalf("reserved, and %+v", waiting)
 	}
-	shop.Refused(command.ShipOrder{OrderID: order.ID}, rita, refusal.Conflict)
+	shop.Fails(command.ShipOrder{OrderID: order.ID}, rita, errs.Conflict)
 
 	// It is told where to pay, and pays; that is said twice, too.
 	after := shop.Record("PAYMENTS", requestedFor(order))
@@ -114,9 +113,9 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 
 	// Its goods are taken off the shelves; it leaves and arrives, and cannot be had back.
 	shop.Record("INVENTORY", committedFor(order.ID))
-	shop.Refused(command.ShipOrder{OrderID: order.ID}, ana, refusal.Forbidden)
+	shop.Fails(command.ShipOrder{OrderID: order.ID}, ana, errs.Forbidden)
 	shop.Do(command.ShipOrder{OrderID: order.ID}, rita, nil)
-	shop.Refused(command.CancelOrder{OrderID: order.ID}, ana, refusal.Conflict)
+	shop.Fails(command.CancelOrder{OrderID: order.ID}, ana, errs.Conflict)
 	var arrived query.OrderView
 	last := shop.Do(command.DeliverOrder{OrderID: order.ID}, root, &arrived)
 	if arrived.Status != query.Delivered {
@@ -162,18 +161,18 @@ func TestAnOrderIsShippedOnceItsGoodsAreAllocated(t *testing.T) {
 
 	// It is not shipped before they are, and at once from then on, by any view.
 	late := pays()
-	shop.Refused(command.ShipOrder{OrderID: late}, rita, refusal.Conflict)
+	shop.Fails(command.ShipOrder{OrderID: late}, rita, errs.Conflict)
 	shop.Record("INVENTORY", committedFor(late))
 	shop.Do(command.ShipOrder{OrderID: late}, rita, nil)
 
 	// Goods that the stock refuses never leave.
 	gone := pays()
-	shop.Refused(command.ShipOrder{OrderID: gone}, rita, refusal.Conflict)
+	shop.Fails(command.ShipOrder{OrderID: gone}, rita, errs.Conflict)
 	shop.Record("INVENTORY", events.StockRefused{Location: events.MainLocation, OrderID: gone})
 	if o := reaches(shop, gone, ana, query.Cancelled); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
 		t.Fatalf("the stock refused, and %+v", o)
 	}
-	shop.Refused(command.ShipOrder{OrderID: gone}, rita, refusal.Conflict)
+	shop.Fails(command.ShipOrder{OrderID: gone}, rita, errs.Conflict)
 }
 
 func statusesOf(steps []query.StatusChange) (all []string) {
@@ -218,8 +217,8 @@ func TestAPriceThatChangedIsNotChargedSilently(t *testing.T) {
 		if placed.Total != gbp(price) {
 			t.Fatalf("seen at %d, and placed %+v", price, placed)
 		}
-		_, err := shop.Send(t.Context(), atPrice(price-1), envelope.Envelope{Actor: ana, After: after})
-		if r, _ := refusal.As(err); r == nil || r.Code != refusal.Conflict || r.Field != "items[0].unit_price" {
+		_, err := shop.Send(t.Context(), atPrice(price-1), eventlog.Envelope{Actor: ana, After: after})
+		if r, _ := errs.As(err); r == nil || r.Code != errs.Conflict || r.Field != "items[0].unit_price" {
 			t.Fatalf("seen at %d, and %v", price-1, err)
 		}
 	}
@@ -230,7 +229,7 @@ func TestAPriceThatChangedIsNotChargedSilently(t *testing.T) {
 		} else {
 			wrong.Items[0].UnitPrice.Currency = "pounds"
 		}
-		if r, _ := refusal.As(wrong.Check()); r == nil || r.Field != "items[0].unit_price."+field {
+		if r, _ := errs.As(wrong.Check()); r == nil || r.Field != "items[0].unit_price."+field {
 			t.Errorf("a wrong %s: %v", field, wrong.Check())
 		}
 	}
@@ -257,11 +256,11 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	}
 	leaves := func(id string, c command.PlaceOrder) {
 		t.Helper()
-		if err := shop.Defer(t.Context(), c, envelope.Envelope{ID: id, Actor: ana}); err != nil {
+		if err := shop.Defer(t.Context(), c, eventlog.Envelope{ID: id, Actor: ana}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	outcome := func(id string) (o wire.Outcome) {
+	outcome := func(id string) (o bus.Outcome) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
@@ -272,7 +271,7 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o.Status != wire.Pending {
+			if o.Status != bus.Pending {
 				return o
 			}
 			<-tick.C
@@ -290,7 +289,7 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	leaves("in-time", placeOne("lantern"))
 	stop = shop.Run(New(), "a", dir)
 	var placed query.OrderView
-	if o := outcome("in-time"); o.Status != wire.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
+	if o := outcome("in-time"); o.Status != bus.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
 		t.Fatalf("left at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
 	}
 	if err := stop(); err != nil {
@@ -301,9 +300,9 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	leaves("hindsight", atPrice(400))
 	changes(500)
 	shop.Run(New(), "a", dir)
-	for id, status := range map[string]string{"too-early": wire.Refused, "foresight": wire.Done, "hindsight": wire.Refused} {
+	for id, status := range map[string]string{"too-early": bus.Refused, "foresight": bus.Done, "hindsight": bus.Refused} {
 		o := outcome(id)
-		if o.Status != status || status == wire.Refused && (o.Problem.Code != refusal.Conflict || o.Problem.Field != "items[0].unit_price") {
+		if o.Status != status || status == bus.Refused && (o.Problem.Code != errs.Conflict || o.Problem.Field != "items[0].unit_price") {
 			t.Errorf("%s: %s %s, %+v", id, o.Status, o.Result, o.Problem)
 		}
 	}
@@ -315,20 +314,20 @@ func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
 	anas, _ := places(t, shop, ana, "lantern", "", after)
 	beas, receipt := places(t, shop, bea, "lantern", "", after)
 
-	for _, q := range []interface{ Query() string }{
+	for _, q := range []interface{ QueryName() string }{
 		query.Order{OrderID: anas.ID}, query.Order{OrderID: anas.ID, Await: 1}, query.OrderTimeline{OrderID: anas.ID},
 		query.OrderStatuses{OrderID: anas.ID}, query.OrderStatuses{OrderID: anas.ID, Await: 1},
 	} {
-		for who, want := range map[*envelope.Actor]refusal.Code{&bea: refusal.NotFound, &nobody: refusal.Unauthenticated, &roleful: refusal.Unauthenticated} {
-			if body, err := shop.Ask(t.Context(), q, envelope.Envelope{Actor: *who, After: receipt.Position}); !refusal.Is(err, want) {
+		for who, want := range map[*eventlog.Actor]errs.Code{&bea: errs.NotFound, &nobody: errs.Unauthenticated, &roleful: errs.Unauthenticated} {
+			if body, err := shop.Query(t.Context(), q, eventlog.Envelope{Actor: *who, After: receipt.Position}); !errs.Is(err, want) {
 				t.Errorf("%+v asks %+v: %v %s, want %s", *who, q, err, body, want)
 			}
 		}
 	}
-	shop.Refused(command.CancelOrder{OrderID: anas.ID}, bea, refusal.NotFound)
+	shop.Fails(command.CancelOrder{OrderID: anas.ID}, bea, errs.NotFound)
 
 	for _, c := range []struct {
-		who  envelope.Actor
+		who  eventlog.Actor
 		ask  query.Orders
 		want []events.OrderID
 	}{
@@ -348,10 +347,10 @@ func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
 			t.Errorf("%s lists %+v: %v of %d, want %v", c.who.ID, c.ask, got, list.Meta.Total, c.want)
 		}
 	}
-	if _, err := shop.Ask(t.Context(), query.Orders{Status: "lost"}, envelope.Envelope{Actor: ana}); !refusal.Is(err, refusal.Invalid) {
+	if _, err := shop.Query(t.Context(), query.Orders{Status: "lost"}, eventlog.Envelope{Actor: ana}); !errs.Is(err, errs.Invalid) {
 		t.Errorf("a status that there is not: %v", err)
 	}
-	if _, err := shop.Ask(t.Context(), query.Orders{}, envelope.Envelope{}); !refusal.Is(err, refusal.Unauthenticated) {
+	if _, err := shop.Query(t.Context(), query.Orders{}, eventlog.Envelope{}); !errs.Is(err, errs.Unauthenticated) {
 		t.Errorf("a stranger lists orders: %v", err)
 	}
 }
@@ -372,13 +371,13 @@ func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	all := query.Orders{Page: query.Page{Limit: 100}}
-	env := envelope.Envelope{Actor: ana, After: after}
-	_, err := shop.Ask(ctx, all, env)
-	var large *client.TooLarge
-	if !errors.As(err, &large) || !refusal.Is(err, refusal.Invalid) || large.Reason.Field != "limit" || large.Size < 30*len(long.Items)*50 {
+	env := eventlog.Envelope{Actor: ana, After: after}
+	_, err := shop.Query(ctx, all, env)
+	var large *bus.TooLargeError
+	if !errors.As(err, &large) || !errs.Is(err, errs.Invalid) || large.Reason.Field != "limit" || large.Size < 30*len(long.Items)*50 {
 		t.Fatalf("thirty long orders in one message: %v", err)
 	}
-	body, position, err := shop.AskInParts(ctx, all, env, large.Size+1_000)
+	body, position, err := shop.QueryInParts(ctx, all, env, large.Size+1_000)
 	if err != nil || position == "" {
 		t.Fatalf("in parts: %q %v", position, err)
 	}
@@ -391,20 +390,20 @@ func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 		t.Fatal("an order in a long list is another than by itself")
 	}
 	// Nobody is sent more than they have room for, nor may they have any room.
-	if _, _, err := shop.AskInParts(ctx, all, env, large.Size/2); !errors.As(err, &large) {
+	if _, _, err := shop.QueryInParts(ctx, all, env, large.Size/2); !errors.As(err, &large) {
 		t.Errorf("into half the room: %v", err)
 	}
-	if _, _, err := shop.AskInParts(ctx, all, env, service.MaxAnswer+1); !refusal.Is(err, refusal.Invalid) {
+	if _, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswer+1); !errs.Is(err, errs.Invalid) {
 		t.Errorf("into too much room: %v", err)
 	}
 	// What fits comes as ever, and many large ones at once come one after the other.
-	if body, _, err := shop.AskInParts(ctx, query.Order{OrderID: "ord_0"}, env, 1<<20); err != nil || !json.Valid(body) {
+	if body, _, err := shop.QueryInParts(ctx, query.Order{OrderID: "ord_0"}, env, 1<<20); err != nil || !json.Valid(body) {
 		t.Errorf("one order: %v", err)
 	}
 	var asking sync.WaitGroup
 	for range 20 {
 		asking.Go(func() {
-			if got, _, err := shop.AskInParts(ctx, all, env, service.MaxAnswer); err != nil || len(got) != len(body) {
+			if got, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswer); err != nil || len(got) != len(body) {
 				t.Errorf("at once: %d bytes, %v", len(got), err)
 			}
 		})
@@ -414,10 +413,10 @@ func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 
 // asking sends a query and returns once it is on its way to the service; what
 // it is answered comes later.
-func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ Query() string }, as envelope.Actor) <-chan T {
+func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ QueryName() string }, as eventlog.Actor) <-chan T {
 	t.Helper()
 	watching := shop.Connect()
-	seen, err := watching.SubscribeSync("queries." + q.Query())
+	seen, err := watching.SubscribeSync("queries." + q.QueryName())
 	if err == nil {
 		err = watching.Flush()
 	}
@@ -429,7 +428,7 @@ func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ Query() strin
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		var out T
-		body, err := shop.Ask(ctx, q, envelope.Envelope{Actor: as})
+		body, err := shop.Query(ctx, q, eventlog.Envelope{Actor: as})
 		if err == nil {
 			err = json.Unmarshal(body, &out)
 		}
@@ -447,8 +446,8 @@ func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ Query() strin
 func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	after := sells(shop, "lantern", 339)
-	id := envelope.NewID()
-	orderID := events.OrderID(envelope.EntityID("ord_", id))
+	id := eventlog.NewID()
+	orderID := events.OrderID(eventlog.NewEntityID("ord_", id))
 
 	answer := asking[query.OrderView](t, shop, query.Order{OrderID: orderID, Await: 15_000}, ana)
 	steps := asking[[]query.StatusChange](t, shop, query.OrderStatuses{OrderID: orderID, Await: 15_000}, ana)
@@ -479,7 +478,7 @@ func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
 	after := shop.Record("ORDERS", anasOrder(anOrder))
 	shop.Get(query.Order{OrderID: anOrder}, ana, after, new(json.RawMessage))
 
-	wait := func(n int, q any, name string, env envelope.Envelope) (answers *nats.Subscription) {
+	wait := func(n int, q any, name string, env eventlog.Envelope) (answers *nats.Subscription) {
 		t.Helper()
 		inbox := shop.Conn.NewRespInbox()
 		answers, err := shop.Conn.SubscribeSync(inbox)
@@ -494,22 +493,22 @@ func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
 		}
 		return answers
 	}
-	wait(1_100, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", envelope.Envelope{Actor: ana})
-	wait(1_100, query.OrderStatuses{OrderID: anOrder, After: 1, Await: 30_000}, "orders.statuses", envelope.Envelope{Actor: ana})
+	wait(1_100, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", eventlog.Envelope{Actor: ana})
+	wait(1_100, query.OrderStatuses{OrderID: anOrder, After: 1, Await: 30_000}, "orders.statuses", eventlog.Envelope{Actor: ana})
 	// A place in the log that is not there yet is waited for by nobody.
-	ahead := wait(1_100, query.OrderTimeline{OrderID: anOrder}, "orders.timeline", envelope.Envelope{Actor: ana, After: "ORDERS:1000000"})
-	for _, q := range []interface{ Query() string }{query.Order{OrderID: anOrder}, query.OrderStatuses{OrderID: anOrder}, query.OrderTimeline{OrderID: anOrder}} {
+	ahead := wait(1_100, query.OrderTimeline{OrderID: anOrder}, "orders.timeline", eventlog.Envelope{Actor: ana, After: "ORDERS:1000000"})
+	for _, q := range []interface{ QueryName() string }{query.Order{OrderID: anOrder}, query.OrderStatuses{OrderID: anOrder}, query.OrderTimeline{OrderID: anOrder}} {
 		shop.Get(q, ana, "", new(json.RawMessage))
 	}
 	for range 1_100 {
-		if m, err := ahead.NextMsg(10 * time.Second); err != nil || m.Header.Get(wire.HeaderErrorCode) != string(refusal.Invalid) {
+		if m, err := ahead.NextMsg(10 * time.Second); err != nil || m.Header.Get(bus.HeaderErrorCode) != string(errs.Invalid) {
 			t.Fatalf("ahead of the log: %v %+v", err, m)
 		}
 	}
 
-	many := wait(2_600, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", envelope.Envelope{Actor: ana})
+	many := wait(2_600, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", eventlog.Envelope{Actor: ana})
 	refused, err := many.NextMsg(10 * time.Second)
-	if err != nil || refused.Header.Get(wire.HeaderErrorCode) != string(refusal.Unavailable) {
+	if err != nil || refused.Header.Get(bus.HeaderErrorCode) != string(errs.Unavailable) {
 		t.Fatalf("one too many: %v %+v", err, refused)
 	}
 	shop.Get(query.Order{OrderID: anOrder}, ana, "", new(json.RawMessage))
@@ -533,12 +532,12 @@ func TestAServiceThatStopsKeepsNobodyWaiting(t *testing.T) {
 }
 
 // race sends two commands at once, perhaps under one id.
-func race(t *testing.T, shop *shoptest.Shop, a, b wire.Wish, asA, asB envelope.Envelope) (replies [2]client.Reply, errs [2]error) {
+func race(t *testing.T, shop *shoptest.Shop, a, b bus.Command, asA, asB eventlog.Envelope) (replies [2]bus.Reply, failed [2]error) {
 	var racing sync.WaitGroup
-	racing.Go(func() { replies[0], errs[0] = shop.Send(t.Context(), a, asA) })
-	racing.Go(func() { replies[1], errs[1] = shop.Send(t.Context(), b, asB) })
+	racing.Go(func() { replies[0], failed[0] = shop.Send(t.Context(), a, asA) })
+	racing.Go(func() { replies[1], failed[1] = shop.Send(t.Context(), b, asB) })
 	racing.Wait()
-	return replies, errs
+	return replies, failed
 }
 
 func TestTwoReplicasAreOneService(t *testing.T) {
@@ -548,9 +547,9 @@ func TestTwoReplicasAreOneService(t *testing.T) {
 
 	for range 12 {
 		// Sent twice at once, it is one order.
-		env := envelope.Envelope{ID: envelope.NewID(), Actor: ana, After: after}
-		replies, errs := race(t, shop, placeOne("lantern"), placeOne("lantern"), env, env)
-		if err := errors.Join(errs[:]...); err != nil || replies[0].Position != replies[1].Position || replies[0].Replayed == replies[1].Replayed {
+		env := eventlog.Envelope{ID: eventlog.NewID(), Actor: ana, After: after}
+		replies, failed := race(t, shop, placeOne("lantern"), placeOne("lantern"), env, env)
+		if err := errors.Join(failed[:]...); err != nil || replies[0].Position != replies[1].Position || replies[0].Replayed == replies[1].Replayed {
 			t.Fatalf("sent twice: %+v, %v", replies, err)
 		}
 		id := events.OrderID(replies[0].EntityID)
@@ -566,13 +565,13 @@ func TestTwoReplicasAreOneService(t *testing.T) {
 
 		// Cancelled and shipped at once, it is either.
 		shop.Record("INVENTORY", committedFor(id))
-		replies, errs = race(t, shop, command.CancelOrder{OrderID: id}, command.ShipOrder{OrderID: id}, envelope.Envelope{Actor: ana}, envelope.Envelope{Actor: rita})
+		replies, failed = race(t, shop, command.CancelOrder{OrderID: id}, command.ShipOrder{OrderID: id}, eventlog.Envelope{Actor: ana}, eventlog.Envelope{Actor: rita})
 		won, want := replies[0], "[placed awaiting_payment paid cancelled]"
-		if errs[0] != nil {
+		if failed[0] != nil {
 			won, want = replies[1], "[placed awaiting_payment paid shipped]"
 		}
-		if (errs[0] == nil) == (errs[1] == nil) || !refusal.Is(cmp.Or(errs[0], errs[1]), refusal.Conflict) {
-			t.Fatalf("cancelled and shipped at once: %v", errs)
+		if (failed[0] == nil) == (failed[1] == nil) || !errs.Is(cmp.Or(failed[0], failed[1]), errs.Conflict) {
+			t.Fatalf("cancelled and shipped at once: %v", failed)
 		}
 		for range 4 { // by either replica
 			var steps []query.StatusChange
@@ -596,8 +595,8 @@ func BenchmarkOrder(b *testing.B) {
 	b.SetParallelism(16)
 	b.RunParallel(func(pb *testing.PB) {
 		for i := 0; pb.Next(); i++ {
-			if _, err := shop.Ask(context.Background(), query.Order{OrderID: events.OrderID(fmt.Sprintf("ord_%d", i%1_000)), Origin: origin},
-				envelope.Envelope{Actor: ana}); err != nil {
+			if _, err := shop.Query(context.Background(), query.Order{OrderID: events.OrderID(fmt.Sprintf("ord_%d", i%1_000)), Origin: origin},
+				eventlog.Envelope{Actor: ana}); err != nil {
 				b.Error(err)
 			}
 		}

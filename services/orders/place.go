@@ -6,9 +6,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 // offers are the products that may be ordered, as far as an order asks for them.
@@ -20,7 +20,7 @@ type offer struct {
 	changed bool // since the order was left for later, if it was
 }
 
-// maxPlaced bounds the JSON of a placed order, so that an order with every fact
+// maxPlaced bounds the JSON of a placed order, so that an order with every event
 // about it still fits in one message of a megabyte. No order of up to
 // alwaysFits lines can be so long, whatever its products are called.
 const (
@@ -33,7 +33,7 @@ func place(o order, c command.PlaceOrder, known offers, m decider.Meta) (events.
 		return nil, err
 	}
 	if o.Status != unknown {
-		return nil, refusal.New(refusal.Conflict, "there is an order %s already", m.EntityID)
+		return nil, errs.New(errs.Conflict, "there is an order %s already", m.EntityID)
 	}
 	placed := events.OrderPlaced{
 		OrderID:    events.OrderID(m.EntityID),
@@ -46,18 +46,18 @@ func place(o order, c command.PlaceOrder, known offers, m decider.Meta) (events.
 			return nil, events.In(line, err)
 		}
 		if changed := known[wanted.SKU].differs(wanted); changed != "" {
-			return nil, &refusal.Refusal{Code: refusal.Conflict, Detail: changed, Field: line + ".unit_price"}
+			return nil, &errs.Error{Code: errs.Conflict, Detail: changed, Field: line + ".unit_price"}
 		}
 	}
 	return placed, fits(placed)
 }
 
-func mayOrder(a envelope.Actor) error {
+func mayOrder(a eventlog.Actor) error {
 	if err := signedIn(a); err != nil {
 		return err
 	}
-	if !a.Is(events.Customer, events.Staff, events.Admin) {
-		return refusal.New(refusal.Forbidden, "only customers may order")
+	if !a.HasRole(events.Customer, events.Staff, events.Admin) {
+		return errs.New(errs.Forbidden, "only customers may order")
 	}
 	return nil
 }

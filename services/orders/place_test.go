@@ -8,9 +8,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
 )
 
 var onOffer = offers{
@@ -36,7 +36,7 @@ func lines(q []events.Quantity) (all []command.OrderLine) {
 	return all
 }
 
-func placing(o order, known offers, a envelope.Actor, q []events.Quantity) (events.Event, error) {
+func placing(o order, known offers, a eventlog.Actor, q []events.Quantity) (events.Event, error) {
 	return place(o, command.PlaceOrder{Items: lines(q)}, known, decider.Meta{EntityID: string(anOrder), Actor: a, Now: noon})
 }
 
@@ -54,25 +54,25 @@ func TestAnOrderIsRefused(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		given order
-		who   envelope.Actor
+		who   eventlog.Actor
 		items []events.Quantity
-		code  refusal.Code
+		code  errs.Code
 		field string
 	}{
-		{"a stranger", order{}, nobody, items("clock", 1), refusal.Unauthenticated, ""},
-		{"roles without an id", order{}, roleful, items("clock", 1), refusal.Unauthenticated, ""},
-		{"an id that is none", order{}, envelope.Actor{ID: "a.>", Roles: ana.Roles}, items("clock", 1), refusal.Unauthenticated, ""},
-		{"no customer", order{}, envelope.Actor{ID: "service:payments"}, items("clock", 1), refusal.Unauthenticated, ""},
-		{"an account without roles", order{}, envelope.Actor{ID: "usr_eve"}, items("clock", 1), refusal.Forbidden, ""},
-		{"an unknown sku", order{}, ana, items("clock", 1, "nothing", 1), refusal.Invalid, "items[1].sku"},
-		{"two currencies", order{}, ana, items("clock", 1, "clock", 1, "lamp", 1), refusal.Invalid, "items[2].sku"},
-		{"a line beyond money", order{}, ana, items("yacht", 2), refusal.Invalid, "items[0].quantity"},
-		{"a total beyond money", order{}, ana, items("yacht", 1, "clock", 1), refusal.Invalid, "items[1].quantity"},
-		{"too many pieces", order{}, ana, items("gift", events.MaxQuantity, "gift", 1), refusal.Invalid, "items[1].quantity"},
-		{"one that is there", everyStatus[1], ana, items("clock", 1), refusal.Conflict, ""},
+		{"a stranger", order{}, nobody, items("clock", 1), errs.Unauthenticated, ""},
+		{"roles without an id", order{}, roleful, items("clock", 1), errs.Unauthenticated, ""},
+		{"an id that is none", order{}, eventlog.Actor{ID: "a.>", Roles: ana.Roles}, items("clock", 1), errs.Unauthenticated, ""},
+		{"no customer", order{}, eventlog.Actor{ID: "service:payments"}, items("clock", 1), errs.Unauthenticated, ""},
+		{"an account without roles", order{}, eventlog.Actor{ID: "usr_eve"}, items("clock", 1), errs.Forbidden, ""},
+		{"an unknown sku", order{}, ana, items("clock", 1, "nothing", 1), errs.Invalid, "items[1].sku"},
+		{"two currencies", order{}, ana, items("clock", 1, "clock", 1, "lamp", 1), errs.Invalid, "items[2].sku"},
+		{"a line beyond money", order{}, ana, items("yacht", 2), errs.Invalid, "items[0].quantity"},
+		{"a total beyond money", order{}, ana, items("yacht", 1, "clock", 1), errs.Invalid, "items[1].quantity"},
+		{"too many pieces", order{}, ana, items("gift", events.MaxQuantity, "gift", 1), errs.Invalid, "items[1].quantity"},
+		{"one that is there", everyStatus[1], ana, items("clock", 1), errs.Conflict, ""},
 	} {
 		_, err := placing(c.given, onOffer, c.who, c.items)
-		r, ok := refusal.As(err)
+		r, ok := errs.As(err)
 		if !ok || r.Code != c.code || r.Field != c.field {
 			t.Errorf("%s: %v, want %s %s", c.name, err, c.code, c.field)
 		}
@@ -99,16 +99,16 @@ func TestAnOrderIsPlacedAtThePriceThatTheCustomerSaw(t *testing.T) {
 		cmd := command.PlaceOrder{Items: append(lines(items("gift", 1)), command.OrderLine{SKU: "clock", Quantity: 2, UnitPrice: c.seen})}
 		known := maps.Clone(onOffer)
 		known["clock"] = offer{"Clock", gbp(600), c.changed}
-		fact, err := place(order{}, cmd, known, decider.Meta{EntityID: string(anOrder), Actor: ana, Now: noon})
+		event, err := place(order{}, cmd, known, decider.Meta{EntityID: string(anOrder), Actor: ana, Now: noon})
 		if c.want == nil {
-			if placed, ok := fact.(events.OrderPlaced); err != nil || !ok || placed.Total != gbp(1200) {
-				t.Errorf("%s: %+v %v", c.name, fact, err)
+			if placed, ok := event.(events.OrderPlaced); err != nil || !ok || placed.Total != gbp(1200) {
+				t.Errorf("%s: %+v %v", c.name, event, err)
 			}
 			continue
 		}
-		r, _ := refusal.As(err)
-		if r == nil || r.Code != refusal.Conflict || r.Field != "items[1].unit_price" {
-			t.Errorf("%s: %+v %v", c.name, fact, err)
+		r, _ := errs.As(err)
+		if r == nil || r.Code != errs.Conflict || r.Field != "items[1].unit_price" {
+			t.Errorf("%s: %+v %v", c.name, event, err)
 			continue
 		}
 		for _, price := range c.want {

@@ -10,8 +10,8 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/envelope"
+	"lonja/kit/decider"
+	"lonja/kit/eventlog"
 )
 
 // legal are the moves that an order may make.
@@ -35,29 +35,29 @@ func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
 		return place(o, command.PlaceOrder{Items: lines(items("gift", 2))}, onOffer, m)
 	}
 	names := slices.Sorted(maps.Keys(everything))
-	actors := []envelope.Actor{ana, bea, rita, root, nobody}
+	actors := []eventlog.Actor{ana, bea, rita, root, nobody}
 
 	rapid.Check(t, func(t *rapid.T) {
 		var o order
 		payments := 0
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			m := decider.Meta{EntityID: string(anOrder), Actor: rapid.SampledFrom(actors).Draw(t, "actor"), Now: noon}
-			fact, err := everything[rapid.SampledFrom(names).Draw(t, "step")](o, m)
-			if err != nil || fact == nil {
+			event, err := everything[rapid.SampledFrom(names).Draw(t, "step")](o, m)
+			if err != nil || event == nil {
 				continue
 			}
-			next := evolve(o, fact, noon)
+			next := evolve(o, event, noon)
 			paidAtOnce := o.Status == query.Placed && next.Status == query.Paid && o.Total == gbp(0)
 			if !paidAtOnce && !slices.Contains(legal[o.Status], next.Status) {
-				t.Fatalf("an order moved from %q to %q by %+v", o.Status, next.Status, fact)
+				t.Fatalf("an order moved from %q to %q by %+v", o.Status, next.Status, event)
 			}
-			if err := fact.Check(); err != nil || fact.EntityID() != string(anOrder) {
-				t.Fatalf("%+v cannot be recorded: %v", fact, err)
+			if err := event.Check(); err != nil || event.EntityID() != string(anOrder) {
+				t.Fatalf("%+v cannot be recorded: %v", event, err)
 			}
 			if next.Status == query.Paid {
 				payments++
 			}
-			if e, ok := fact.(events.OrderCancelled); ok && e.WasPaid != (payments > 0) {
+			if e, ok := event.(events.OrderCancelled); ok && e.WasPaid != (payments > 0) {
 				t.Fatalf("paid %d times, and %+v", payments, e)
 			}
 			o = next
@@ -76,16 +76,16 @@ func TestNothingShipsWhatTheStockRefused(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := given(anasOrder(anOrder))
 		stock := ""             // how the goods stand,
-		var log, heard []string // the facts that say so, and those of them that orders reacts to
-		says := func(status, fact string) {
-			if stock, log = status, append(log, fact); reflexes[fact] != nil {
-				heard = append(heard, fact)
+		var log, heard []string // the events that say so, and those of them that orders reacts to
+		says := func(status, event string) {
+			if stock, log = status, append(log, event); reflexes[event] != nil {
+				heard = append(heard, event)
 			}
 		}
 		after := func(decide decision) {
-			fact, err := decide(o, decider.Meta{EntityID: string(anOrder), Actor: rita, Now: noon})
-			if err == nil && fact != nil {
-				o = evolve(o, fact, noon)
+			event, err := decide(o, decider.Meta{EntityID: string(anOrder), Actor: rita, Now: noon})
+			if err == nil && event != nil {
+				o = evolve(o, event, noon)
 			}
 		}
 		seen := 0 // of the log, by the view
@@ -124,8 +124,8 @@ func TestNothingShipsWhatTheStockRefused(t *testing.T) {
 				t.Fatalf("shipped although the stock said %v", log)
 			}
 		}
-		for _, fact := range heard { // all of it is brought in the end
-			after(reflexes[fact])
+		for _, event := range heard { // all of it is brought in the end
+			after(reflexes[event])
 		}
 		if stock == "refused" && o.Status != query.Cancelled {
 			t.Fatalf("the stock said %v, and the order is %s", log, o.Status)
@@ -148,7 +148,7 @@ func TestAnOrdersSumsAreRight(t *testing.T) {
 		wanted := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) events.Quantity {
 			return events.Quantity{SKU: rapid.SampledFrom(skus).Draw(t, "sku"), Quantity: rapid.Int64Range(1, events.MaxQuantity).Draw(t, "quantity")}
 		}), 1, 8).Draw(t, "items")
-		fact, err := placing(order{}, onOffer, ana, wanted)
+		event, err := placing(order{}, onOffer, ana, wanted)
 		var pieces, pence int64
 		for _, w := range wanted {
 			pieces += w.Quantity
@@ -160,7 +160,7 @@ func TestAnOrdersSumsAreRight(t *testing.T) {
 		if err != nil {
 			return
 		}
-		placed := fact.(events.OrderPlaced)
+		placed := event.(events.OrderPlaced)
 		if placed.TotalItems != pieces || placed.Total != gbp(pence) || len(placed.Items) != len(wanted) {
 			t.Fatalf("%d pieces for %d: %+v", pieces, pence, placed)
 		}

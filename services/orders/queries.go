@@ -8,10 +8,10 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 const (
@@ -30,17 +30,17 @@ const shown = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_i
 
 // reader is the argument that narrows orders down to those that an actor may
 // see: their own, or nil for all.
-func reader(a envelope.Actor) any {
+func reader(a eventlog.Actor) any {
 	if isStaff(a) {
 		return nil
 	}
 	return a.ID
 }
 
-func findOrder(book *view.View) func(context.Context, query.Order, envelope.Actor) (any, error) {
+func findOrder(book *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
 	const one = `SELECT o.status, p.id IS NOT NULL, ` + shown + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
 		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
-	return func(ctx context.Context, q query.Order, a envelope.Actor) (any, error) {
+	return func(ctx context.Context, q query.Order, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
 		}
@@ -61,8 +61,8 @@ func findOrder(book *view.View) func(context.Context, query.Order, envelope.Acto
 
 var statuses = []string{query.Placed, query.AwaitingPayment, query.Paid, query.Shipped, query.Delivered, query.Cancelled}
 
-func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.Orders, a envelope.Actor) (any, error) {
+func listOrders(book *projection.View) func(context.Context, query.Orders, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.Orders, a eventlog.Actor) (any, error) {
 		if err := signedIn(a); err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Ac
 		}
 		if q.Status != "" {
 			if !slices.Contains(statuses, q.Status) {
-				return nil, refusal.Of("status", "must be one of %s", strings.Join(statuses, ", "))
+				return nil, errs.InvalidField("status", "must be one of %s", strings.Join(statuses, ", "))
 			}
 			where, args = where+" AND o.status = ?", append(args, q.Status)
 		}
@@ -82,7 +82,7 @@ func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Ac
 			return nil, err
 		}
 		args = append(append([]any{unquoted(q.Origin)}, args...), page.Limit, page.Offset())
-		orders, err := service.Bodies(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
+		orders, err := service.JSONRows(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
 			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args...)
 		return query.NewList(orders, total, page), err
 	}
@@ -92,12 +92,12 @@ func listOrders(book *view.View) func(context.Context, query.Orders, envelope.Ac
 // book has something new of the order. It tries once at least, and goes no longer
 // than longest. Gateways wait by themselves; this is for those of older versions,
 // and for whoever asks over NATS.
-func wait(ctx context.Context, book *view.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
+func wait(ctx context.Context, book *projection.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
 	if ms <= 0 {
 		_, err := try()
 		return err
 	}
-	if err := service.Aside(ctx); err != nil {
+	if err := service.ReleaseSlot(ctx); err != nil {
 		return err
 	}
 	over := time.After(time.Duration(min(ms, longest.Milliseconds())) * time.Millisecond)

@@ -5,15 +5,15 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
 )
 
-// Facts of other services may come twice, late and in any order. An order that
+// Events of other services may come twice, late and in any order. An order that
 // has moved on, or was never placed, leaves them alone.
 
-// itsOrder is the order that a fact is part of.
-func itsOrder[E events.OfOrder](fact E) string { return string(fact.Order()) }
+// itsOrder is the order that an event is part of.
+func itsOrder[E events.OfOrder](event E) string { return string(event.Order()) }
 
 // reserved asks for an order's money. One that costs nothing is paid with that:
 // no provider takes it.
@@ -33,7 +33,7 @@ func refused(o order, _ events.StockRefused, _ decider.Meta) (events.Event, erro
 	return cancelledFrom(o, events.OutOfStock, query.Placed, query.Paid)
 }
 
-// released may overtake the fact that the goods were reserved. The order is
+// released may overtake the event that the goods were reserved. The order is
 // then still placed, and must not wait for money any more.
 func released(o order, e events.StockReleased, _ decider.Meta) (events.Event, error) {
 	if e.Reason != events.ReleasedExpired {
@@ -50,10 +50,10 @@ func captured(o order, e events.PaymentCaptured, _ decider.Meta) (events.Event, 
 	case query.Placed:
 		// Money is asked for only once the goods are reserved. Should it come
 		// before, it must not be lost: it is tried again later.
-		return nil, refusal.New(refusal.Unavailable, "order %s does not await its payment yet", e.OrderID)
+		return nil, errs.New(errs.Unavailable, "order %s does not await its payment yet", e.OrderID)
 	case query.AwaitingPayment:
 		if e.Amount != o.Total {
-			return nil, refusal.New(refusal.Conflict, "order %s costs %s, not the %s that were captured", e.OrderID, o.Total, e.Amount)
+			return nil, errs.New(errs.Conflict, "order %s costs %s, not the %s that were captured", e.OrderID, o.Total, e.Amount)
 		}
 		return paidInFull(o), nil
 	}

@@ -6,45 +6,45 @@ package orders
 import (
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // New is the orders service: all that it does.
 func New() *service.Service {
 	orders := decider.New(orderKind)
-	prices, book := view.New(offersDefinition), view.New(bookDefinition)
+	prices, book := projection.New(offersDefinition), projection.New(bookDefinition)
 	return &service.Service{
 		Name:  "orders",
-		Views: []*view.View{prices, book},
+		Views: []*projection.View{prices, book},
 		// Customers wait at the gateway for news of their orders.
-		Announces: []*view.View{book},
+		Announces: []*projection.View{book},
 		Commands: []service.Command{
-			service.OnKnowing(orders, lookUp(prices), place).Reading(prices).Replies(show),
-			service.On(orders, cancel).Replies(show),
-			service.OnKnowing(orders, allocation(book), ship).Reading(book).Replies(show),
-			service.On(orders, deliver).Replies(show),
+			service.HandleWith(orders, lookUp(prices), place).WaitFor(prices).Reply(show),
+			service.Handle(orders, cancel).Reply(show),
+			service.HandleWith(orders, allocation(book), ship).WaitFor(book).Reply(show),
+			service.Handle(orders, deliver).Reply(show),
 		},
 		Reactions: []service.Reaction{
-			{Consumer: "orders-on-stock", Reflexes: []service.Reflex{
-				service.When(orders, itsOrder, reserved),
-				service.When(orders, itsOrder, refused),
-				service.When(orders, itsOrder, released),
+			{Consumer: "orders-on-stock", Handlers: []service.Handler{
+				service.React(orders, itsOrder, reserved),
+				service.React(orders, itsOrder, refused),
+				service.React(orders, itsOrder, released),
 			}},
-			{Consumer: "orders-on-payments", Reflexes: []service.Reflex{
-				service.When(orders, itsOrder, captured),
-				service.When(orders, itsOrder, declined),
-				service.When(orders, itsOrder, expired),
+			{Consumer: "orders-on-payments", Handlers: []service.Handler{
+				service.React(orders, itsOrder, captured),
+				service.React(orders, itsOrder, declined),
+				service.React(orders, itsOrder, expired),
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(book, findOrder(book)).Patience(patience).
+			service.Answer(book, findOrder(book)).Timeout(patience).
 				About(orderKind.Stream, orderKind.Name, func(q query.Order) string { return string(q.OrderID) }),
 			service.Answer(book, listOrders(book)),
 			service.Answer(book, tellTimeline(book)).
 				About(orderKind.Stream, orderKind.Name, func(q query.OrderTimeline) string { return string(q.OrderID) }),
-			service.Answer(book, followStatus(book)).Patience(patience).
+			service.Answer(book, followStatus(book)).Timeout(patience).
 				About(orderKind.Stream, orderKind.Name, func(q query.OrderStatuses) string { return string(q.OrderID) }),
 		},
 	}

@@ -8,12 +8,12 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
-func tellTimeline(book *view.View) func(context.Context, query.OrderTimeline, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.OrderTimeline, a envelope.Actor) (any, error) {
+func tellTimeline(book *projection.View) func(context.Context, query.OrderTimeline, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderTimeline, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
 		}
@@ -41,7 +41,7 @@ func tellTimeline(book *view.View) func(context.Context, query.OrderTimeline, en
 	}
 }
 
-// inOrder makes one line of facts that come stream by stream. Their times order
+// inOrder makes one line of events that come stream by stream. Their times order
 // them across streams, and those are by the clocks of several machines: so
 // within a stream its own order holds, and the order's beginning comes first
 // whatever the clocks say.
@@ -73,8 +73,8 @@ func inOrder(facts []query.TimelineEntry) []query.TimelineEntry {
 	return facts
 }
 
-func followStatus(book *view.View) func(context.Context, query.OrderStatuses, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.OrderStatuses, a envelope.Actor) (any, error) {
+func followStatus(book *projection.View) func(context.Context, query.OrderStatuses, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderStatuses, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
 		}

@@ -7,14 +7,14 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
-// The book holds every order with its payment, and every fact about it on any
+// The book holds every order with its payment, and every event about it on any
 // stream. What is JSON in its columns stands in answers as it is. No row
 // depends on which stream was read first: each stream writes rows of its own.
-var bookDefinition = view.Definition{
+var bookDefinition = projection.Definition{
 	Name: "book",
 	Schema: `
 CREATE TABLE orders (
@@ -52,7 +52,7 @@ CREATE TABLE facts (
 	data         TEXT NOT NULL  -- JSON
 );
 CREATE INDEX facts_of_order ON facts (order_id, stream, sequence);`,
-	Reads: []view.Source{
+	Reads: []projection.Source{
 		{Stream: "ORDERS", Subjects: []string{"events.order.>"}},
 		{Stream: "PAYMENTS", Subjects: []string{"events.payment.>"}},
 		{Stream: "INVENTORY", Subjects: []string{
@@ -62,15 +62,15 @@ CREATE INDEX facts_of_order ON facts (order_id, stream, sequence);`,
 	Project: projectBook,
 }
 
-func projectBook(tx *view.Tx, r eventlog.Recorded) error {
-	fact, ok := r.Event.(events.OfOrder)
+func projectBook(tx *projection.Tx, r eventlog.Record) error {
+	event, ok := r.Event.(events.OfOrder)
 	if !ok {
 		return nil
 	}
-	tx.Touch(string(fact.Order()))
+	tx.Touch(string(event.Order()))
 	if err := tx.Exec(`INSERT INTO facts (order_id, stream, sequence, status, type, time, actor, event_id, causation_id, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(fact.Order()), r.Stream, r.Sequence, statusAfter(fact), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
+		string(event.Order()), r.Stream, r.Sequence, statusAfter(event), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
 		return err
 	}
 	switch e := r.Event.(type) {
@@ -83,18 +83,18 @@ func projectBook(tx *view.Tx, r eventlog.Recorded) error {
 			return err
 		}
 	}
-	if status := statusAfter(fact); status != unknown {
-		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, stamp(r.Time), string(fact.Order()))
+	if status := statusAfter(event); status != unknown {
+		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, stamp(r.Time), string(event.Order()))
 	}
-	if status := query.PaymentStatusAfter(fact); status != unknown {
-		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, status, string(fact.Order()))
+	if status := query.PaymentStatusAfter(event); status != unknown {
+		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, status, string(event.Order()))
 	}
 	return nil
 }
 
-// enter writes an order into the book. Whoever publishes a second placed fact
+// enter writes an order into the book. Whoever publishes a second placed event
 // for it by hand replaces what it was, as evolve does.
-func enter(tx *view.Tx, e events.OrderPlaced, r eventlog.Recorded) error {
+func enter(tx *projection.Tx, e events.OrderPlaced, r eventlog.Record) error {
 	goods, err := json.Marshal(struct {
 		Currency   string             `json:"currency"`
 		Total      events.Money       `json:"total"`
@@ -108,7 +108,7 @@ func enter(tx *view.Tx, e events.OrderPlaced, r eventlog.Recorded) error {
 		string(e.OrderID), r.Sequence, string(e.CustomerID), query.Placed, stamp(r.Time), stamp(r.Time), string(goods[1:len(goods)-1]))
 }
 
-func enterPayment(tx *view.Tx, e events.PaymentRequested) error {
+func enterPayment(tx *projection.Tx, e events.PaymentRequested) error {
 	amount, err := json.Marshal(e.Amount)
 	if err != nil {
 		return err

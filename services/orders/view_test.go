@@ -12,9 +12,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 // way draws a legal history of an order.
@@ -60,7 +60,7 @@ func money(t *rapid.T, id events.OrderID) (facts []events.Event, status string) 
 	return facts, status
 }
 
-// However the facts of different streams come together, the book says of an
+// However the events of different streams come together, the book says of an
 // order what its decisions are made on, and of its payment what was recorded.
 func TestTheBookAgreesWithTheDecisions(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
@@ -93,11 +93,11 @@ func TestTheBookAgreesWithTheDecisions(t *testing.T) {
 		var want order
 		for _, f := range timeline {
 			if f.Stream == "ORDERS" {
-				fact, err := events.Decode(f.Type, f.Data)
+				event, err := events.Decode(f.Type, f.Data)
 				if err != nil {
 					rt.Fatal(err)
 				}
-				want = evolve(want, fact, f.Time)
+				want = evolve(want, event, f.Time)
 			}
 		}
 		if paymentStatus != "" {
@@ -125,7 +125,7 @@ func TestAnOrderIsShownAsItsViewIsMarshalled(t *testing.T) {
 	shop.Record("ORDERS", anasOrder(anOrder))
 	shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: "pay_1", OrderID: anOrder, Amount: gbp(1617), Provider: "stripe", URL: "https://pay.example/1"})
 	after := shop.Record("ORDERS", ended(anOrder)) + ".PAYMENTS:1"
-	body, err := shop.Ask(t.Context(), query.Order{OrderID: anOrder, Origin: "https://shop.example"}, envelope.Envelope{Actor: ana, After: after})
+	body, err := shop.Query(t.Context(), query.Order{OrderID: anOrder, Origin: "https://shop.example"}, eventlog.Envelope{Actor: ana, After: after})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +168,7 @@ func TestTheOffersFollowTheCatalogue(t *testing.T) {
 // buys tells for what a lantern is sold, or why it is not.
 func buys(t *testing.T, shop *shoptest.Shop, after string) string {
 	t.Helper()
-	reply, err := shop.Send(t.Context(), placeOne("lantern"), envelope.Envelope{Actor: ana, After: after})
+	reply, err := shop.Send(t.Context(), placeOne("lantern"), eventlog.Envelope{Actor: ana, After: after})
 	if err != nil {
 		return err.Error()
 	}
@@ -181,8 +181,8 @@ func buys(t *testing.T, shop *shoptest.Shop, after string) string {
 
 func TestATimelineHoldsTheOrderOfEachStream(t *testing.T) {
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
-	entry := func(stream string, seq uint64, second int, fact events.Event) query.TimelineEntry {
-		return query.TimelineEntry{Stream: stream, Sequence: seq, Time: at(second), Type: events.Type(fact)}
+	entry := func(stream string, seq uint64, second int, event events.Event) query.TimelineEntry {
+		return query.TimelineEntry{Stream: stream, Sequence: seq, Time: at(second), Type: events.Type(event)}
 	}
 	got := inOrder([]query.TimelineEntry{ // stream by stream, as they are read
 		entry("INVENTORY", 7, -1, events.StockReserved{}), // a clock that is slow

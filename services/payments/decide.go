@@ -3,7 +3,7 @@ package payments
 import (
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/refusal"
+	"lonja/kit/errs"
 )
 
 // What a provider may report. Its own command, such as the sandbox's settle,
@@ -21,7 +21,7 @@ func capture(p payment) (events.Event, error) {
 	case query.PaymentCaptured, query.PaymentRefunded:
 		return nil, nil
 	}
-	return nil, refusal.New(refusal.Conflict, "the payment is %s", p.status)
+	return nil, errs.New(errs.Conflict, "the payment is %s", p.status)
 }
 
 // decline records that the provider will not give the money.
@@ -32,5 +32,5 @@ func decline(p payment) (events.Event, error) {
 	case query.PaymentDeclined:
 		return nil, nil
 	}
-	return nil, refusal.New(refusal.Conflict, "the payment is %s", p.status)
+	return nil, errs.New(errs.Conflict, "the payment is %s", p.status)
 }

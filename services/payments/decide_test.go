@@ -9,8 +9,8 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
 )
 
 const (
@@ -38,13 +38,13 @@ var (
 )
 
 func given(facts ...events.Event) (p payment) {
-	for _, fact := range facts {
-		p = evolve(p, fact, noon)
+	for _, event := range facts {
+		p = evolve(p, event, noon)
 	}
 	return p
 }
 
-// decide is what the service decides about a wish or a fact. A
+// decide is what the service decides about a command or an event. A
 // PaymentRequested is the reminder of itself.
 func decide(p payment, when any) (events.Event, error) {
 	m := decider.Meta{EntityID: string(id), Now: noon}
@@ -155,15 +155,15 @@ func cells(row string) []string {
 	return cells
 }
 
-// word is the short name of a fact or a refusal's code, "-" for neither.
-func word(fact events.Event, err error) string {
-	if r, refused := refusal.As(err); refused {
+// word is the short name of an event or a refusal's code, "-" for neither.
+func word(event events.Event, err error) string {
+	if r, refused := errs.As(err); refused {
 		return string(r.Code)
 	}
-	if fact == nil {
+	if event == nil {
 		return "-"
 	}
-	return strings.Split(fact.Fact(), ".")[1]
+	return strings.Split(event.EventName(), ".")[1]
 }
 
 func TestTheAnswerShowsWhatWasAskedForAndWhatBecameOfIt(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // payment is the state that decisions about a payment are made on. Its status
@@ -16,13 +16,13 @@ type payment struct {
 	status  string
 }
 
-var paymentKind = decider.Kind[payment]{Name: "payment", Stream: "PAYMENTS", Evolve: evolve}
+var paymentKind = decider.EntityType[payment]{Name: "payment", Stream: "PAYMENTS", Evolve: evolve}
 
-func evolve(p payment, fact events.Event, _ time.Time) payment {
-	if e, ok := fact.(events.PaymentRequested); ok {
+func evolve(p payment, event events.Event, _ time.Time) payment {
+	if e, ok := event.(events.PaymentRequested); ok {
 		p.request = e
 	}
-	p.status = query.PaymentStatusAfter(fact)
+	p.status = query.PaymentStatusAfter(event)
 	return p
 }
 

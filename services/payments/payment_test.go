@@ -9,7 +9,7 @@ import (
 	"lonja/events"
 )
 
-// Some bugs need five facts in one order; -rapid.checks on the command line still wins.
+// Some bugs need five events in one order; -rapid.checks on the command line still wins.
 func init() { _ = flag.Set("rapid.checks", "2000") }
 
 // TestNoSequenceTakesMoneyTwice lets anything happen in any order and as often
@@ -47,9 +47,9 @@ func TestNoSequenceTakesMoneyTwice(t *testing.T) {
 			},
 		}
 		actions[""] = func(t *rapid.T) {
-			for fact, times := range recorded {
+			for event, times := range recorded {
 				if times > 1 {
-					t.Fatalf("%s %d times", fact, times)
+					t.Fatalf("%s %d times", event, times)
 				}
 			}
 			switch {

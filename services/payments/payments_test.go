@@ -7,10 +7,10 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/refusal"
-	"lonja/internal/service"
-	"lonja/internal/shoptest"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/service"
+	"lonja/shop/shoptest"
 )
 
 // till is a shop with payments, and what a story says of it.
@@ -19,7 +19,7 @@ type till struct {
 	t *testing.T
 }
 
-var anyone = envelope.Actor{}
+var anyone = eventlog.Actor{}
 
 func open(t *testing.T, services ...*service.Service) till {
 	return till{shoptest.Start(t, services...), t}
@@ -39,14 +39,14 @@ func (s till) settles(outcome, status string) {
 func (s till) is(status string) {
 	s.t.Helper()
 	var got query.PaymentView
-	s.Get(query.Payment{PaymentID: id}, anyone, envelope.Position("PAYMENTS", s.recorded()), &got)
+	s.Get(query.Payment{PaymentID: id}, anyone, eventlog.Position("PAYMENTS", s.recorded()), &got)
 	want := query.PaymentView{ID: id, OrderID: order, Provider: "sandbox", Status: status, Amount: amount, URL: "/sandbox/payments/pay_ana"}
 	if got != want {
 		s.t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }
 
-// recorded is how many facts payments has recorded.
+// recorded is how many events payments has recorded.
 func (s till) recorded() uint64 {
 	s.t.Helper()
 	stream, err := s.JS.Stream(s.t.Context(), "PAYMENTS")
@@ -77,7 +77,7 @@ func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
 	if shop.recorded() != before {
 		t.Error("paid twice")
 	}
-	shop.Refused(declines, anyone, refusal.Conflict)
+	shop.Fails(declines, anyone, errs.Conflict)
 
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentRefunded](shop)
@@ -89,7 +89,7 @@ func TestADeclinedPaymentStaysDeclined(t *testing.T) {
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
 	shop.settles(command.Decline, query.PaymentDeclined)
-	shop.Refused(pays, anyone, refusal.Conflict)
+	shop.Fails(pays, anyone, errs.Conflict)
 	shop.is(query.PaymentDeclined)
 }
 
@@ -121,18 +121,18 @@ func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentVoided](shop)
-	shop.Refused(pays, anyone, refusal.NotFound)
-	_, err := shop.Ask(t.Context(), query.Payment{PaymentID: id}, envelope.Envelope{After: envelope.Position("PAYMENTS", shop.recorded())})
-	if !refusal.Is(err, refusal.NotFound) {
+	shop.Fails(pays, anyone, errs.NotFound)
+	_, err := shop.Query(t.Context(), query.Payment{PaymentID: id}, eventlog.Envelope{After: eventlog.Position("PAYMENTS", shop.recorded())})
+	if !errs.Is(err, errs.NotFound) {
 		t.Errorf("a payment that was never asked for: %v", err)
 	}
 }
 
 func TestNobodyHasHeardOfAnUnknownPayment(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
-	shop.Refused(pays, anyone, refusal.NotFound)
-	for asked, code := range map[events.PaymentID]refusal.Code{"pay_nobody": refusal.NotFound, "pay nobody": refusal.Invalid, "": refusal.Invalid} {
-		if _, err := shop.Ask(t.Context(), query.Payment{PaymentID: asked}, envelope.Envelope{}); !refusal.Is(err, code) {
+	shop.Fails(pays, anyone, errs.NotFound)
+	for asked, code := range map[events.PaymentID]errs.Code{"pay_nobody": errs.NotFound, "pay nobody": errs.Invalid, "": errs.Invalid} {
+		if _, err := shop.Query(t.Context(), query.Payment{PaymentID: asked}, eventlog.Envelope{}); !errs.Is(err, code) {
 			t.Errorf("%q: got %v, want %s", asked, err, code)
 		}
 	}
@@ -144,8 +144,8 @@ func TestWithoutTheSandboxNobodySettles(t *testing.T) {
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
 	before := shop.recorded()
-	shop.Refused(pays, anyone, refusal.Forbidden)
-	shop.Refused(declines, anyone, refusal.Forbidden)
+	shop.Fails(pays, anyone, errs.Forbidden)
+	shop.Fails(declines, anyone, errs.Forbidden)
 	if shop.recorded() != before {
 		t.Error("something was recorded all the same")
 	}

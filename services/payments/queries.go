@@ -5,12 +5,12 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/envelope"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
-func findPayment(book *view.View) func(context.Context, query.Payment, envelope.Actor) (any, error) {
-	return func(ctx context.Context, q query.Payment, _ envelope.Actor) (any, error) {
+func findPayment(book *projection.View) func(context.Context, query.Payment, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.Payment, _ eventlog.Actor) (any, error) {
 		if err := events.Token("payment_id", q.PaymentID); err != nil {
 			return nil, err
 		}

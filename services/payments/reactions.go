@@ -5,7 +5,7 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
+	"lonja/kit/decider"
 )
 
 // request asks for the money of an order that awaits it, until a deadline. Nobody
@@ -22,7 +22,7 @@ func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, 
 }
 
 // withdraw gives a cancelled order's money back. Where none came it records
-// that none is wanted: a capture may still be on its way, or the order's wish
+// that none is wanted: a capture may still be on its way, or the order's command
 // for money, which may arrive after its cancellation.
 func withdraw(p payment, e events.OrderCancelled, _ decider.Meta) (events.Event, error) {
 	switch p.status {

@@ -3,8 +3,8 @@ package payments
 import (
 	"lonja/events"
 	"lonja/events/command"
-	"lonja/internal/decider"
-	"lonja/internal/refusal"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
 )
 
 // The sandbox is a provider without a bank: its page, under the shop's own
@@ -28,9 +28,9 @@ func settle(p payment, c command.SettlePayment, _ decider.Meta) (events.Event, e
 
 // settleNothing takes nobody's word: the sandbox is off.
 func settleNothing(payment, command.SettlePayment, decider.Meta) (events.Event, error) {
-	return nil, refusal.New(refusal.Forbidden, "the sandbox provider is off; lonja service payments --sandbox turns it on")
+	return nil, errs.New(errs.Forbidden, "the sandbox provider is off; lonja service payments --sandbox turns it on")
 }
 
 func noSuchPayment(id events.PaymentID) error {
-	return refusal.New(refusal.NotFound, "there is no payment %s", id)
+	return errs.New(errs.NotFound, "there is no payment %s", id)
 }

@@ -8,9 +8,9 @@ import (
 
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/decider"
-	"lonja/internal/service"
-	"lonja/internal/view"
+	"lonja/kit/decider"
+	"lonja/kit/projection"
+	"lonja/kit/service"
 )
 
 // Config says how payments behaves. The zero Config works.
@@ -26,28 +26,28 @@ type Config struct {
 // New is the payments service: all that it does.
 func New(config Config) *service.Service {
 	payments := decider.New(paymentKind)
-	book := view.New(bookDefinition)
+	book := projection.New(bookDefinition)
 	settled := settle
 	if !config.Sandbox {
 		settled = settleNothing
 	}
 	return &service.Service{
 		Name:  "payments",
-		Views: []*view.View{book},
+		Views: []*projection.View{book},
 		Commands: []service.Command{
-			service.On(payments, settled).Replies(show),
+			service.Handle(payments, settled).Reply(show),
 		},
 		Reactions: []service.Reaction{
-			{Consumer: "payments-on-orders", Reflexes: []service.Reflex{
-				service.When(payments, ofOrder[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
-				service.When(payments, ofOrder[events.OrderCancelled], withdraw),
+			{Consumer: "payments-on-orders", Handlers: []service.Handler{
+				service.React(payments, ofOrder[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
+				service.React(payments, ofOrder[events.OrderCancelled], withdraw),
 			}},
-			{Consumer: "payments-on-payments", Reflexes: []service.Reflex{
+			{Consumer: "payments-on-payments", Handlers: []service.Handler{
 				service.Remind("payments-deadline", func(e events.PaymentRequested) time.Time { return e.ExpiresAt }),
-				service.When(payments, ifUnwanted, refund),
+				service.React(payments, ifUnwanted, refund),
 			}},
-			{Consumer: "payments-deadline", Reflexes: []service.Reflex{
-				service.When(payments, events.PaymentRequested.EntityID, expire),
+			{Consumer: "payments-deadline", Handlers: []service.Handler{
+				service.React(payments, events.PaymentRequested.EntityID, expire),
 			}},
 		},
 		Queries: []service.Query{
@@ -56,7 +56,7 @@ func New(config Config) *service.Service {
 	}
 }
 
-// ofOrder is the payment of the order that a fact is about.
+// ofOrder is the payment of the order that an event is about.
 func ofOrder[E events.OfOrder](e E) string { return string(events.PaymentFor(e.Order())) }
 
 // ifUnwanted is the payment when its money is to go back, else none.

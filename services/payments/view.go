@@ -3,12 +3,12 @@ package payments
 import (
 	"lonja/events"
 	"lonja/events/query"
-	"lonja/internal/eventlog"
-	"lonja/internal/view"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
 )
 
 // The book is every payment that was ever asked for, and what became of it.
-var bookDefinition = view.Definition{
+var bookDefinition = projection.Definition{
 	Name: "payments",
 	Schema: `
 CREATE TABLE payments (
@@ -20,11 +20,11 @@ CREATE TABLE payments (
 	currency TEXT NOT NULL,
 	url      TEXT NOT NULL
 ) WITHOUT ROWID;`,
-	Reads:   []view.Source{{Stream: "PAYMENTS", Subjects: []string{"events.payment.>"}}},
+	Reads:   []projection.Source{{Stream: "PAYMENTS", Subjects: []string{"events.payment.>"}}},
 	Project: project,
 }
 
-func project(tx *view.Tx, r eventlog.Recorded) error {
+func project(tx *projection.Tx, r eventlog.Record) error {
 	if e, ok := r.Event.(events.PaymentRequested); ok {
 		return tx.Exec(`INSERT OR REPLACE INTO payments (id, order_id, provider, status, amount, currency, url) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			string(e.PaymentID), string(e.OrderID), e.Provider, query.PaymentStatusAfter(e), e.Amount.Amount, e.Amount.Currency, e.URL)

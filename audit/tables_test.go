@@ -1,0 +1,44 @@
+package audit
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja"
+	"lonja/events"
+	"lonja/kit/streams"
+)
+
+func TestEveryFactIsAStepOrALevel(t *testing.T) {
+	other := []string{
+		events.StockCounted{}.EventName(), events.StockAdjusted{}.EventName(), // levels
+		events.StockReleased{}.EventName(), events.PaymentCaptured{}.EventName(), // one of two steps
+	}
+	for _, typ := range events.Types() {
+		event := strings.TrimPrefix(typ, "lonja.")
+		if plain[event] == nothing && !slices.Contains(other, event) {
+			t.Errorf("the audit does not know %s", event)
+		}
+	}
+	for s := nothing + 1; s < steps; s++ {
+		if s != storySteps && (s.String() == "" || len(follows[s]) == 0) {
+			t.Errorf("step %d (%q) may come after nothing known", s, s)
+		}
+	}
+}
+
+func TestEveryReactionThatIsJudgedIsDeclared(t *testing.T) {
+	config, err := streams.Parse(lonja.StreamsYAML)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range effects {
+		i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == streamOf[historyOf(e.cause)] })
+		if i < 0 || !slices.ContainsFunc(config.Streams[i].Consumers, func(c jetstream.ConsumerConfig) bool { return c.Durable == e.consumer }) {
+			t.Errorf("%s has no consumer %s", streamOf[historyOf(e.cause)], e.consumer)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+package decider_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/kittest"
+)
+
+// doubled is an event that only a newer program knows.
+type doubled struct {
+	Counter string `json:"counter"`
+}
+
+func (doubled) EventName() string  { return "counter.doubled.v1" }
+func (d doubled) EntityID() string { return d.Counter }
+func (doubled) Check() error       { return nil }
+
+// newerLanguage speaks of doubled, too.
+var newerLanguage = eventlog.Codec{
+	Type: kittest.Codec.Type, Encode: kittest.Codec.Encode,
+	Subject: func(e eventlog.Event) string {
+		if d, ok := e.(doubled); ok {
+			return "events.counter." + d.Counter + ".doubled"
+		}
+		return kittest.Codec.Subject(e)
+	},
+	Decode: func(typ string, data []byte) (eventlog.Event, error) {
+		if typ != "toy.counter.doubled.v1" {
+			return kittest.Codec.Decode(typ, data)
+		}
+		var d doubled
+		return d, json.Unmarshal(data, &d)
+	},
+	Knows: func(typ string) bool { return typ == "toy.counter.doubled.v1" || kittest.Codec.Knows(typ) },
+}
+
+// stored records a message of a type, whatever it is.
+func stored(t *testing.T, log *kittest.Log, subject, typ string) {
+	t.Helper()
+	id := eventlog.NewID()
+	header := eventlog.Envelope{ID: id, Type: typ, Causation: "test-" + id, Time: time.Now()}.Header()
+	if _, err := log.JS.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(`{"counter":"c"}`)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAFactOfANewerProgramIsDecidedUponByThatAlone has a replica of before meet it, with the
+// state before it in memory and without.
+func TestAFactOfANewerProgramIsDecidedUponByThatAlone(t *testing.T) {
+	log := kittest.New(t)
+	older := newDecider(log)
+	newer := decider.New(decider.EntityType[int]{Name: "counter", Stream: kittest.Stream, Evolve: func(n int, e eventlog.Event, at time.Time) int {
+		if _, twice := e.(doubled); twice {
+			return 2 * n
+		}
+		return counterKind.Evolve(n, e, at)
+	}})
+	newer.Bind(eventlog.New(log.JS, newerLanguage), decider.Config{})
+	if _, err := older.Decide(t.Context(), wish("w1", "c"), add(4), total); err != nil {
+		t.Fatal(err)
+	}
+	stored(t, log, "events.counter.c.doubled", "toy.counter.doubled.v1")
+	for name, replica := range map[string]*decider.Decider[int]{"that was there": older, "that has started": newDecider(log)} {
+		for what, by := range map[string]int{"a fact": 3, "nothing": 0, "a refusal": 7} {
+			if r, err := replica.Decide(t.Context(), wish("w-"+what, "c"), add(by), total); !errs.Is(err, errs.Unavailable) {
+				t.Errorf("a replica %s decides %s: %+v, %v", name, what, r, err)
+			}
+		}
+		if err := replica.Peek(t.Context(), "c", func(n int) { t.Errorf("a replica %s shows %d", name, n) }); !errs.Is(err, errs.Unavailable) {
+			t.Errorf("a replica %s looks: %v", name, err)
+		}
+		if r, err := replica.Decide(t.Context(), wish("other-"+name, "d"), add(1), total); err != nil || r.Reply == 0 {
+			t.Errorf("another entity: %+v, %v", r, err)
+		}
+	}
+	if r, err := newer.Decide(t.Context(), wish("w-a fact", "c"), add(2), total); err != nil || r.Reply != 10 {
+		t.Errorf("the newer one: %+v, %v", r, err)
+	}
+}
+
+// TestGarbageIsPassedOver is what nobody's program has recorded.
+func TestGarbageIsPassedOver(t *testing.T) {
+	log := kittest.New(t)
+	for _, typ := range []string{"nonsense", "", "toy.counter.doubled", "toy.counter.halved.v1", "toy.order.doubled.v1", "toy.counter.added.v1"} {
+		stored(t, log, "events.counter.c.doubled", typ)
+	}
+	stored(t, log, "events.counter.c.deeper.doubled", "toy.counter.doubled.v1")
+	if r, err := newDecider(log).Decide(t.Context(), wish("w1", "c"), add(3), total); err != nil || r.Reply != 3 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}

@@ -1,0 +1,43 @@
+package eventlog_test
+
+import (
+	"reflect"
+	"testing"
+	"time"
+
+	"lonja/kit/eventlog"
+)
+
+func TestAnEnvelopeIsReadAsItWasWritten(t *testing.T) {
+	want := eventlog.Envelope{
+		ID: "e1", Type: "toy.added.v1", Source: "toys", Time: time.Date(2026, 11, 23, 1, 2, 3, 456_000, time.UTC),
+		Causation: "c1", Correlation: "c0", Actor: eventlog.Actor{ID: "ana", Roles: []string{"customer", "staff"}},
+		RequestHash: "h", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", After: "TOYS:1",
+	}
+	got, err := eventlog.ParseEnvelope(want.Header().Get)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+func TestTimesBeyondAllSenseAreErrors(t *testing.T) {
+	for _, s := range []string{"yesterday", "0000-01-01T00:00:00+23:59", "2026-11-23", "99999-01-01T00:00:00Z"} {
+		h := eventlog.Envelope{ID: "e1"}.Header()
+		h.Set(eventlog.HeaderTime, s)
+		if e, err := eventlog.ParseEnvelope(h.Get); err == nil {
+			t.Errorf("%q reads as %v", s, e.Time)
+		}
+	}
+}
+
+func TestDerivedIDsNeverChange(t *testing.T) {
+	if got := eventlog.DeriveID("a", "b"); got != "b8d7c005-bbb8-5997-8ff2-4eb692802c98" {
+		t.Errorf("got %s: ids in existing logs would no longer match", got)
+	}
+	if eventlog.DeriveID("a", "b") == eventlog.DeriveID("ab") {
+		t.Error("parts run into each other")
+	}
+	if got := eventlog.NewEntityID("ord_", "0198F3C2-7C1E-7D50-A4A2-0123456789AB"); got != "ord_0198f3c27c1e7d50a4a20123456789ab" {
+		t.Error(got)
+	}
+}

@@ -1,0 +1,179 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/nats-io/nats.go"
+
+	"lonja/kit/bus"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/natsauth"
+	"lonja/kit/projection"
+)
+
+// timeout is how long a command may take, and how long a query may wait for a
+// view. Clients that set no time of their own wait a little longer.
+const timeout = 5 * time.Second
+
+func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
+	subscriber := &bus.RequestSubscriber{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
+		d.respond(m.Reply, nil, nil, errs.New(errs.Invalid, "the message cannot be read: %v", err))
+	}, Rejected: func(m *nats.Msg, err error) { d.foreign(m, "commands."+c.name(), err) }}
+	router.AddConsumerHandler(c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
+		ctx, cancel := context.WithTimeout(m.Context(), timeout)
+		defer cancel()
+		began := time.Now()
+		receipt, err := d.decide(ctx, c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
+		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
+		if err != nil {
+			d.respond(m.Metadata.Get(bus.MetaReply), nil, nil, err)
+			return nil
+		}
+		header := nats.Header{
+			bus.HeaderEntity:   {receipt.EntityID},
+			bus.HeaderPosition: {eventlog.Position(receipt.Stream, receipt.Sequence)},
+		}
+		if receipt.Replayed {
+			header[bus.HeaderReplayed] = []string{"true"}
+		}
+		d.respond(m.Metadata.Get(bus.MetaReply), header, receipt.Reply, nil)
+		return nil
+	})
+}
+
+// sent is a command as its sender wrote it.
+type sent struct {
+	header func(string) string
+	id     string // its own when the headers have none
+	body   []byte
+	left   time.Time // when it was left for later; zero for a request
+}
+
+// decide hands a command to its handler, unless its sender may not send it. A
+// panic is an error: whoever waits must hear of it. What was left for later was
+// accepted while its sender was trusted: that they have logged out since takes
+// nothing back that they were promised.
+func (d *deps) decide(ctx context.Context, c Command, s sent) (r decider.Receipt, err error) {
+	defer recovered(&err)
+	if err := d.lost(); err != nil {
+		return r, err
+	}
+	env, err := eventlog.ParseEnvelope(s.header)
+	if err != nil {
+		return r, errs.New(errs.Invalid, "%v", err)
+	}
+	if s.left.IsZero() {
+		if err := d.trusted(ctx, env.Actor); err != nil {
+			return r, err
+		}
+	}
+	if env.ID == "" {
+		env.ID = s.id
+	}
+	if r, err = c.handle(context.WithValue(ctx, deferredAtKey{}, s.left), decider.Command{Envelope: env}, s.body); err == nil {
+		if refused, ok := r.Reply.(error); ok {
+			return r, refused
+		}
+	}
+	return r, err
+}
+
+// trusted refuses whoever sends with an access token that was revoked. Gateways
+// do so, too; but what they sent may have been long on its way.
+func (d *deps) trusted(ctx context.Context, who eventlog.Actor) error {
+	if d.revoked == nil {
+		return nil
+	}
+	return d.revoked.Check(ctx, who)
+}
+
+// lost refuses to decide anything on a log that lost events: new ones must not be
+// mixed with what will be restored.
+func (d *deps) lost() error {
+	if err := d.log.Lost(); err != nil {
+		return err
+	}
+	for _, v := range d.service.Views {
+		if err := v.Failed(); errors.Is(err, projection.ErrLost) {
+			return errs.New(errs.Unavailable, "the log has lost facts and must be restored first: %v", err)
+		}
+	}
+	return nil
+}
+
+// respond answers a request. An error that is no refusal is logged, and the
+// answer says no more than that there was one.
+func (d *deps) respond(to string, header nats.Header, body any, err error) {
+	if err == nil {
+		body, err = encode(body)
+	}
+	if err != nil {
+		r, coded := errs.As(err)
+		switch {
+		case !coded:
+			d.Logger.Error("a request failed", "error", err)
+			r = errs.New(errs.Internal, "something went wrong on our side")
+		case r.Code == errs.Unavailable:
+			d.Logger.Warn("a request could not be served", "error", err)
+		}
+		header = withSize(nats.Header{bus.HeaderErrorCode: {string(r.Code)}, bus.HeaderError: {r.Detail}}, err)
+		body, _ = json.Marshal(r)
+	}
+	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		d.respond(to, nil, nil, errs.New(errs.Invalid, "the answer is too large to be sent; ask for less"))
+	case err != nil && !errors.Is(err, nats.ErrConnectionClosed):
+		d.Logger.Warn("an answer could not be sent", "error", err)
+	}
+}
+
+// foreign tells of a message on an endpoint that is no request to it: somebody has
+// it delivered there who may not send one, or does not know how to.
+func (d *deps) foreign(m *nats.Msg, endpoint string, reason error) {
+	d.metrics.foreign.WithLabelValues(endpoint).Inc()
+	d.Logger.Warn("a message that is no request was refused", "endpoint", endpoint, "reason", reason)
+	if natsauth.IsInbox(m.Reply) {
+		d.respond(m.Reply, nil, nil, errs.New(errs.Forbidden, "this is no request to %s: %v", endpoint, reason))
+	}
+}
+
+// encode is a body as JSON; what is JSON already is not marshalled again.
+func encode(body any) (any, error) {
+	switch b := body.(type) {
+	case nil:
+		return []byte("{}"), nil
+	case []byte:
+		return b, nil
+	case json.RawMessage:
+		return []byte(b), nil
+	}
+	return json.Marshal(body)
+}
+
+// quiet keeps Watermill's own chatter out of the log: its warnings and errors stay.
+func quiet(l *slog.Logger) *slog.Logger {
+	return slog.New(&atLeast{l.Handler(), slog.LevelWarn})
+}
+
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+func (h *atLeast) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= h.level && h.Handler.Enabled(ctx, l)
+}
+func (h *atLeast) WithAttrs(a []slog.Attr) slog.Handler {
+	return &atLeast{h.Handler.WithAttrs(a), h.level}
+}
+func (h *atLeast) WithGroup(name string) slog.Handler {
+	return &atLeast{h.Handler.WithGroup(name), h.level}
+}

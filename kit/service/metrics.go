@@ -1,0 +1,125 @@
+package service
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lonja/kit/errs"
+)
+
+// metrics are a service's, for Prometheus. Times are in seconds.
+type metrics struct {
+	commands    *prometheus.HistogramVec
+	queries     *prometheus.HistogramVec
+	reactions   *prometheus.HistogramVec
+	deadLetters prometheus.Counter
+	foreign     *prometheus.CounterVec
+	full        *prometheus.CounterVec
+}
+
+// newMetrics registers a service's metrics; a nil registry keeps them to itself.
+func newMetrics(s *Service, d *deps) *metrics {
+	labels := prometheus.Labels{"service": s.Name, "replica": d.Replica}
+	histogram := func(name, help, label string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: name, Help: help, ConstLabels: labels, Buckets: prometheus.ExponentialBuckets(0.00025, 2, 16),
+		}, []string{label, "outcome"})
+	}
+	m := &metrics{
+		commands:  histogram("lonja_command_seconds", "How long commands took, by outcome: ok, replayed or the code of a refusal.", "command"),
+		queries:   histogram("lonja_query_seconds", "How long queries took, by outcome.", "query"),
+		reactions: histogram("lonja_reaction_seconds", "How long reactions took, by outcome.", "consumer"),
+		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "lonja_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
+		}),
+		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
+		}, []string{"endpoint"}),
+		full: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "lonja_stream_full_total", Help: "Dead letters, and outcomes of deferred commands, that there was no room for, by stream.", ConstLabels: labels,
+		}, []string{"stream"}),
+	}
+	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "lonja_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
+	}, func() float64 {
+		if d.log.Failing() != nil {
+			return 1
+		}
+		return 0
+	})
+	if d.Metrics != nil {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, m.full, failing, newViewCollector(s, labels)} {
+			// A service that was started again finds its predecessor's metrics.
+			d.Metrics.Unregister(c)
+			d.Metrics.MustRegister(c)
+		}
+	}
+	return m
+}
+
+// observe records how a piece of work that began at a time ended.
+func observe(h *prometheus.HistogramVec, name string, began time.Time, replayed bool, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = string(errs.Internal)
+		if r, ok := errs.As(err); ok {
+			outcome = string(r.Code)
+		}
+	} else if replayed {
+		outcome = "replayed"
+	}
+	h.WithLabelValues(name, outcome).Observe(time.Since(began).Seconds())
+}
+
+// viewCollector asks the views when it is asked.
+type viewCollector struct {
+	service *Service
+	lag     *prometheus.Desc
+	failed  *prometheus.Desc
+	stalled *prometheus.Desc
+	waiting *prometheus.Desc
+}
+
+func newViewCollector(s *Service, labels prometheus.Labels) *viewCollector {
+	return &viewCollector{
+		service: s,
+		lag:     prometheus.NewDesc("lonja_view_lag", "How many facts a view is behind a stream.", []string{"view", "stream"}, labels),
+		failed:  prometheus.NewDesc("lonja_view_failed", "1 when a view has stopped and needs a hand.", []string{"view"}, labels),
+		stalled: prometheus.NewDesc("lonja_view_standing_still", "How many streams a view does not follow although they move on.", []string{"view"}, labels),
+		waiting: prometheus.NewDesc("lonja_consumers_standing_still", "How many shared consumers bring nothing although there is more.", nil, labels),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *viewCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.lag
+	ch <- c.failed
+	ch <- c.stalled
+	ch <- c.waiting
+}
+
+// Collect implements prometheus.Collector.
+func (c *viewCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if d := c.service.running.Load(); d != nil {
+		ch <- prometheus.MustNewConstMetric(c.waiting, prometheus.GaugeValue, float64(len(d.stalled())))
+	}
+	for _, v := range c.service.Views {
+		failed := 0.0
+		if v.Failed() != nil {
+			failed = 1
+		}
+		ch <- prometheus.MustNewConstMetric(c.failed, prometheus.GaugeValue, failed, v.Name())
+		ch <- prometheus.MustNewConstMetric(c.stalled, prometheus.GaugeValue, float64(len(v.Stalled())), v.Name())
+		lag, err := v.Lag(ctx)
+		if err != nil {
+			continue // nobody knows, so nothing is said
+		}
+		for stream, n := range lag {
+			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(n), v.Name(), stream)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
+	"golang.org/x/sync/errgroup"
+
+	"lonja/kit/bus"
+	"lonja/kit/projection"
+	"lonja/kit/revocation"
+)
+
+// finish is how long what was begun may take when a service stops.
+const finish = 4 * time.Second
+
+// checkStreams makes sure that the streams which the service works on are there;
+// it makes none. One that is not as streams.yaml says is told of.
+func (s *Service) checkStreams(ctx context.Context, d *deps) error {
+	names := []string{bus.DeadLetterStream, revocation.Stream}
+	for _, v := range s.Views {
+		for _, src := range v.Sources() {
+			names = append(names, src.Stream)
+		}
+	}
+	for _, durable := range s.consumers(d.Streams) {
+		names = append(names, d.Streams.Stream(durable))
+	}
+	wrong, err := d.Streams.Check(ctx, d.js, names)
+	for _, w := range wrong {
+		d.Logger.Error("a stream is not as it should be; run lonja streams plan", "problem", w)
+	}
+	return err
+}
+
+func (s *Service) openViews(ctx context.Context, d *deps) error {
+	var opening errgroup.Group
+	for _, v := range s.Views {
+		opening.Go(func() error {
+			var touched func([]projection.Touch)
+			if slices.Contains(s.Announces, v) {
+				touched = d.announce
+			}
+			return v.Open(ctx, projection.Config{
+				JetStream:  d.js,
+				Log:        d.log,
+				Dir:        filepath.Join(d.Dir, s.Name, d.Replica),
+				Consumer:   s.Name + "-" + d.Replica,
+				Logger:     d.Logger,
+				DeadLetter: d.deadLetters.undecodable,
+				Touched:    touched,
+			})
+		})
+	}
+	return opening.Wait()
+}
+
+func (s *Service) closeViews(d *deps) {
+	for _, v := range s.Views {
+		if err := v.Close(); err != nil {
+			d.Logger.Warn("view not closed", "view", v.Name(), "reason", err)
+		}
+	}
+}
+
+// run serves until ctx ends. Things end in the order in which they are needed:
+// first no new requests, then what is under way, then the views.
+func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
+	router, err := s.router(d)
+	if err != nil {
+		return err
+	}
+	// Work that has begun outlives ctx, so that it can be finished.
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+
+	group, ctx := errgroup.WithContext(ctx)
+	viewing, stopViews := context.WithCancel(working)
+	for _, v := range s.Views {
+		group.Go(func() error {
+			// A view that stops takes nothing else down with it: decisions need
+			// no view, and readiness tells.
+			if err := v.Run(viewing); err != nil {
+				d.Logger.Error("a view has stopped; it goes on where it stopped once its code is mended and the service restarted", "error", err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		defer stopViews()
+		return s.serve(ctx, working, d, router, ready)
+	})
+	return group.Wait()
+}
+
+func (s *Service) serve(ctx, working context.Context, d *deps, router *message.Router, ready func()) error {
+	routing := make(chan error, 1)
+	go func() { routing <- router.Run(working) }()
+	select {
+	case <-router.Running():
+	case err := <-routing:
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	answering, err := s.answerOperators(working, d)
+	if err == nil {
+		err = s.answerQueries(ctx, working, d, answering)
+	}
+	// Ready is a promise to whoever sends next: the server must know of the
+	// subscriptions.
+	if err == nil {
+		err = d.Conn.FlushTimeout(finish)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), answering.stop(d.Conn), router.Close())
+	}
+	d.Logger.Debug("serving")
+	s.running.Store(d)
+	defer s.running.Store(nil)
+	if ready != nil && ctx.Err() == nil {
+		ready()
+	}
+	<-ctx.Done()
+	return errors.Join(answering.stop(d.Conn), router.Close(), <-routing)
+}
+
+// router wires commands and reactions into one Watermill router.
+func (s *Service) router(d *deps) (*message.Router, error) {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: finish}, watermill.NewSlogLogger(quiet(d.Logger)))
+	if err != nil {
+		return nil, err
+	}
+	router.AddMiddleware(middleware.Recoverer)
+	for _, c := range s.Commands {
+		s.addCommand(router, d, c)
+	}
+	for _, r := range s.Reactions {
+		if err := s.addReaction(router, d, r); err != nil {
+			return nil, err
+		}
+	}
+	return router, errors.Join(s.addRetries(router, d), s.addDeferred(router, d))
+}
