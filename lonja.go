@@ -5,6 +5,9 @@ package lonja
 
 import _ "embed"
 
+// Name is the application's, in the source of events and in the names of metrics.
+const Name = "lonja"
+
 // StreamsYAML is streams.yaml, the declaration of every stream and shared consumer.
 //
 //go:embed streams.yaml

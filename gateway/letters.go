@@ -83,7 +83,7 @@ func retryLetter(c *call, in *letterInput) (*answer, error) {
 		return nil, err
 	}
 	defer cancel()
-	to, err := c.Letters.Retry(ctx, in.ID, c.Streams.Readers)
+	to, err := c.Letters.Retry(ctx, in.ID, c.Streams)
 	if err != nil {
 		return nil, err
 	}

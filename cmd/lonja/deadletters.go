@@ -86,7 +86,7 @@ func (c *lettersRetryCommand) Run(ctx context.Context) error {
 	}
 	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
 		for _, id := range c.Letters {
-			to, err := box.Retry(ctx, id, config.Readers)
+			to, err := box.Retry(ctx, id, config)
 			if err != nil {
 				return err
 			}

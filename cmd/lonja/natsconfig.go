@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"lonja"
 	"lonja/kit/bus"
 	"lonja/kit/natsauth"
 	"lonja/kit/revocation"
@@ -49,7 +50,7 @@ func (c *natsConfigCommand) Run() error {
 		return err
 	}
 	written, err := natsauth.WriteConfig(natsauth.Config{
-		Dir: c.Out, Identities: identities(config), Servers: c.Servers, Store: c.Store, MaxStore: c.MaxStore, TLS: c.TLS,
+		Name: lonja.Name, Account: "SHOP", Dir: c.Out, Identities: identities(config), Servers: c.Servers, Store: c.Store, MaxStore: c.MaxStore, TLS: c.TLS,
 		Rotate: c.Rotate, Retire: c.Retire,
 	})
 	if err != nil {

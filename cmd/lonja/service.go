@@ -15,10 +15,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lonja"
 	"lonja/events"
 	"lonja/kit/eventlog"
 	"lonja/kit/natsembed"
 	"lonja/kit/service"
+	"lonja/kit/streams"
 	"lonja/services/catalog"
 	"lonja/services/identity"
 	"lonja/services/inventory"
@@ -202,8 +204,12 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	defer nc.Close()
 	s := c.services()[name]()
 	c.probed.add(s)
-	return s.Run(ctx, service.Config{
-		Conn: nc, Language: language, Streams: config, Dir: c.Data, Replica: c.Replica,
+	err = s.Run(ctx, service.Config{
+		Application: lonja.Name, Conn: nc, Codec: language, Streams: config, Dir: c.Data, Replica: c.Replica,
 		Logger: slog.Default(), Metrics: metrics, Store: c.store,
 	}, ready)
+	if errors.Is(err, streams.ErrMissing) {
+		err = fmt.Errorf("%w with lonja streams apply", err)
+	}
+	return err
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"lonja"
 	"lonja/events"
 	cmds "lonja/events/command"
 	"lonja/events/query"
@@ -44,7 +45,7 @@ func startHeist(t *testing.T) *heist {
 		ctx, cancel := context.WithCancel(context.Background())
 		ready, over, conn, dir := make(chan struct{}), make(chan error, 1), h.connect(name), t.TempDir()
 		go func() {
-			over <- fresh().Run(ctx, service.Config{Conn: conn, Language: language, Streams: config, Dir: dir,
+			over <- fresh().Run(ctx, service.Config{Application: lonja.Name, Conn: conn, Codec: language, Streams: config, Dir: dir,
 				Logger: slog.New(slog.DiscardHandler), Metrics: h.registry}, func() { close(ready) })
 		}()
 		t.Cleanup(func() { cancel(); <-over })

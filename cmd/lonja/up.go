@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja"
 	"lonja/gateway"
 	"lonja/kit/natsauth"
 	"lonja/kit/natsembed"
@@ -126,7 +127,7 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 			return nil, at, fmt.Errorf("--nats-auth: %w", err)
 		}
 	}
-	b, err = natsembed.Start(natsembed.Config{Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
+	b, err = natsembed.Start(natsembed.Config{Name: lonja.Name, Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
 		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
 	if err != nil {
 		return nil, at, err

@@ -20,6 +20,7 @@ import (
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
 	"lonja/kit/natsauth"
+	"lonja/kit/streams"
 )
 
 // The streams.
@@ -193,30 +194,27 @@ func readDeadLetter(raw *jetstream.RawStreamMsg) DeadLetter {
 	return l
 }
 
-// Retry gives a letter back to exactly the consumer that failed and takes it
-// out of the box. When that fails again there will be a new letter. One that
-// nobody could decode goes to each of the consumers named in readers.
+// Retry hands a dead letter to the consumer that failed on it and drops it. If the
+// consumer fails again, there will be a new dead letter. A message that nobody could
+// decode goes to every consumer that config lets read its subject.
 //
-// Readers are the consumers that take a stream's subject. It is a Conflict
-// refusal when there is none that could try again; readers may be nil when the
-// letter is none of Undecodable and that is known.
-//
-// It may be handed over twice when the process ends in the middle, which
-// changes nothing.
-func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, readers func(stream, subject string) []string) (to []string, err error) {
+// Errors are a Conflict when no consumer can try again, a NotFound when there is no
+// such dead letter, and an Unavailable when too many are being retried. A message may
+// be handed over twice when the process ends in the middle, which changes nothing.
+func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.Config) (to []string, err error) {
 	l, err := b.Get(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	to = []string{l.Consumer}
 	if l.Consumer == Undecodable {
-		if to = readers(l.Stream, l.Subject); len(to) == 0 {
+		if to = config.Readers(l.Stream, l.Subject); len(to) == 0 {
 			return nil, errs.New(errs.Conflict, "no reaction reads letter %d, only views, and they look again by themselves: drop it", id)
 		}
 	}
 	for _, consumer := range to {
-		subject := l.RetrySubject(consumer)
-		if readers != nil && len(readers(RetryStream, subject)) == 0 {
+		subject := l.RetrySubject(config.ServiceOf(consumer), consumer)
+		if len(config.Readers(RetryStream, subject)) == 0 {
 			return nil, errs.New(errs.Conflict, "nobody takes letters back for %s: drop letter %d", consumer, id)
 		}
 		header := nats.Header{}
@@ -238,18 +236,16 @@ func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, readers func(str
 	return to, b.Drop(ctx, id)
 }
 
-// RetrySubject is where a letter's message goes back to a consumer. One that died on
-// its way back goes where it was to go.
-func (l DeadLetter) RetrySubject(consumer string) string {
+// RetrySubject is the subject on which the message is handed to a consumer of a
+// service again. A message that failed while it was retried keeps its subject.
+func (l DeadLetter) RetrySubject(service, consumer string) string {
 	if l.Stream == RetryStream {
 		return l.Subject
 	}
-	return retrySubject(consumer, l.Stream, l.Sequence)
+	return retrySubject(service, consumer, l.Stream, l.Sequence)
 }
 
-// retrySubject names a message and its consumer, whose name begins with its service's.
-func retrySubject(consumer, stream string, seq uint64) string {
-	service, _, _ := strings.Cut(consumer, "-")
+func retrySubject(service, consumer, stream string, seq uint64) string {
 	return fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, stream, seq)
 }
 
@@ -261,7 +257,7 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 		consumer, stream = tokens[2], tokens[3]
 		seq, err = strconv.ParseUint(tokens[4], 10, 64)
 	}
-	if err != nil || seq == 0 || subject != retrySubject(consumer, stream, seq) {
+	if err != nil || seq == 0 || subject != retrySubject(tokens[1], consumer, stream, seq) {
 		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
 	}
 	return consumer, stream, seq, nil

@@ -24,9 +24,11 @@ import (
 
 // EntityType describes a kind of entity.
 type EntityType[S any] struct {
-	Name   string // in subjects: "order"
-	Stream string // where its events are
-	Prefix string // of the ids of new ones: "ord_"; empty when ids are given
+	// Subject is what the subjects of its events begin with, such as
+	// "events.order"; the entity's id and the event's name follow.
+	Subject string
+	Stream  string // that records its events
+	Prefix  string // of the ids of new ones: "ord_"; empty when ids are given
 	// ReplyFromEvents says that replies are made of events alone and never look at the
 	// state, so that a command that comes again need not have the state of that time
 	// folded anew. It is meant for entities with very many events.
@@ -84,16 +86,20 @@ type Decider[S any] struct {
 	cache      *lru.Cache[string, *entity[S]]
 }
 
-// New makes a decider. Bind it before use. It panics when the kind lacks a
-// name, a stream or a way to evolve.
-func New[S any](kind EntityType[S]) *Decider[S] {
-	if kind.Name == "" || kind.Stream == "" || (kind.Evolve == nil) == (kind.EvolveRecord == nil) {
-		panic("decider: a kind needs Name, Stream and one of Evolve and EvolveAt")
+// Filter matches all events of the entity with an id. Every append to an entity is
+// conditional on the last message that it matches.
+func (t EntityType[S]) Filter(id string) string { return t.Subject + "." + id + ".>" }
+
+// New makes a decider. Bind it before use. It panics when the type
+// lacks a subject, a stream or a way to evolve.
+func New[S any](t EntityType[S]) *Decider[S] {
+	if t.Subject == "" || t.Stream == "" || (t.Evolve == nil) == (t.EvolveRecord == nil) {
+		panic("decider: an EntityType needs Subject, Stream and one of Evolve and EvolveRecord")
 	}
-	if kind.EvolveRecord == nil {
-		kind.EvolveRecord = func(s S, r eventlog.Record) S { return kind.Evolve(s, r.Event, r.Time) }
+	if t.EvolveRecord == nil {
+		t.EvolveRecord = func(s S, r eventlog.Record) S { return t.Evolve(s, r.Event, r.Time) }
 	}
-	return &Decider[S]{entityType: kind}
+	return &Decider[S]{entityType: t}
 }
 
 // Bind connects the decider to its log. Further calls change nothing, so
@@ -120,7 +126,7 @@ func (d *Decider[S]) Bind(log *eventlog.Log, config Config) {
 // Permissions is what the decider's events take: to append them and load them back.
 func (d *Decider[S]) Permissions() natsauth.Permissions {
 	g := natsauth.AllowRead(d.entityType.Stream)
-	g.Add(natsauth.AllowPublish("events." + d.entityType.Name + ".*.*"))
+	g.Add(natsauth.AllowPublish(d.entityType.Subject + ".*.*"))
 	return g
 }
 
@@ -198,7 +204,7 @@ func (d *Decider[S]) entity(id string) *entity[S] {
 	}
 	e := &entity[S]{
 		lock:     make(chan struct{}, 1),
-		filter:   "events." + d.entityType.Name + "." + id + ".>",
+		filter:   d.entityType.Filter(id),
 		commands: make(map[commandKey]uint64, 1),
 		state:    d.initial(),
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // A counter that may not go beyond ten.
-var counterKind = decider.EntityType[int]{Name: "counter", Stream: kittest.Stream, Prefix: "cnt_",
+var counterKind = decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream, Prefix: "cnt_",
 	Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }}
 
 const limit = 10

@@ -56,7 +56,7 @@ func stored(t *testing.T, log *kittest.Log, subject, typ string) {
 func TestAFactOfANewerProgramIsDecidedUponByThatAlone(t *testing.T) {
 	log := kittest.New(t)
 	older := newDecider(log)
-	newer := decider.New(decider.EntityType[int]{Name: "counter", Stream: kittest.Stream, Evolve: func(n int, e eventlog.Event, at time.Time) int {
+	newer := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream, Evolve: func(n int, e eventlog.Event, at time.Time) int {
 		if _, twice := e.(doubled); twice {
 			return 2 * n
 		}

@@ -386,9 +386,9 @@ func (l *Log) Decode(stream string, seq uint64, subject string, h nats.Header, d
 var version = regexp.MustCompile(`\.v[0-9]+$`)
 
 // belongs reports whether a type that is not known can be one of a subject:
-// "lonja.order.gifted.v1", or any other version, of "events.order.ord_1.gifted".
+// "app.order.gifted.v1", or any other version, of "events.order.ord_1.gifted".
 func belongs(typ, subject string) bool {
 	tokens := strings.Split(subject, ".")
-	name := version.ReplaceAllString(typ, "")
-	return len(tokens) == 4 && name != typ && strings.HasSuffix(name, "."+tokens[1]+"."+tokens[3])
+	name, n := version.ReplaceAllString(typ, ""), len(tokens)
+	return n > 3 && name != typ && strings.HasSuffix(name, "."+tokens[n-3]+"."+tokens[n-1])
 }

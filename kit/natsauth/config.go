@@ -28,6 +28,8 @@ type Identity struct {
 
 // Config says what to write. Dir, Servers and Identities are required.
 type Config struct {
+	Name       string // of the application: it names the cluster and the certificate authority
+	Account    string // of all identities
 	Dir        string // absolute
 	Identities []Identity
 	Servers    []string // their names, which are also their hosts'; several make a cluster
@@ -48,8 +50,8 @@ type Written struct {
 // WriteConfig writes everything. It is an error that names the identity when one to
 // rotate or retire is unknown.
 func WriteConfig(c Config) (w Written, err error) {
-	if !filepath.IsAbs(c.Dir) || len(c.Servers) == 0 || len(c.Identities) == 0 {
-		panic("natsconf: Dir, Servers and Identities are required")
+	if c.Name == "" || c.Account == "" || !filepath.IsAbs(c.Dir) || len(c.Servers) == 0 || len(c.Identities) == 0 {
+		panic("natsauth: Name, Account, an absolute Dir, Servers and Identities are required")
 	}
 	for _, name := range slices.Concat(c.Rotate, c.Retire) {
 		if !slices.ContainsFunc(c.Identities, func(i Identity) bool { return i.Name == name }) {
@@ -65,11 +67,11 @@ func WriteConfig(c Config) (w Written, err error) {
 			return w, fmt.Errorf("identity %s: %w", identity.Name, err)
 		}
 	}
-	if err := c.write("auth.conf", 0o644, authTemplate, users); err != nil {
+	if err := c.write("auth.conf", 0o644, authTemplate, map[string]any{"Account": c.Account, "Users": users}); err != nil {
 		return w, err
 	}
 	if c.TLS {
-		if err := certify(c.certificates(), c.Servers); err != nil {
+		if err := certify(c.certificates(), c.Name, c.Servers); err != nil {
 			return w, fmt.Errorf("certificates: %w", err)
 		}
 	}
@@ -119,7 +121,7 @@ func (c Config) writeServers() error {
 		}
 	}
 	for _, name := range c.Servers {
-		s := server{Name: name, Store: cmp.Or(c.Store, "/data"), MaxStore: cmp.Or(c.MaxStore, "10GB"), Password: password}
+		s := server{Name: name, Cluster: c.Name, Store: cmp.Or(c.Store, "/data"), MaxStore: cmp.Or(c.MaxStore, "10GB"), Password: password}
 		if c.TLS {
 			s.Certificates = c.certificates()
 		}

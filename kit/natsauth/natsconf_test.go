@@ -18,7 +18,7 @@ func config(t *testing.T, servers ...string) natsauth.Config {
 	worker := natsauth.AllowPublish("work.*")
 	worker.Add(natsauth.AllowReply("orders.>"), natsauth.Permissions{DenyPublish: []string{"work.secret"}})
 	return natsauth.Config{
-		Dir: t.TempDir(), Servers: servers,
+		Name: "toys", Account: "TOYS", Dir: t.TempDir(), Servers: servers,
 		Identities: []natsauth.Identity{{Name: "boss", Permissions: natsauth.AllowAll()}, {Name: "worker", Permissions: worker}},
 	}
 }

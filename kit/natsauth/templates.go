@@ -19,6 +19,7 @@ type user struct {
 // server is one of the servers in its own configuration.
 type server struct {
 	Name, Store, MaxStore string
+	Cluster               string   // its name, and its routes' user
 	Routes                []string // hosts of the whole cluster; none for a server alone
 	Password              string   // of the routes
 	Certificates          string   // their folder, "" for none
@@ -37,7 +38,7 @@ var functions = template.FuncMap{
 	"routes": func(s server) string {
 		var urls []string
 		for _, host := range s.Routes {
-			urls = append(urls, `"nats-route://lonja:`+s.Password+`@`+host+`:6222"`)
+			urls = append(urls, `"nats-route://`+s.Cluster+`:`+s.Password+`@`+host+`:6222"`)
 		}
 		return strings.Join(urls, "\n    ")
 	},
@@ -47,23 +48,23 @@ func parse(name, text string) *conf {
 	return template.Must(template.New(name).Funcs(functions).Parse(text))
 }
 
-var authTemplate = parse("auth.conf", `# Who may connect, and what each may do. Written by lonja nats-config out of what
-# the services declare; it will be written again, so do not edit it. The keys
+var authTemplate = parse("auth.conf", `# Who may connect, and what each may do. Generated from what
+# the services declare: do not edit it, it will be overwritten. The keys
 # are public ones.
 accounts {
-  SHOP {
+  {{.Account}} {
     jetstream: enabled
-    users: [{{range $u := .}}{{range .Keys}}
+    users: [{{range $u := .Users}}{{range .Keys}}
       { # {{$u.Name}}
         nkey: {{.}}
         permissions {
           publish {
-            allow: {{list $u.Grant.Publish}}{{with $u.Grant.Never}}
+            allow: {{list $u.Permissions.Publish}}{{with $u.Permissions.DenyPublish}}
             deny: {{list .}}{{end}}
           }
           subscribe {
-            allow: {{list $u.Grant.Subscribe}}
-          }{{if $u.Grant.Answers}}
+            allow: {{list $u.Permissions.Subscribe}}
+          }{{if $u.Permissions.AllowResponses}}
           allow_responses {{responses}}{{end}}
         }
       }{{end}}{{end}}
@@ -72,7 +73,7 @@ accounts {
 }
 `)
 
-var serverTemplate = parse("server.conf", `# NATS server {{.Name}}. Written by lonja nats-config.
+var serverTemplate = parse("server.conf", `# NATS server {{.Name}}. Generated: do not edit it, it will be overwritten.
 server_name: {{.Name}}
 listen: 0.0.0.0:4222
 http: 0.0.0.0:8222 # monitoring: /healthz, /varz, /jsz
@@ -84,7 +85,7 @@ ping_max: 2
 
 jetstream {
   store_dir: {{.Store}}
-  # Every fact is on the disk before it is acknowledged.
+  # Every event is on the disk before it is acknowledged.
   sync_interval: always
   # Below the disk's size: at the limit the server says so, on a full disk it freezes.
   max_file_store: {{.MaxStore}}
@@ -98,11 +99,11 @@ tls {
 }
 {{end}}{{if .Routes}}
 cluster {
-  name: lonja
+  name: {{.Cluster}}
   listen: 0.0.0.0:6222
   ping_interval: 5s
   ping_max: 2
-  authorization { user: lonja, password: "{{.Password}}" }
+  authorization { user: {{.Cluster}}, password: "{{.Password}}" }
   routes: [
     {{routes .}}
   ]{{if .Certificates}}

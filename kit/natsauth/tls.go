@@ -31,14 +31,14 @@ type pair struct {
 
 // certify makes an authority of one's own and a certificate for each server,
 // and keeps those that are there and will last for a while. Clients need ca.pem.
-func certify(dir string, servers []string) error {
+func certify(dir, authorityName string, servers []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	authority, err := loadPair(dir, "ca")
 	if errors.Is(err, os.ErrNotExist) {
 		authority, err = makePair(dir, "ca", &x509.Certificate{
-			Subject: pkix.Name{CommonName: "lonja"}, IsCA: true, BasicConstraintsValid: true,
+			Subject: pkix.Name{CommonName: authorityName}, IsCA: true, BasicConstraintsValid: true,
 			KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(authorityLives),
 		}, nil)
 	}

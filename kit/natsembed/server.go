@@ -4,6 +4,7 @@
 package natsembed
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 // Config says how the server stores and where it listens.
 type Config struct {
 	Dir  string // of the store
+	Name string // the server's; "" means "nats"
 	Addr string // host:port; port 0 picks a free one
 	// SyncAlways makes every acknowledged message survive a power cut. Without
 	// it the store is synced every SyncInterval.
@@ -117,7 +119,7 @@ func (b *Server) open() error {
 		return err
 	}
 	s, err := server.NewServer(&server.Options{
-		ServerName:         "lonja",
+		ServerName:         cmp.Or(b.config.Name, "nats"),
 		Host:               b.host,
 		Port:               b.port,
 		JetStream:          true,

@@ -33,7 +33,7 @@ func (d *deadLetters) keep(ctx context.Context, l bus.DeadLetter) error {
 		d.metrics.full.WithLabelValues(bus.DeadLetterStream).Inc()
 		// An operator can give it back without a letter, by this place alone.
 		d.Logger.Error("a message could not be handled, and there is no room for a dead letter of it", "error", err,
-			"message", eventlog.Position(l.Stream, l.Sequence), "reason", l.Redacted(d.Streams).Reason, "retry", l.RetrySubject(l.Consumer))
+			"message", eventlog.Position(l.Stream, l.Sequence), "reason", l.Redacted(d.Streams).Reason, "retry", l.RetrySubject(d.service.Name, l.Consumer))
 		return nil
 	}
 	if kept {

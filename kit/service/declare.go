@@ -274,12 +274,13 @@ func (a *QueryHandler[Q]) Timeout(d time.Duration) *QueryHandler[Q] {
 	return a
 }
 
-// About says which entity the query is about, and on which stream of the view's its
-// events are. Before its answer is that there is none, the log is asked: what is
-// recorded of the entity by then is waited for. So whoever heard of something new
-// finds it, at any replica and without a consistency token.
-func (a *QueryHandler[Q]) About(stream, entity string, id func(Q) string) *QueryHandler[Q] {
-	a.stream, a.filter = stream, func(q Q) string { return "events." + entity + "." + id(q) + ".>" }
+// About declares which entity the query is about: filter matches the entity's events
+// on stream, which the view must read. Before the query is answered with NotFound, the
+// log is asked, and the view is waited for when it lacks events of the entity. So
+// the entity is found at any replica as soon as it is recorded, without a
+// consistency token.
+func (a *QueryHandler[Q]) About(stream string, filter func(Q) string) *QueryHandler[Q] {
+	a.stream, a.filter = stream, filter
 	return a
 }
 

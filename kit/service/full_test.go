@@ -36,7 +36,7 @@ func (w *world) refused(stream string) (n float64) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
-				if f.GetName() == "lonja_stream_full_total" && l.GetName() == "stream" && l.GetValue() == stream {
+				if f.GetName() == "toys_stream_full_total" && l.GetName() == "stream" && l.GetValue() == stream {
 					n += m.GetCounter().GetValue()
 				}
 			}

@@ -28,21 +28,21 @@ func newMetrics(s *Service, d *deps) *metrics {
 		}, []string{label, "outcome"})
 	}
 	m := &metrics{
-		commands:  histogram("lonja_command_seconds", "How long commands took, by outcome: ok, replayed or the code of a refusal.", "command"),
-		queries:   histogram("lonja_query_seconds", "How long queries took, by outcome.", "query"),
-		reactions: histogram("lonja_reaction_seconds", "How long reactions took, by outcome.", "consumer"),
+		commands:  histogram(d.Application+"_command_seconds", "How long commands took, by outcome: ok, replayed or the code of a refusal.", "command"),
+		queries:   histogram(d.Application+"_query_seconds", "How long queries took, by outcome.", "query"),
+		reactions: histogram(d.Application+"_reaction_seconds", "How long reactions took, by outcome.", "consumer"),
 		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "lonja_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
+			Name: d.Application + "_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
 		}),
 		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lonja_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
+			Name: d.Application + "_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
 		}, []string{"endpoint"}),
 		full: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "lonja_stream_full_total", Help: "Dead letters, and outcomes of deferred commands, that there was no room for, by stream.", ConstLabels: labels,
+			Name: d.Application + "_stream_full_total", Help: "Dead letters, and outcomes of deferred commands, that there was no room for, by stream.", ConstLabels: labels,
 		}, []string{"stream"}),
 	}
 	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "lonja_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
+		Name: d.Application + "_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
 	}, func() float64 {
 		if d.log.Failing() != nil {
 			return 1
@@ -50,7 +50,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 		return 0
 	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, m.full, failing, newViewCollector(s, labels)} {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, m.full, failing, newViewCollector(d, labels)} {
 			// A service that was started again finds its predecessor's metrics.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)
@@ -82,13 +82,13 @@ type viewCollector struct {
 	waiting *prometheus.Desc
 }
 
-func newViewCollector(s *Service, labels prometheus.Labels) *viewCollector {
+func newViewCollector(d *deps, labels prometheus.Labels) *viewCollector {
 	return &viewCollector{
-		service: s,
-		lag:     prometheus.NewDesc("lonja_view_lag", "How many facts a view is behind a stream.", []string{"view", "stream"}, labels),
-		failed:  prometheus.NewDesc("lonja_view_failed", "1 when a view has stopped and needs a hand.", []string{"view"}, labels),
-		stalled: prometheus.NewDesc("lonja_view_standing_still", "How many streams a view does not follow although they move on.", []string{"view"}, labels),
-		waiting: prometheus.NewDesc("lonja_consumers_standing_still", "How many shared consumers bring nothing although there is more.", nil, labels),
+		service: d.service,
+		lag:     prometheus.NewDesc(d.Application+"_view_lag", "How many facts a view is behind a stream.", []string{"view", "stream"}, labels),
+		failed:  prometheus.NewDesc(d.Application+"_view_failed", "1 when a view has stopped and needs a hand.", []string{"view"}, labels),
+		stalled: prometheus.NewDesc(d.Application+"_view_standing_still", "How many streams a view does not follow although they move on.", []string{"view"}, labels),
+		waiting: prometheus.NewDesc(d.Application+"_consumers_standing_still", "How many shared consumers bring nothing although there is more.", nil, labels),
 	}
 }
 

@@ -51,15 +51,16 @@ func (r *reminder[E]) bind(*eventlog.Log, decider.Config) {}
 
 func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
 	at := r.at(event.Event.(E))
+	subject := "timers.set." + r.due + "." + event.ID
 	header := event.Envelope.Header()
 	header[HeaderOriginal] = []string{event.Subject}
 	header[HeaderOriginalPosition] = []string{eventlog.Position(event.Stream, event.Sequence)}
-	header[jetstream.ExpectedStreamHeader] = []string{"TIMERS"}
+	header[jetstream.ExpectedStreamHeader] = []string{d.Streams.Holding(subject)}
 	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + event.ID}
 	header["Nats-Schedule-TTL"] = []string{keptAfterDue}
 	_, err := d.js.PublishMsg(ctx, &nats.Msg{
-		Subject: "timers.set." + r.due + "." + event.ID,
+		Subject: subject,
 		Header:  header,
 		Data:    event.Data,
 	})

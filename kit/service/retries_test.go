@@ -86,7 +86,7 @@ func TestALetterWaitsForALogThatIsRestored(t *testing.T) {
 		Subject: "events.counter.c.added", Reason: "a test's", Headers: h, Data: data}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := box.Retry(t.Context(), w.awaitLetters(1)[0].ID, w.streams.Readers); err != nil {
+	if _, err := box.Retry(t.Context(), w.awaitLetters(1)[0].ID, w.streams); err != nil {
 		t.Fatal(err)
 	}
 	var gone bus.DeadLetter
@@ -104,7 +104,7 @@ func TestALetterWaitsForALogThatIsRestored(t *testing.T) {
 	if err := box.Drop(t.Context(), letters[1].ID); err != nil {
 		t.Fatal(err)
 	}
-	if to, err := box.Retry(t.Context(), gone.ID, w.streams.Readers); err != nil {
+	if to, err := box.Retry(t.Context(), gone.ID, w.streams); err != nil {
 		t.Fatal(to, err)
 	}
 	w.awaitTotal("echo-c", 5)
@@ -141,7 +141,7 @@ func TestNobodyWaitsForALetterThatNobodyTakes(t *testing.T) {
 		}
 	}
 	for _, l := range w.awaitLetters(2) {
-		if to, err := box.Retry(t.Context(), l.ID, w.streams.Readers); !errs.Is(err, errs.Conflict) {
+		if to, err := box.Retry(t.Context(), l.ID, w.streams); !errs.Is(err, errs.Conflict) {
 			t.Errorf("letter of %s goes to %v, %v", l.Consumer, to, err)
 		}
 	}
@@ -216,7 +216,7 @@ func TestADeferredCommandThatFailedIsRetried(t *testing.T) {
 		t.Fatalf("letter %+v", letter)
 	}
 	w.broken.Store(false)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), letter.ID, w.streams.Readers); err != nil || fmt.Sprint(to) != "[toys-deferred]" {
+	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), letter.ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-deferred]" {
 		t.Fatal(to, err)
 	}
 	became(bus.Done)
@@ -265,7 +265,7 @@ func TestWhatANewerProgramReactsToIsLeftToIt(t *testing.T) {
 	}
 	w.log.Add("d", 1)
 	w.awaitTotal("echo-d", 1)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams.Readers); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-echo]" {
 		t.Error(to, err)
 	}
 }

@@ -35,7 +35,7 @@ func (s *Service) checkStreams(ctx context.Context, d *deps) error {
 	}
 	wrong, err := d.Streams.Check(ctx, d.js, names)
 	for _, w := range wrong {
-		d.Logger.Error("a stream is not as it should be; run lonja streams plan", "problem", w)
+		d.Logger.Error("a stream differs from streams.yaml", "problem", w)
 	}
 	return err
 }

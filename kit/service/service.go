@@ -92,16 +92,20 @@ type Query interface {
 	position() string
 }
 
-// Config says where a service runs. Conn, Language, Streams and Dir are required.
+// Config says where a service runs. Application, Conn, Codec, Streams and Dir are
+// required.
 type Config struct {
-	Conn     *nats.Conn
-	Language eventlog.Codec
-	Streams  *streams.Config
-	Dir      string // for the views; the service makes a folder of its own in it
-	Replica  string // tells replicas apart; "" means "a"
-	Logger   *slog.Logger
-	Clock    func() time.Time      // nil means time.Now
-	Metrics  prometheus.Registerer // nil means that nobody wants to know
+	// Application is what the services are part of. It stands in the source of events
+	// ("lonja/orders") and begins the names of metrics ("lonja_command_seconds").
+	Application string
+	Conn        *nats.Conn
+	Codec       eventlog.Codec
+	Streams     *streams.Config
+	Dir         string // for the views; the service makes a folder of its own in it
+	Replica     string // tells replicas apart; "" means "a"
+	Logger      *slog.Logger
+	Clock       func() time.Time      // nil means time.Now
+	Metrics     prometheus.Registerer // nil means that nobody wants to know
 	// Store, which may be nil, is a context that ends, and says why, when the store
 	// behind the log takes no events any more; see eventlog.Log.
 	Store func() context.Context
@@ -126,8 +130,8 @@ type deps struct {
 // error when it cannot start. A view that has to stop ends nothing else; see
 // bus.Health.
 func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
-	if config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Language.Decode == nil {
-		panic("service: Conn, Language, Streams and Dir are required")
+	if config.Application == "" || config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Codec.Decode == nil {
+		panic("service: Application, Conn, Codec, Streams and Dir are required")
 	}
 	if config.Replica == "" {
 		config.Replica = "a"
@@ -143,7 +147,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	if err != nil {
 		return err
 	}
-	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Language), subscribers: map[string]*bus.StreamSubscriber{}}
+	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Codec), subscribers: map[string]*bus.StreamSubscriber{}}
 	d.log.Store = config.Store
 	if d.failures, err = lru.New[string, int](failing); err != nil {
 		return err
@@ -171,7 +175,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 }
 
 func (s *Service) bind(d *deps) {
-	config := decider.Config{Source: "lonja/" + s.Name, Clock: d.Clock}
+	config := decider.Config{Source: d.Application + "/" + s.Name, Clock: d.Clock}
 	for _, dec := range s.Deciders {
 		dec.Bind(d.log, config)
 	}

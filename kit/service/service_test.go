@@ -108,7 +108,7 @@ func newWorldWith(t *testing.T, more string) *world {
 // toys is a service that adds to counters. To every counter "x" that is added
 // to, it adds the same to "echo-x"; and, a little later, to "later-x".
 func (w *world) toys() *service.Service {
-	counters := decider.New(decider.EntityType[int]{Name: "counter", Stream: kittest.Stream,
+	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
 		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
 	totals := projection.New(projection.Definition{
 		Name:   "totals",
@@ -195,7 +195,7 @@ func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan 
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.Run(ctx, service.Config{Conn: w.log.Conn, Language: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
+		done <- s.Run(ctx, service.Config{Application: "toys", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
 			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry}, func() { close(serving) })
 	}()
 	stopped := false
@@ -309,7 +309,7 @@ func TestWhatFailsForEverGoesToTheDeadLettersOnceAndBackWhenRetried(t *testing.T
 		t.Errorf("letters %+v", letters)
 	}
 	w.broken.Store(false)
-	if to, err := box.Retry(t.Context(), letters[1].ID, nil); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+	if to, err := box.Retry(t.Context(), letters[1].ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-echo]" {
 		t.Fatal(to, err)
 	}
 	w.awaitTotal("echo-c", 5)
@@ -337,7 +337,7 @@ func TestWhatIsRetriedInVainComesBackAsALetter(t *testing.T) {
 				err = fmt.Errorf("letters %+v", letters)
 			}
 			if err == nil {
-				_, err = box.Retry(t.Context(), letters[0].ID, nil)
+				_, err = box.Retry(t.Context(), letters[0].ID, w.streams)
 			}
 			return err
 		})

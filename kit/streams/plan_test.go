@@ -2,6 +2,7 @@ package streams_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -171,7 +172,7 @@ func TestReplicasThatNobodyAskedForStay(t *testing.T) {
 
 func TestCheckWantsTheStreamsToBeThere(t *testing.T) {
 	js, c := kittest.New(t).JS, parse(t, said)
-	if _, err := c.Check(t.Context(), js, []string{"THINGS"}); err == nil || !strings.Contains(err.Error(), "lonja streams apply") {
+	if _, err := c.Check(t.Context(), js, []string{"THINGS"}); !errors.Is(err, streams.ErrMissing) || !strings.Contains(err.Error(), "THINGS") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := js.Stream(t.Context(), "THINGS"); err == nil {

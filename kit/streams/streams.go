@@ -54,6 +54,9 @@ func (c *Config) Apply(ctx context.Context, js jetstream.JetStream, replicas int
 	return plan.Apply(ctx, js, nil)
 }
 
+// ErrMissing means that a stream of streams.yaml is not on the server.
+var ErrMissing = errors.New("does not exist: restore it if it held events, otherwise apply streams.yaml")
+
 // Check makes sure that streams are there, and returns in which fields they are
 // not as streams.yaml says, as a line for each.
 func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []string) (wrong []string, err error) {
@@ -63,7 +66,7 @@ func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []stri
 		}
 		stream, err := js.Stream(ctx, s.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return nil, fmt.Errorf("stream %s is not there; restore it if it held facts, else run lonja streams apply", s.Name)
+			return nil, fmt.Errorf("stream %s %w", s.Name, ErrMissing)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", s.Name, err)
@@ -144,6 +147,31 @@ func (c *Config) Declares(stream string) bool {
 func (c *Config) Stream(durable string) string {
 	stream, _, _ := c.consumer(durable)
 	return stream
+}
+
+// Holding is the stream that records a subject, or "". The subject must have no
+// wildcards.
+func (c *Config) Holding(subject string) string {
+	for _, s := range c.Streams {
+		if slices.ContainsFunc(s.Subjects, func(f string) bool { return Matches(f, subject) }) {
+			return s.Name
+		}
+	}
+	return ""
+}
+
+// service is the key of a consumer's metadata that names the service which works on it.
+const service = "service"
+
+// ServiceOf is the service that works on a consumer: the one that its metadata
+// names, or else what its name begins with, up to the first dash. So
+// "orders-on-stock" is a consumer of "orders".
+func (c *Config) ServiceOf(durable string) string {
+	if _, config, err := c.consumer(durable); err == nil && config.Metadata[service] != "" {
+		return config.Metadata[service]
+	}
+	name, _, _ := strings.Cut(durable, "-")
+	return name
 }
 
 // Shared are the names of a stream's consumers.

@@ -23,7 +23,7 @@ const (
 	archived
 )
 
-var productKind = decider.EntityType[product]{Name: "product", Stream: "CATALOG", Evolve: evolve}
+var productKind = decider.EntityType[product]{Subject: "events.product", Stream: "CATALOG", Evolve: evolve}
 
 func evolve(p product, event events.Event, at time.Time) product {
 	switch e := event.(type) {

@@ -22,7 +22,7 @@ func New() *service.Service {
 			service.Handle(products, archive).Reply(show),
 		},
 		Queries: []service.Query{
-			service.Answer(shelf, findProduct(shelf)).About(productKind.Stream, productKind.Name, func(q query.Product) string { return string(q.SKU) }),
+			service.Answer(shelf, findProduct(shelf)).About(productKind.Stream, func(q query.Product) string { return productKind.Filter(string(q.SKU)) }),
 			service.Answer(shelf, listProducts(shelf)),
 		},
 	}

@@ -24,7 +24,7 @@ type key struct {
 	private ed25519.PrivateKey
 }
 
-var realmKind = decider.EntityType[realm]{Name: "realm", Stream: "IDENTITY", Evolve: evolveRealm}
+var realmKind = decider.EntityType[realm]{Subject: "events.realm", Stream: "IDENTITY", Evolve: evolveRealm}
 
 func evolveRealm(r realm, event events.Event, _ time.Time) realm {
 	switch e := event.(type) {

@@ -99,7 +99,7 @@ func (i *identity) service() *service.Service {
 			service.Revoke(func(e events.SessionEnded) string { return string(e.UserID) }),
 		}}},
 		Queries: []service.Query{
-			service.Answer(i.accounts, i.findUser).About(userKind.Stream, userKind.Name, func(q query.User) string { return string(q.UserID) }),
+			service.Answer(i.accounts, i.findUser).About(userKind.Stream, func(q query.User) string { return userKind.Filter(string(q.UserID)) }),
 			service.Answer(i.accounts, i.listUsers),
 			service.Answer(i.accounts, i.listKeys),
 			service.Answer(i.accounts, i.writeTicket),

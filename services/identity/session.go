@@ -31,7 +31,7 @@ type session struct {
 	moved     time.Time
 }
 
-var sessionKind = decider.EntityType[session]{Name: "session", Stream: "IDENTITY", Prefix: "ses_", EvolveRecord: evolveSession}
+var sessionKind = decider.EntityType[session]{Subject: "events.session", Stream: "IDENTITY", Prefix: "ses_", EvolveRecord: evolveSession}
 
 func evolveSession(s session, r eventlog.Record) session {
 	switch e := r.Event.(type) {

@@ -17,7 +17,7 @@ type user struct {
 	passwordAt   uint64 // where in the log the password was chosen
 }
 
-var userKind = decider.EntityType[user]{Name: "user", Stream: "IDENTITY", EvolveRecord: evolveUser}
+var userKind = decider.EntityType[user]{Subject: "events.user", Stream: "IDENTITY", EvolveRecord: evolveUser}
 
 func evolveUser(u user, r eventlog.Record) user {
 	switch e := r.Event.(type) {

@@ -28,7 +28,7 @@ const (
 	done             // refused, cancelled or returned: nothing follows
 )
 
-var stockKind = decider.EntityType[*ledger]{Name: "stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
+var stockKind = decider.EntityType[*ledger]{Subject: "events.stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
 
 func newLedger() *ledger {
 	return &ledger{

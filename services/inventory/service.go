@@ -46,7 +46,7 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(levels, findLevel(levels)).About("CATALOG", "product", func(q query.Stock) string { return string(q.SKU) }),
+			service.Answer(levels, findLevel(levels)).About("CATALOG", func(q query.Stock) string { return "events.product." + string(q.SKU) + ".>" }),
 		},
 	}
 }

@@ -15,7 +15,7 @@ type order query.OrderView
 // unknown is the status of an order that was never placed.
 const unknown = ""
 
-var orderKind = decider.EntityType[order]{Name: "order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
+var orderKind = decider.EntityType[order]{Subject: "events.order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
 
 func evolve(o order, event events.Event, at time.Time) order {
 	switch e := event.(type) {

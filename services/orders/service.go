@@ -40,12 +40,12 @@ func New() *service.Service {
 		},
 		Queries: []service.Query{
 			service.Answer(book, findOrder(book)).Timeout(patience).
-				About(orderKind.Stream, orderKind.Name, func(q query.Order) string { return string(q.OrderID) }),
+				About(orderKind.Stream, func(q query.Order) string { return orderKind.Filter(string(q.OrderID)) }),
 			service.Answer(book, listOrders(book)),
 			service.Answer(book, tellTimeline(book)).
-				About(orderKind.Stream, orderKind.Name, func(q query.OrderTimeline) string { return string(q.OrderID) }),
+				About(orderKind.Stream, func(q query.OrderTimeline) string { return orderKind.Filter(string(q.OrderID)) }),
 			service.Answer(book, followStatus(book)).Timeout(patience).
-				About(orderKind.Stream, orderKind.Name, func(q query.OrderStatuses) string { return string(q.OrderID) }),
+				About(orderKind.Stream, func(q query.OrderStatuses) string { return orderKind.Filter(string(q.OrderID)) }),
 		},
 	}
 }

@@ -16,7 +16,7 @@ type payment struct {
 	status  string
 }
 
-var paymentKind = decider.EntityType[payment]{Name: "payment", Stream: "PAYMENTS", Evolve: evolve}
+var paymentKind = decider.EntityType[payment]{Subject: "events.payment", Stream: "PAYMENTS", Evolve: evolve}
 
 func evolve(p payment, event events.Event, _ time.Time) payment {
 	if e, ok := event.(events.PaymentRequested); ok {

@@ -51,7 +51,7 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(book, findPayment(book)).About(paymentKind.Stream, paymentKind.Name, func(q query.Payment) string { return string(q.PaymentID) }),
+			service.Answer(book, findPayment(book)).About(paymentKind.Stream, func(q query.Payment) string { return paymentKind.Filter(string(q.PaymentID)) }),
 		},
 	}
 }

@@ -84,7 +84,7 @@ func (s *Shop) Run(svc *service.Service, replica, dir string) (stop func() error
 	go func() {
 		defer close(done)
 		result = svc.Run(ctx, service.Config{
-			Conn: nc, Language: Codec, Streams: s.Streams, Dir: dir, Replica: replica,
+			Application: lonja.Name, Conn: nc, Codec: Codec, Streams: s.Streams, Dir: dir, Replica: replica,
 			Logger: slog.New(slog.NewTextHandler(testWriter{s.t}, nil)),
 		}, func() { close(ready) })
 	}()
