@@ -25,7 +25,7 @@ type reader struct {
 	t       *testing.T
 	dir     string // in it are bin/, and data for /tmp/lonja-nats
 	in      io.Writer
-	out     *bufio.Reader
+	out     chan string // its lines
 	shop    *terminal
 	said    map[string]string // what lonja up printed: first word -> the next one
 	watched []*terminal
@@ -53,7 +53,17 @@ func newReader(t *testing.T) *reader {
 		_ = syscall.Kill(-shell.Process.Pid, syscall.SIGKILL)
 		_ = shell.Wait()
 	})
-	r.in, r.out = stdin, bufio.NewReader(stdout)
+	r.in, r.out = stdin, make(chan string, 1000)
+	go func() {
+		defer close(r.out)
+		for lines := bufio.NewReader(stdout); ; {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			r.out <- line
+		}
+	}()
 	return r
 }
 
@@ -73,6 +83,15 @@ func (r *reader) command(name string, args ...string) *exec.Cmd {
 
 func (r *reader) bin() string  { return filepath.Join(r.dir, "bin") }
 func (r *reader) data() string { return filepath.Join(r.dir, "data") }
+func (r *reader) log() string  { return filepath.Join(r.dir, "shop.log") }
+
+func (r *reader) logged() string {
+	log, err := os.ReadFile(r.log())
+	if err != nil {
+		return err.Error()
+	}
+	return string(log)
+}
 
 // here is a line of the page with this test's folders.
 func (r *reader) here(line string) string {
@@ -98,7 +117,7 @@ func (r *reader) run(c typed) {
 		if ok := matches(c.shown, got) && (code == 0) == !mayFail(c.shown); ok {
 			return
 		} else if !looks.MatchString(c.line) || time.Now().After(deadline) {
-			r.t.Errorf("docs/nats.md:%d: %s\nends with %d and prints\n%s\nThe page shows\n%s\nThe shop says\n%s", c.at, c.line, code, got, c.shown, r.shop.text())
+			r.t.Errorf("docs/nats.md:%d: %s\nends with %d and prints\n%s\nThe page shows\n%s\nThe log of the shop is\n%s", c.at, c.line, code, got, c.shown, r.logged())
 			return
 		}
 	}
@@ -109,15 +128,23 @@ func (r *reader) type_(line string) (output string, code int) {
 	r.t.Helper()
 	const end = "--- the line has ended with "
 	fmt.Fprintf(r.in, "{ %s\n} </dev/null\nprintf '\\n%s%%d\\n' $?\n", r.here(line), end)
+	late := time.After(soon)
+	if strings.HasPrefix(line, "go build ") {
+		late = time.After(10 * time.Minute) // when nothing of it is in Go's cache
+	}
 	for {
-		said, err := r.out.ReadString('\n')
-		if err != nil {
-			r.t.Fatalf("%s: the shell has ended: %v\n%s", line, err, output)
+		select {
+		case said, open := <-r.out:
+			if !open {
+				r.t.Fatalf("%s: the shell has ended:\n%s", line, output)
+			}
+			if _, err := fmt.Sscanf(said, end+"%d", &code); err == nil {
+				return r.there(output), code
+			}
+			output += said
+		case <-late:
+			r.t.Fatalf("%s does not end:\n%s", line, output)
 		}
-		if _, err := fmt.Sscanf(said, end+"%d", &code); err == nil {
-			return r.there(output), code
-		}
-		output += said
 	}
 }
 
@@ -130,7 +157,7 @@ func (r *reader) startShop(c typed) {
 		r.shop.interrupt(r.t)
 		r.said = map[string]string{}
 	}
-	r.shop = r.open("exec " + r.here(c.line) + " --http 127.0.0.1:0 --nats 127.0.0.1:0")
+	r.shop = r.open("exec " + r.here(c.line) + " --http 127.0.0.1:0 --nats 127.0.0.1:0 2>>" + r.log())
 	r.shop.await(r.t, "ready ", func(output string) bool { return regexp.MustCompile(`(?m)^ready .*\n`).MatchString(output) })
 	for line := range strings.Lines(r.shop.text()) {
 		if fields := strings.Fields(line); len(fields) > 1 {
@@ -216,9 +243,6 @@ func (term *terminal) Write(b []byte) (int, error) {
 }
 
 func (term *terminal) text() string {
-	if term == nil {
-		return ""
-	}
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	return term.said.String()
