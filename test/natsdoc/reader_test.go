@@ -1,4 +1,4 @@
-package test
+package natsdoc
 
 import (
 	"bufio"
@@ -69,7 +69,7 @@ func newReader(t *testing.T) *reader {
 
 func (r *reader) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
-	cmd.Dir = repoRoot(r.t)
+	cmd.Dir = root(r.t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "NATS_") && !strings.HasPrefix(e, "LONJA_") && !strings.HasPrefix(e, "PATH=") {
@@ -113,7 +113,7 @@ func (r *reader) there(output string) string {
 func (r *reader) run(c typed) {
 	r.t.Helper()
 	for deadline := time.Now().Add(soon); ; {
-		got, code := r.type_(c.line)
+		got, code := r.typeLine(c.line)
 		if ok := matches(c.shown, got) && (code == 0) == !mayFail(c.shown); ok {
 			return
 		} else if !looks.MatchString(c.line) || time.Now().After(deadline) {
@@ -123,8 +123,8 @@ func (r *reader) run(c typed) {
 	}
 }
 
-// type_ is one line in the shell: what it prints, and its exit code.
-func (r *reader) type_(line string) (output string, code int) {
+// typeLine is one line in the shell: what it prints, and its exit code.
+func (r *reader) typeLine(line string) (output string, code int) {
 	r.t.Helper()
 	const end = "--- the line has ended with "
 	fmt.Fprintf(r.in, "{ %s\n} </dev/null\nprintf '\\n%s%%d\\n' $?\n", r.here(line), end)
@@ -167,7 +167,7 @@ func (r *reader) startShop(c typed) {
 	if got := r.there(r.shop.text()); !matches(c.shown, got) {
 		r.t.Errorf("docs/nats.md:%d: %s\nprints\n%s\nThe page shows\n%s", c.at, c.line, got, c.shown)
 	}
-	r.type_("export NATS_URL=" + r.said["nats"] + " LONJA_NATS=" + r.said["nats"])
+	r.typeLine("export NATS_URL=" + r.said["nats"] + " LONJA_NATS=" + r.said["nats"])
 }
 
 // watch types a line in another terminal, where it goes on. It returns once the server

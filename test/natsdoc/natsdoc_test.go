@@ -1,6 +1,8 @@
-package test
+// Package natsdoc types docs/nats.md, line by line, and compares.
+package natsdoc
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -13,14 +15,13 @@ import (
 // as a reader would: the real program, the real nats CLI, one shell. A line that fails,
 // or whose output is not what the page shows, fails the test.
 func TestNATSPage_EveryLineRunsAndShowsTheTruth(t *testing.T) {
-	page, err := os.ReadFile("../docs/nats.md")
+	page, err := os.ReadFile("../../docs/nats.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := parsePage(t, string(page))
-	r := newReader(t)
-	lines := 0
-	for _, b := range blocks {
+	dependOnSources(t)
+	r, lines := newReader(t), 0
+	for _, b := range parsePage(t, string(page)) {
 		for _, c := range b.commands {
 			lines++
 			switch {
@@ -45,7 +46,7 @@ func TestNATSPage_EveryLineRunsAndShowsTheTruth(t *testing.T) {
 // TestNATSPage_HasALineForEverythingItIsFor keeps the page complete: it shows each of the
 // things that it is there for.
 func TestNATSPage_HasALineForEverythingItIsFor(t *testing.T) {
-	page, err := os.ReadFile("../docs/nats.md")
+	page, err := os.ReadFile("../../docs/nats.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,11 +202,39 @@ func normal(output string) (lines []string) {
 // come a moment after the line before, so they are typed again until it is there.
 var looks = regexp.MustCompile(`^(nats (stream (report|get|subjects)|consumer (report|info)|micro|request queries\.|sub --stream)|lonja (timeline|deadletters list|audit|streams plan))\b`)
 
-func repoRoot(t *testing.T) string {
+// root is the top of the repository.
+func root(t *testing.T) string {
 	t.Helper()
-	root, err := filepath.Abs("..")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return root
+}
+
+// dependOnSources looks at every source file of the program. The test does not import
+// them but builds them itself, so that go test would otherwise answer from its cache
+// when they have changed.
+func dependOnSources(t *testing.T) {
+	t.Helper()
+	top, seen := root(t), 0
+	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if path != top && (strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"bin", "data", "testdata"}, d.Name())) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if slices.Contains([]string{".go", ".mod", ".sum", ".yaml"}, filepath.Ext(path)) {
+			seen++
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil || seen < 100 {
+		t.Fatalf("%d sources: %v", seen, err)
+	}
 }
