@@ -21,12 +21,14 @@ var importPolicy = []struct {
 	{"events", []string{"events"}, "the published language must be usable by anyone, without the rest of lonja"},
 	{"services/*", []string{"events", "kit", "services/self"}, "a service is of one purpose and knows the others only by their events"},
 	{"gateway", []string{"events", "kit", "gateway"}, "the gateway asks over NATS, so that services can live anywhere"},
-	{"shop/shoptest", []string{"", "events", "kit"}, "the tests' harness is where kit and shop meet"},
+	{"shop/codec", []string{"events", "kit"}, "the tests of a service use it, so it cannot import any service"},
+	{"shop/shoptest", []string{"", "events", "kit", "shop/codec"}, "the tests' harness is where kit and shop meet"},
+	{"shop", []string{"", "events", "services", "kit", "shop"}, "the one place that names all the services"},
 	{"audit", []string{"events", "kit"}, "the proof of the log judges events by itself: it must not share a fault with the services"},
 	{"kit", []string{"kit"}, "the kit knows nothing of any shop"},
-	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
+	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "shop", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
 	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
-	{"chaos", []string{"", "chaos", "events", "kit"}, "the fault tests drive real processes and read raw streams, never a service's code"},
+	{"chaos", []string{"", "chaos", "events", "kit", "shop"}, "the fault tests drive real processes and read raw streams, and ask the shop only who its services are"},
 	{"bench", []string{"", "bench", "events", "kit"}, "the benchmark drives the shop from outside and measures its parts beside it"},
 	{"", nil, "the top of the tree holds only what is embedded"},
 }
@@ -34,7 +36,7 @@ var importPolicy = []struct {
 // What the tests of a folder may import besides: end-to-end tests name all the parts.
 var testsMay = map[string][]string{
 	"audit":   {"", "services"},
-	"gateway": {"services"},
+	"gateway": {"services", "shop"},
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.
@@ -42,7 +44,7 @@ var forTests = []string{"kit/kittest", "shop/shoptest"}
 
 // The only things from outside that the published language may need.
 var languageMayUse = []string{"github.com/bojanz/currency",
-	"github.com/rivo/uniseg", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"}
+	"github.com/golang-jwt/jwt/v5", "github.com/rivo/uniseg", "golang.org/x/text/cases", "golang.org/x/text/unicode/norm"}
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	checked := 0

@@ -1,8 +1,6 @@
 package audit
 
 import (
-	"slices"
-
 	"lonja/kit/eventlog"
 )
 
@@ -35,32 +33,21 @@ func findCauses(told []Told, consumers []string) []Told {
 	return told
 }
 
-// inOrder makes one line of events that come stream by stream. The times are by
+// causesFirst makes one line of events that come stream by stream. The times are by
 // several clocks, so they decide only where nothing else does.
-func inOrder(told []Told) []Told {
-	queues := map[string][]Told{}
-	for _, t := range told {
-		queues[t.Stream] = append(queues[t.Stream], t)
-	}
+func causesFirst(told []Told) []Told {
 	line, said := make([]Told, 0, len(told)), map[string]bool{"": true}
-	for len(line) < len(told) {
-		var next []Told // the first of each stream, those first whose cause was told
-		for _, queue := range queues {
-			if len(queue) > 0 {
-				next = append(next, queue[0])
-			}
+	stream := func(t Told) string { return t.Stream }
+	for t := range eventlog.Merge(told, stream, func(a, b Told) int {
+		switch {
+		case said[a.Cause] && !said[b.Cause]:
+			return -1
+		case said[b.Cause] && !said[a.Cause]:
+			return 1
 		}
-		first := slices.MinFunc(next, func(a, b Told) int {
-			if said[a.Cause] != said[b.Cause] {
-				if said[a.Cause] {
-					return -1
-				}
-				return 1
-			}
-			return a.Time.Compare(b.Time)
-		})
-		line, said[first.Position()] = append(line, first), true
-		queues[first.Stream] = queues[first.Stream][1:]
+		return a.Time.Compare(b.Time)
+	}) {
+		line, said[t.Position()] = append(line, t), true
 	}
 	return line
 }

@@ -63,7 +63,7 @@ func (t *story) enter(b *books, r eventlog.Record, event events.OfOrder) {
 func (t *story) enterOrder(b *books, r eventlog.Record) {
 	switch e := r.Event.(type) {
 	case events.OrderPlaced:
-		t.worth, t.ordered = e.Total, fingerprint(linesOf(e.Items))
+		t.worth, t.ordered = e.Total, fingerprint(events.LinesOf(e.Items))
 		t.checkTotal(b, r, e)
 	case events.OrderAwaitingPayment:
 		t.checkAmount(b, r, "awaits", e.Amount, t.worth)
@@ -165,12 +165,4 @@ func fingerprint(lines []events.Quantity) (sum uint64) {
 		sum += maphash.String(seed, string(l.SKU)) * uint64(l.Quantity)
 	}
 	return sum
-}
-
-func linesOf(items []events.OrderItem) []events.Quantity {
-	lines := make([]events.Quantity, len(items))
-	for i, item := range items {
-		lines[i] = events.Quantity{SKU: item.SKU, Quantity: item.Quantity}
-	}
-	return lines
 }

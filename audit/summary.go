@@ -28,7 +28,7 @@ func Summary(event events.Event, id string) string {
 			return fmt.Sprintf("%s (%d wanted, %d available)", s.SKU, s.Wanted, s.Available)
 		})
 	case events.OrderPlaced:
-		return goods(linesOf(e.Items), id) + " for " + e.Total.String()
+		return goods(events.LinesOf(e.Items), id) + " for " + e.Total.String()
 	case events.OrderAwaitingPayment:
 		return e.Amount.String()
 	case events.OrderPaid:
@@ -124,7 +124,7 @@ func goodsOf(event events.Event) (skus []events.SKU) {
 			skus = append(skus, s.SKU)
 		}
 	case events.OrderPlaced:
-		lines = linesOf(e.Items)
+		lines = events.LinesOf(e.Items)
 	}
 	for _, l := range lines {
 		skus = append(skus, l.SKU)

@@ -78,7 +78,7 @@ func Tell(ctx context.Context, c Telling, id string) ([]Told, error) {
 	if len(told) == 0 {
 		return nil, fmt.Errorf("%q: %w", id, ErrUnknown)
 	}
-	return inOrder(findCauses(told, c.consumers())), nil
+	return causesFirst(findCauses(told, c.consumers())), nil
 }
 
 // chapter is what one stream has about an id: events on some subjects whose data

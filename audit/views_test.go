@@ -17,9 +17,9 @@ import (
 	"lonja/kit/service"
 	"lonja/services/catalog"
 	"lonja/services/identity"
-	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/shop"
 	"lonja/shop/shoptest"
 )
 
@@ -29,8 +29,9 @@ var (
 )
 
 func everyService() []*service.Service {
-	return []*service.Service{catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{Sandbox: true}),
-		identity.New(identity.Config{AdminPassword: "correct horse battery"})}
+	return shop.All(shop.Config{
+		Identity: identity.Config{AdminPassword: "correct horse battery"}, Payments: payments.Config{Sandbox: true},
+	})
 }
 
 // settled audits until nothing is under way, or for ten seconds.

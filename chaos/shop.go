@@ -17,6 +17,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	parts "lonja/shop"
 )
 
 const loopback = "127.0.0.1"
@@ -43,7 +45,7 @@ func (s shape) with(flags ...string) shape { s.flags = flags; return s }
 func (s shape) whose(c clocks) shape       { s.clocks = c; return s }
 func (s shape) behindProxies() shape       { s.proxied = true; return s }
 
-var serviceNames = []string{"catalog", "identity", "inventory", "orders", "payments"}
+var serviceNames = parts.Names()
 
 const (
 	adminEmail    = "boss@shop.example"

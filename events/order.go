@@ -11,6 +11,16 @@ type OrderItem struct {
 	LineTotal Money  `json:"line_total"`
 }
 
+// LinesOf returns what the items ask for, one line for each item. A SKU that stands
+// in several items has several lines; see PerSKU.
+func LinesOf(items []OrderItem) []Quantity {
+	lines := make([]Quantity, len(items))
+	for i, item := range items {
+		lines[i] = Quantity{SKU: item.SKU, Quantity: item.Quantity}
+	}
+	return lines
+}
+
 // OrderPlaced begins an order. It carries every line and the total, so that
 // nobody needs to ask the catalogue again.
 type OrderPlaced struct {

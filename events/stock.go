@@ -17,6 +17,23 @@ type Quantity struct {
 	Quantity int64 `json:"quantity"`
 }
 
+// PerSKU sums lines so that each SKU has one, in the order of their first mention.
+// It leaves lines as they are, and never returns nil.
+func PerSKU(lines []Quantity) []Quantity {
+	at := make(map[SKU]int, len(lines))
+	sums := make([]Quantity, 0, len(lines))
+	for _, line := range lines {
+		i, seen := at[line.SKU]
+		if !seen {
+			i = len(sums)
+			at[line.SKU] = i
+			sums = append(sums, Quantity{SKU: line.SKU})
+		}
+		sums[i].Quantity += line.Quantity
+	}
+	return sums
+}
+
 // Level is how much of a SKU a location holds. What is reserved is part of
 // what is on hand.
 type Level struct {

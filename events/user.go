@@ -9,6 +9,10 @@ const (
 	Admin    = "admin"
 )
 
+// StaffRoles are the roles of which one is enough to do the shop's work: staff's own,
+// and an administrator's. It must not be changed.
+var StaffRoles = []string{Staff, Admin}
+
 // Personal data stands here and nowhere else: in UserRegistered, on a stream
 // that only identity reads.
 

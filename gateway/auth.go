@@ -5,14 +5,13 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	lru "github.com/hashicorp/golang-lru/v2"
 
-	"lonja/events"
+	"lonja/events/claims"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
 	"lonja/kit/revocation"
@@ -46,7 +45,7 @@ func newTokens(ask func(context.Context) ([]byte, error), revoked *revocation.Li
 		panic(err) // only a size below one
 	}
 	return &tokens{keys: &keyring{ask: ask}, revoked: revoked, good: good, tickets: newTicketParser(), parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer("lonja"),
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(claims.Issuer),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))}
 }
 
@@ -74,30 +73,8 @@ func (t *tokens) bearer(ctx context.Context, h http.Header) (holder, error) {
 	return who, t.revoked.Check(ctx, who.actor)
 }
 
-// audience is whom access tokens must be for.
-const audience = "lonja"
-
-type claims struct {
-	jwt.RegisteredClaims
-	Roles    []string `json:"roles"`
-	Position uint64   `json:"pos"` // of the event that the token was signed for
-}
-
-// forUs reports whether a token was signed for the shop. Those of versions before
-// said neither for whom nor where they were signed, and are still signed while
-// identity is being upgraded; they count as older than any revocation.
-func (c claims) forUs() bool {
-	if len(c.Audience) == 0 {
-		return c.Position == 0
-	}
-	return slices.Contains(c.Audience, audience)
-}
-
-// names reports whether somebody is named who may be a user.
-func (c claims) names() bool { return events.IsToken(c.Subject) && events.CheckRoles(c.Roles) == nil }
-
-// actor is whom a token names that was signed by identity.
-func (c claims) actor() eventlog.Actor {
+// actorIn is whom a token names that was signed by identity.
+func actorIn(c claims.Access) eventlog.Actor {
 	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, Signed: c.Position}
 }
 
@@ -112,15 +89,15 @@ func (t *tokens) parse(ctx context.Context, parser *jwt.Parser, token string, in
 }
 
 func (t *tokens) verify(ctx context.Context, token string) (holder, error) {
-	var said claims
+	var said claims.Access
 	keyID, err := t.parse(ctx, t.parser, token, &said)
 	switch {
 	case errs.Is(err, errs.Unavailable):
 		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return holder{}, errs.New(errs.Unauthenticated, "the access token has expired; refresh the session")
-	case err != nil, !said.forUs(), !said.names():
+	case err != nil, !said.ForShop(), !said.NamesUser():
 		return holder{}, errs.New(errs.Unauthenticated, "the access token is not valid")
 	}
-	return holder{said.actor(), said.ExpiresAt.Time, keyID}, nil
+	return holder{actorIn(said), said.ExpiresAt.Time, keyID}, nil
 }

@@ -69,7 +69,7 @@ func readCommand(c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	if owner != c.actor.ID && !c.actor.HasRole(events.Staff, events.Admin) {
+	if owner != c.actor.ID && !c.actor.HasRole(events.StaffRoles...) {
 		return nil, errs.New(errs.NotFound, "there is no command %s that was left for later", in.ID)
 	}
 	o := outcome{ID: told.ID, Status: told.Status, Problem: asProblem(told.Problem)}

@@ -9,7 +9,6 @@ import (
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/kit/bus"
-	"lonja/kit/errs"
 )
 
 // Dead letters are nobody's view: staff read them where they are kept.
@@ -106,10 +105,7 @@ func dropLetter(c *call, in *letterInput) (*answer, error) {
 
 // mustBeStaff refuses everybody else: there is no service here to do so.
 func (c *call) mustBeStaff() error {
-	if !c.actor.HasRole(events.Staff, events.Admin) {
-		return errs.New(errs.Forbidden, "only staff may do this")
-	}
-	return nil
+	return c.actor.Require(events.StaffRoles...)
 }
 
 // asStaff is for work on one letter, which does not take long.

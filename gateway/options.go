@@ -31,7 +31,7 @@ func signedIn(_ *gateway, rt *route) {
 // this is decided by the service; here it is described, and nobody else has it left
 // for later.
 func staffOnly(g *gateway, rt *route) {
-	onlyFor("Staff", events.Staff, events.Admin)(g, rt)
+	onlyFor("Staff", events.StaffRoles...)(g, rt)
 }
 
 func adminOnly(g *gateway, rt *route) {

@@ -18,6 +18,7 @@ import (
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/shop"
 	"lonja/shop/shoptest"
 )
 
@@ -29,9 +30,8 @@ type wholeShop struct {
 
 func openWhole(t testing.TB) *wholeShop {
 	t.Helper()
-	names := []string{"catalog", "identity", "inventory", "orders", "payments"}
 	config := ownMachine
-	config.Services = names
+	config.Services = shop.Names()
 	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{Sandbox: true}))
 	f.quiet("queries.identity.keys")
 	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())

@@ -12,6 +12,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lonja/events"
+	"lonja/events/claims"
 	"lonja/events/query"
 	"lonja/kit/errs"
 )
@@ -23,15 +24,11 @@ import (
 
 const ticketParam = "ticket"
 
-// ticketIssuer is what identity signs tickets as. Access tokens have another, so
-// neither is ever taken for the other.
-const ticketIssuer = "lonja/stream"
-
 // ticketLeeway is how much longer than it says a ticket is good, since clocks differ.
 const ticketLeeway = 10 * time.Second
 
 func newTicketParser() *jwt.Parser {
-	return jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(ticketIssuer),
+	return jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}), jwt.WithIssuer(claims.TicketIssuer),
 		jwt.WithExpirationRequired(), jwt.WithLeeway(ticketLeeway))
 }
 
@@ -53,25 +50,19 @@ func (c *call) holder() (holder, error) {
 	return c.tokens.bearer(c.r.Context(), c.r.Header)
 }
 
-type ticketClaims struct {
-	claims
-	Order events.OrderID `json:"order"`
-	Until int64          `json:"until"`
-}
-
 // ticket is the holder of a ticket for an order. It refuses as bearer does.
 func (t *tokens) ticket(ctx context.Context, written string, order events.OrderID) (holder, error) {
-	var said ticketClaims
+	var said claims.Ticket
 	keyID, err := t.parse(ctx, t.tickets, written, &said)
 	switch {
 	case errs.Is(err, errs.Unavailable):
 		return holder{}, err
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return holder{}, errs.New(errs.Unauthenticated, "the ticket has expired; ask for another one")
-	case err != nil, said.Order != order, !said.names():
+	case err != nil, said.Order != order, !said.NamesUser():
 		return holder{}, errs.New(errs.Unauthenticated, "the ticket is not valid for this order")
 	}
-	who := holder{said.actor(), time.Unix(said.Until, 0), keyID}
+	who := holder{actorIn(said.Access), time.Unix(said.Until, 0), keyID}
 	return who, t.revoked.Check(ctx, who.actor)
 }
 

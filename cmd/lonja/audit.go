@@ -9,6 +9,7 @@ import (
 
 	"lonja/audit"
 	"lonja/kit/service"
+	parts "lonja/shop"
 )
 
 type auditCommand struct {
@@ -52,10 +53,4 @@ func (c *auditCommand) tell(v audit.Violation) {
 }
 
 // freshServices are all services, not running: whoever wants their views only.
-func freshServices() []*service.Service {
-	var fresh []*service.Service
-	for _, name := range serviceNames {
-		fresh = append(fresh, shopRules{}.services()[name]())
-	}
-	return fresh
-}
+func freshServices() []*service.Service { return parts.All(shopRules{}.config()) }

@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,20 +14,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja"
-	"lonja/events"
-	"lonja/kit/eventlog"
 	"lonja/kit/natsembed"
 	"lonja/kit/service"
 	"lonja/kit/streams"
-	"lonja/services/catalog"
 	"lonja/services/identity"
 	"lonja/services/inventory"
-	"lonja/services/orders"
 	"lonja/services/payments"
+	parts "lonja/shop"
+	"lonja/shop/codec"
 )
 
 // language is what the services speak.
-var language = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
+var language = codec.Events
 
 // metrics are the process's.
 var metrics = prometheus.NewRegistry()
@@ -64,20 +60,17 @@ func secretIn(file string) (string, error) {
 	return strings.TrimRight(string(data), "\r\n"), err
 }
 
-// services makes every service of the shop by name.
-func (r shopRules) services() map[string]func() *service.Service {
-	return map[string]func() *service.Service{
-		"catalog":   catalog.New,
-		"inventory": func() *service.Service { return inventory.New(inventory.Config{ReservationTTL: r.ReservationTTL}) },
-		"orders":    orders.New,
-		"payments": func() *service.Service {
-			return payments.New(payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox})
-		},
-		"identity": func() *service.Service {
-			return identity.New(identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored})
-		},
+// config is what the flags say of the services.
+func (r shopRules) config() parts.Config {
+	return parts.Config{
+		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored},
+		Inventory: inventory.Config{ReservationTTL: r.ReservationTTL},
+		Payments:  payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox},
 	}
 }
+
+// services makes every service of the shop by name.
+func (r shopRules) services() map[string]func() *service.Service { return parts.Services(r.config()) }
 
 // announce tells the first administrator's random password, the only time
 // that it can be told.
@@ -90,7 +83,7 @@ func ignored(email string) {
 	fmt.Printf("admin     %s keeps another password: --admin-password counts at the first start only; lonja admin password sets a new one\n", email)
 }
 
-var serviceNames = slices.Sorted(maps.Keys(shopRules{}.services()))
+var serviceNames = parts.Names()
 
 type serviceCommand struct {
 	connection

@@ -57,7 +57,8 @@ var (
 )
 
 // Send sends a command and waits for its answer, as long as ctx allows. A
-// command without an id gets a fresh one. Errors are refusals; Unavailable
+// command without an id gets a fresh one. One whose Check fails is not sent: its
+// form is checked here, once, for whoever sends commands. Errors are refusals; Unavailable
 // wraps ErrNoService when the service is down. When it wraps ErrNoAnswer, or comes from
 // the service itself, the command may have taken effect: send it again with the
 // same id, or Defer it.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
+
+	"lonja/kit/errs"
 )
 
 // The headers. Extensions of CloudEvents follow its spelling: lower case, no dashes.
@@ -65,6 +67,15 @@ type Actor struct {
 // HasRole reports whether the actor has one of the roles.
 func (a Actor) HasRole(roles ...string) bool {
 	return slices.ContainsFunc(a.Roles, func(r string) bool { return slices.Contains(roles, r) })
+}
+
+// Require returns a Forbidden refusal that names the first of the roles, unless the
+// actor has one of them.
+func (a Actor) Require(roles ...string) error {
+	if !a.HasRole(roles...) {
+		return errs.New(errs.Forbidden, "only %s may do this", roles[0])
+	}
+	return nil
 }
 
 // Header is the envelope as NATS headers, without the empty attributes.

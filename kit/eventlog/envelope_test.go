@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"lonja/kit/errs"
 	"lonja/kit/eventlog"
 )
 
@@ -39,5 +40,19 @@ func TestDerivedIDsNeverChange(t *testing.T) {
 	}
 	if got := eventlog.NewEntityID("ord_", "0198F3C2-7C1E-7D50-A4A2-0123456789AB"); got != "ord_0198f3c27c1e7d50a4a20123456789ab" {
 		t.Error(got)
+	}
+}
+
+func TestActor_RequireIsForbiddenWithoutOneOfTheRoles(t *testing.T) {
+	for _, roles := range [][]string{{"staff"}, {"admin"}, {"customer", "admin"}} {
+		if err := (eventlog.Actor{Roles: roles}).Require("staff", "admin"); err != nil {
+			t.Errorf("%v: %v", roles, err)
+		}
+	}
+	for _, roles := range [][]string{nil, {"customer"}, {"Staff"}, {""}} {
+		r, _ := errs.As((eventlog.Actor{ID: "usr_1", Roles: roles}).Require("staff", "admin"))
+		if r == nil || r.Code != errs.Forbidden || r.Detail != "only staff may do this" || r.Field != "" {
+			t.Errorf("%v: %v", roles, r)
+		}
 	}
 }

@@ -5,11 +5,10 @@ import (
 	"lonja/events/command"
 	"lonja/kit/decider"
 	"lonja/kit/errs"
-	"lonja/kit/eventlog"
 )
 
 func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, error) {
-	if err := staffOnly(m.Actor); err != nil {
+	if err := m.Actor.Require(events.StaffRoles...); err != nil {
 		return nil, err
 	}
 	if p.status != unknown {
@@ -22,7 +21,7 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	if c.Archives() {
 		return archive(p, command.ArchiveProduct{SKU: c.SKU}, m)
 	}
-	if err := staffOnly(m.Actor); err != nil {
+	if err := m.Actor.Require(events.StaffRoles...); err != nil {
 		return nil, err
 	}
 	switch {
@@ -40,6 +39,8 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	if next == p.Product && p.status == listed {
 		return nil, nil
 	}
+	// The command checks little, since only the product that results can be wrong.
+	// It is refused here, and not by the log, for a refusal needs the latest state.
 	if err := next.Check(); err != nil {
 		return nil, err
 	}
@@ -50,7 +51,7 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 }
 
 func archive(p product, c command.ArchiveProduct, m decider.Meta) (events.Event, error) {
-	if err := staffOnly(m.Actor); err != nil {
+	if err := m.Actor.Require(events.StaffRoles...); err != nil {
 		return nil, err
 	}
 	switch p.status {
@@ -66,13 +67,6 @@ func set[T any](field *T, to *T) {
 	if to != nil {
 		*field = *to
 	}
-}
-
-func staffOnly(a eventlog.Actor) error {
-	if !a.HasRole(events.Staff, events.Admin) {
-		return errs.New(errs.Forbidden, "only staff may do this")
-	}
-	return nil
 }
 
 func noSuchProduct(sku events.SKU) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lonja/events"
+	"lonja/events/claims"
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/kit/bus"
@@ -36,9 +37,9 @@ func actor(t query.Tokens) eventlog.Actor {
 }
 
 // verify reads an access token as a gateway does, with nothing but a key set.
-func verify(t *testing.T, keys query.Keyset, access string) (claims, error) {
+func verify(t *testing.T, keys query.Keyset, access string) (claims.Access, error) {
 	t.Helper()
-	var c claims
+	var c claims.Access
 	_, err := jwt.ParseWithClaims(access, &c, func(token *jwt.Token) (any, error) {
 		for _, k := range keys.Keys {
 			if k.KeyID == token.Header["kid"] && k.KeyType == "OKP" && k.Curve == "Ed25519" && k.Algorithm == "EdDSA" && k.Use == "sig" {

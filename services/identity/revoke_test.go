@@ -8,6 +8,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lonja/events"
+	"lonja/events/claims"
 	"lonja/events/query"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
@@ -59,7 +60,7 @@ func TestATokenSaysWhatItsUserWasWhenItWasSigned(t *testing.T) {
 	if !ok || !slices.Equal(tokens.User.Roles, []string{events.Customer}) {
 		t.Fatalf("replied %+v", tokens)
 	}
-	var c claims
+	var c claims.Access
 	if _, _, err := jwt.NewParser().ParseUnverified(tokens.AccessToken, &c); err != nil {
 		t.Fatal(err)
 	}

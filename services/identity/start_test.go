@@ -16,7 +16,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"lonja"
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
@@ -78,7 +77,7 @@ func start(t *testing.T, shop *shoptest.Shop, name, dir string, config Config) *
 	go func() {
 		defer close(r.ended)
 		r.ended <- r.service().Run(ctx, service.Config{
-			Application: lonja.Name, Conn: nc, Codec: shoptest.Codec, Streams: shop.Streams, Dir: dir, Replica: name,
+			Application: "lonja", Conn: nc, Codec: shoptest.Codec, Streams: shop.Streams, Dir: dir, Replica: name,
 			Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		}, func() { close(r.ready) })
 	}()

@@ -7,6 +7,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lonja/events"
+	"lonja/events/claims"
 	"lonja/events/query"
 	"lonja/kit/eventlog"
 )
@@ -15,17 +16,6 @@ import (
 // hands touch than a header, so it is short.
 const ticketLife = time.Minute
 
-// ticketIssuer is another than that of access tokens, which a ticket must never
-// be taken for, not even by a gateway of an older version.
-const ticketIssuer = "lonja/stream"
-
-// ticketClaims are what a ticket says: who may follow which order, and until when.
-type ticketClaims struct {
-	claims
-	Order events.OrderID `json:"order"`
-	Until int64          `json:"until"`
-}
-
 // writeTicket makes a ticket for whoever asks. It is signed like an access token,
 // so every gateway can verify it, and nobody needs to remember it.
 func (i *identity) writeTicket(_ context.Context, q query.StreamTicket, who eventlog.Actor) (any, error) {
@@ -33,9 +23,9 @@ func (i *identity) writeTicket(_ context.Context, q query.StreamTicket, who even
 		return nil, err
 	}
 	now := time.Now()
-	ticket, err := i.realm.sign(ticketClaims{
-		claims: claims{Roles: who.Roles, Position: who.Signed, RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: ticketIssuer, Subject: who.ID, ExpiresAt: jwt.NewNumericDate(now.Add(ticketLife)),
+	ticket, err := i.realm.sign(claims.Ticket{
+		Access: claims.Access{Roles: who.Roles, Position: who.Signed, RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: claims.TicketIssuer, Subject: who.ID, ExpiresAt: jwt.NewNumericDate(now.Add(ticketLife)),
 		}},
 		Order: q.OrderID,
 		Until: min(q.Until, now.Add(accessLife).Unix()),

@@ -13,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"lonja/events"
+	"lonja/events/claims"
 	"lonja/events/query"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
@@ -52,26 +53,13 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// claims are what an access token says.
-type claims struct {
-	jwt.RegisteredClaims
-	Roles []string `json:"roles"`
-	// Position is the sequence of the session's event that the token was signed
-	// for. All that was recorded before it is considered in the token; what
-	// revokes it comes later.
-	Position uint64 `json:"pos"`
-}
-
-// audience is whom access tokens are for: the shop's gateways.
-const audience = "lonja"
-
 // access is a user's access token, issued when the session last moved: the
 // same one every time, as long as the user's roles are the same.
 func (r realm) access(u user, s session) (string, error) {
-	return r.sign(claims{
+	return r.sign(claims.Access{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    "lonja",
-			Audience:  jwt.ClaimStrings{audience},
+			Issuer:    claims.Issuer,
+			Audience:  jwt.ClaimStrings{claims.Audience},
 			Subject:   string(u.ID),
 			IssuedAt:  jwt.NewNumericDate(s.moved),
 			ExpiresAt: jwt.NewNumericDate(s.moved.Add(accessLife)),

@@ -32,9 +32,10 @@ func adjust(l *ledger, c command.AdjustStock, product known, m decider.Meta) (ev
 // so and there can be so many.
 func (l *ledger) recount(sku events.SKU, product known, onHand int64, a eventlog.Actor) (events.Level, error) {
 	level := l.level(sku)
+	if err := a.Require(events.StaffRoles...); err != nil {
+		return level, err
+	}
 	switch {
-	case !a.HasRole(events.Staff, events.Admin):
-		return level, errs.New(errs.Forbidden, "only staff may do this")
 	case !bool(product):
 		return level, noSuchProduct(sku)
 	case onHand < level.Reserved:

@@ -35,7 +35,7 @@ func TestNoSequenceBreaksTheLedger(t *testing.T) {
 			"placed": func(t *rapid.T) { h.meets(t, pick(t).OrderPlaced) },
 			"paid": func(t *rapid.T) {
 				if o := pick(t); o.getsPaid {
-					h.meets(t, events.OrderPaid{OrderID: o.OrderID, Lines: linesOf(o.Items)})
+					h.meets(t, events.OrderPaid{OrderID: o.OrderID, Lines: events.PerSKU(events.LinesOf(o.Items))})
 				}
 			},
 			"cancelled": func(t *rapid.T) {

@@ -16,7 +16,7 @@ func reserve(ttl time.Duration) func(*ledger, events.OrderPlaced, decider.Meta) 
 		if l.orders[e.OrderID] != unknown {
 			return nil, nil
 		}
-		lines := linesOf(e.Items)
+		lines := events.PerSKU(events.LinesOf(e.Items))
 		if short := l.shortages(lines); short != nil {
 			return refused(e.OrderID, short), nil
 		}
@@ -33,7 +33,7 @@ func commit(l *ledger, e events.OrderPaid, _ decider.Meta) (events.Event, error)
 	case reserved:
 		return events.StockCommitted{Location: events.MainLocation, OrderID: e.OrderID, Lines: l.lines[e.OrderID]}, nil
 	case unknown, expired:
-		lines := merged(e.Lines)
+		lines := events.PerSKU(e.Lines)
 		if short := l.shortages(lines); short != nil {
 			return refused(e.OrderID, short), nil
 		}
@@ -70,28 +70,4 @@ func released(l *ledger, id events.OrderID, reason string) events.Event {
 
 func refused(id events.OrderID, short []events.Shortage) events.Event {
 	return events.StockRefused{Location: events.MainLocation, OrderID: id, Shortages: short}
-}
-
-func linesOf(items []events.OrderItem) []events.Quantity {
-	lines := make([]events.Quantity, len(items))
-	for i, item := range items {
-		lines[i] = events.Quantity{SKU: item.SKU, Quantity: item.Quantity}
-	}
-	return merged(lines)
-}
-
-// merged is lines with every SKU in one line only, in order of appearance.
-func merged(lines []events.Quantity) []events.Quantity {
-	at := make(map[events.SKU]int, len(lines))
-	merged := make([]events.Quantity, 0, len(lines))
-	for _, line := range lines {
-		i, seen := at[line.SKU]
-		if !seen {
-			at[line.SKU] = len(merged)
-			merged = append(merged, line)
-			continue
-		}
-		merged[i].Quantity += line.Quantity
-	}
-	return merged
 }

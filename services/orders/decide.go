@@ -66,8 +66,6 @@ func noWay(o order, to string) error {
 
 func (o order) isOf(a eventlog.Actor) bool { return a.ID != "" && string(o.CustomerID) == a.ID }
 
-func isStaff(a eventlog.Actor) bool { return a.HasRole(events.Staff, events.Admin) }
-
 // signedIn is Unauthenticated unless the actor is somebody.
 func signedIn(a eventlog.Actor) error {
 	if !events.IsToken(a.ID) {
@@ -82,7 +80,7 @@ func maySee(o order, id events.OrderID, a eventlog.Actor) error {
 	if err := signedIn(a); err != nil {
 		return err
 	}
-	if o.Status == unknown || !o.isOf(a) && !isStaff(a) {
+	if o.Status == unknown || !o.isOf(a) && !a.HasRole(events.StaffRoles...) {
 		return noSuchOrder(id)
 	}
 	return nil
@@ -92,10 +90,7 @@ func staffOnly(o order, id events.OrderID, a eventlog.Actor) error {
 	if err := maySee(o, id, a); err != nil {
 		return err
 	}
-	if !isStaff(a) {
-		return errs.New(errs.Forbidden, "only staff may do this")
-	}
-	return nil
+	return a.Require(events.StaffRoles...)
 }
 
 func noSuchOrder(id events.OrderID) error {

@@ -165,7 +165,7 @@ func TestAnOrdersSumsAreRight(t *testing.T) {
 			t.Fatalf("%d pieces for %d: %+v", pieces, pence, placed)
 		}
 		var taken int64
-		for _, line := range perSKU(placed.Items) {
+		for _, line := range events.PerSKU(events.LinesOf(placed.Items)) {
 			taken += line.Quantity
 		}
 		if taken != pieces {

@@ -31,7 +31,7 @@ const shown = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_i
 // reader is the argument that narrows orders down to those that an actor may
 // see: their own, or nil for all.
 func reader(a eventlog.Actor) any {
-	if isStaff(a) {
+	if a.HasRole(events.StaffRoles...) {
 		return nil
 	}
 	return a.ID
@@ -68,7 +68,7 @@ func listOrders(book *projection.View) func(context.Context, query.Orders, event
 		}
 		page := q.Page.Normal()
 		where, args := "WHERE true", []any{}
-		if !isStaff(a) {
+		if !a.HasRole(events.StaffRoles...) {
 			where, args = where+" AND o.customer = ?", append(args, a.ID)
 		}
 		if q.Status != "" {

@@ -87,24 +87,8 @@ func cancelledFrom(o order, reason string, statuses ...string) (events.Event, er
 
 // paidInFull says that an order's money has come, or that it needs none.
 func paidInFull(o order) events.Event {
-	return events.OrderPaid{OrderID: o.ID, PaymentID: events.PaymentFor(o.ID), Amount: o.Total, Lines: perSKU(o.Items)}
+	return events.OrderPaid{OrderID: o.ID, PaymentID: events.PaymentFor(o.ID), Amount: o.Total, Lines: events.PerSKU(events.LinesOf(o.Items))}
 }
 
 // isFree reports whether an order costs nothing.
 func (o order) isFree() bool { return o.Total.Amount == 0 }
-
-// perSKU sums the lines of an order that ask for the same thing.
-func perSKU(items []events.OrderItem) []events.Quantity {
-	at := make(map[events.SKU]int, len(items))
-	sums := make([]events.Quantity, 0, len(items))
-	for _, item := range items {
-		i, seen := at[item.SKU]
-		if !seen {
-			i = len(sums)
-			at[item.SKU] = i
-			sums = append(sums, events.Quantity{SKU: item.SKU})
-		}
-		sums[i].Quantity += item.Quantity
-	}
-	return sums
-}

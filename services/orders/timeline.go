@@ -3,7 +3,6 @@ package orders
 import (
 	"context"
 	"encoding/json"
-	"slices"
 	"time"
 
 	"lonja/events"
@@ -42,35 +41,31 @@ func tellTimeline(book *projection.View) func(context.Context, query.OrderTimeli
 }
 
 // inOrder makes one line of events that come stream by stream. Their times order
-// them across streams, and those are by the clocks of several machines: so
-// within a stream its own order holds, and the order's beginning comes first
-// whatever the clocks say.
-func inOrder(facts []query.TimelineEntry) []query.TimelineEntry {
-	type moment struct {
-		query.TimelineEntry
-		at time.Time // no earlier than what stands before it on its stream
-	}
-	line := make([]moment, len(facts))
-	for i, f := range facts {
-		line[i] = moment{f, f.Time}
-		if i > 0 && facts[i-1].Stream == f.Stream && line[i-1].at.After(f.Time) {
-			line[i].at = line[i-1].at
+// them across streams, and those are by the clocks of several machines: so an event
+// counts as no earlier than those before it on its stream, and the order's beginning
+// comes first whatever the clocks say.
+func inOrder(read []query.TimelineEntry) []query.TimelineEntry {
+	latest := map[string]time.Time{} // of each stream, so far
+	at := func(e query.TimelineEntry) time.Time {
+		if before := latest[e.Stream]; before.After(e.Time) {
+			return before
 		}
+		return e.Time
 	}
 	began := events.Type(events.OrderPlaced{})
-	slices.SortStableFunc(line, func(a, b moment) int {
+	line := make([]query.TimelineEntry, 0, len(read))
+	for e := range eventlog.Merge(read, func(e query.TimelineEntry) string { return e.Stream }, func(a, b query.TimelineEntry) int {
 		switch {
 		case a.Type == began && b.Type != began:
 			return -1
 		case b.Type == began && a.Type != began:
 			return 1
 		}
-		return a.at.Compare(b.at)
-	})
-	for i := range line {
-		facts[i] = line[i].TimelineEntry
+		return at(a).Compare(at(b))
+	}) {
+		line, latest[e.Stream] = append(line, e), at(e)
 	}
-	return facts
+	return line
 }
 
 func followStatus(book *projection.View) func(context.Context, query.OrderStatuses, eventlog.Actor) (any, error) {

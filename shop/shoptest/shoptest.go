@@ -20,6 +20,7 @@ import (
 	"lonja/kit/natsembed"
 	"lonja/kit/service"
 	"lonja/kit/streams"
+	"lonja/shop/codec"
 )
 
 // Shop is a NATS server with the shop's streams, and the services that were started.
@@ -33,7 +34,7 @@ type Shop struct {
 }
 
 // Codec is the shop's.
-var Codec = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
+var Codec = codec.Events
 
 // Start starts a server, applies streams.yaml and runs the services until the
 // test ends. The test fails when a service does not stop as it should.

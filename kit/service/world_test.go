@@ -1,0 +1,236 @@
+package service_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lonja/kit/bus"
+	"lonja/kit/decider"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/kittest"
+	"lonja/kit/projection"
+	"lonja/kit/service"
+	"lonja/kit/streams"
+)
+
+const config = `
+streams:
+  - name: TOYS
+    subjects: [events.counter.>]
+    allow_direct: true
+    consumers:
+      - {durable_name: toys-echo, filter_subjects: [events.counter.*.added], ack_policy: explicit, max_deliver: -1}
+  - name: TIMERS
+    subjects: [timers.>]
+    allow_direct: true
+    allow_msg_schedules: true
+    allow_msg_ttl: true
+    allow_rollup_hdrs: true
+    consumers:
+      - {durable_name: toys-later, filter_subjects: [timers.due.toys-later.>], ack_policy: explicit, max_deliver: -1}
+  - name: DEADLETTERS
+    subjects: [deadletters.>]
+    allow_direct: true
+  - name: RETRIES
+    subjects: [retries.>]
+    retention: workqueue
+    consumers:
+      - {durable_name: toys-retries, filter_subjects: [retries.toys.>], ack_policy: explicit, max_deliver: -1}
+  - name: DEFERRED
+    subjects: [deferred.>, outcomes.>]
+    allow_direct: true
+    consumers:
+      - {durable_name: toys-deferred, filter_subjects: [deferred.toys.>], ack_policy: explicit, max_deliver: -1}
+`
+
+// add adds to a counter; zero panics, one hundred is refused.
+type add struct {
+	Counter string `json:"counter"`
+	By      int    `json:"by"`
+}
+
+func (add) CommandName() string { return "toys.add" }
+func (a add) EntityID() string  { return a.Counter }
+func (a add) Check() error      { return nil }
+
+// total asks for a counter.
+type total struct {
+	Counter string `json:"counter"`
+}
+
+func (total) QueryName() string { return "toys.total" }
+
+// world is a server and a toy service on it.
+type world struct {
+	*bus.Client
+	t        *testing.T
+	log      *kittest.Log
+	streams  *streams.Config
+	dir      string
+	registry *prometheus.Registry // of all that runs in this world
+	broken   atomic.Bool          // reactions, and the addition of seven, fail while it is true
+	tries    atomic.Int64
+	fails    func(try int64) error // of a reaction, from 1 on; nil fails none
+	gate     sync.Mutex            // views stand still while it is locked
+	store    func() context.Context
+}
+
+func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
+
+// newWorldWith has more streams than usual.
+func newWorldWith(t *testing.T, more string) *world {
+	t.Helper()
+	log := kittest.New(t)
+	c, err := streams.Parse([]byte(config + more))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Apply(t.Context(), log.JS, 0); err != nil {
+		t.Fatal(err)
+	}
+	return &world{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
+}
+
+// toys is a service that adds to counters. To every counter "x" that is added
+// to, it adds the same to "echo-x"; and, a little later, to "later-x".
+func (w *world) toys() *service.Service {
+	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
+		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
+	totals := projection.New(projection.Definition{
+		Name:   "totals",
+		Schema: `CREATE TABLE totals (counter TEXT PRIMARY KEY, total INTEGER NOT NULL);`,
+		Reads:  []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.>"}}},
+		Project: func(tx *projection.Tx, r eventlog.Record) error {
+			w.gate.Lock()
+			defer w.gate.Unlock()
+			e := r.Event.(kittest.Added)
+			return tx.Exec(`INSERT INTO totals VALUES (?, ?) ON CONFLICT (counter) DO UPDATE SET total = total + excluded.total`, e.Counter, e.By)
+		},
+	})
+	follow := func(prefix string) service.Handler {
+		return service.React(counters, func(e kittest.Added) string {
+			if strings.Contains(e.Counter, "-") {
+				return ""
+			}
+			w.tries.Add(1)
+			return prefix + e.Counter
+		}, func(_ int, e kittest.Added, m decider.Meta) (eventlog.Event, error) {
+			if w.broken.Load() {
+				panic("broken")
+			}
+			if w.fails != nil {
+				if err := w.fails(w.tries.Load()); err != nil {
+					return nil, err
+				}
+			}
+			return kittest.Added{Counter: m.EntityID, By: e.By}, nil
+		})
+	}
+	return &service.Service{
+		Name:  "toys",
+		Views: []*projection.View{totals},
+		Commands: []service.Command{
+			service.Handle(counters, func(_ int, c add, m decider.Meta) (eventlog.Event, error) {
+				switch c.By {
+				case 0:
+					panic("zero")
+				case 7:
+					if w.broken.Load() {
+						panic("broken")
+					}
+				case 100:
+					return nil, errs.InvalidField("by", "must not be 100")
+				}
+				return kittest.Added{Counter: c.Counter, By: c.By}, nil
+			}).Reply(func(n int, _ eventlog.Event) any { return n }),
+		},
+		Reactions: []service.Reaction{
+			{Consumer: "toys-echo", Handlers: []service.Handler{follow("echo-")}},
+			{Consumer: "toys-later", Handlers: []service.Handler{follow("later-")}},
+		},
+		Queries: []service.Query{
+			service.Answer(totals, func(ctx context.Context, q total, _ eventlog.Actor) (any, error) {
+				var n int
+				_, err := totals.Get(ctx, `SELECT total FROM totals WHERE counter = ?`, []any{q.Counter}, &n)
+				return n, err
+			}),
+		},
+	}
+}
+
+// start runs the service and returns when it is ready.
+func (w *world) start() (stop func()) {
+	w.t.Helper()
+	return w.run(w.toys())
+}
+
+// run is start for a service that is not quite toys.
+func (w *world) run(s *service.Service) (stop func()) {
+	w.t.Helper()
+	ready, failed, stop := w.begin(s)
+	select {
+	case <-ready:
+	case err := <-failed:
+		w.t.Fatal(err)
+	}
+	return stop
+}
+
+// begin runs the service until stop is called or the test ends.
+func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan error, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	serving, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		done <- s.Run(ctx, service.Config{Application: "toys", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
+			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry}, func() { close(serving) })
+	}()
+	stopped := false
+	stop = func() {
+		if !stopped {
+			stopped = true
+			cancel()
+			if err := <-done; err != nil {
+				w.t.Error(err)
+			}
+		}
+	}
+	w.t.Cleanup(stop)
+	return serving, done, stop
+}
+
+func (w *world) awaitTotal(counter string, want int) {
+	w.t.Helper()
+	w.eventually(func() error {
+		body, err := w.Query(w.t.Context(), total{counter}, eventlog.Envelope{})
+		if err == nil && string(body) != fmt.Sprint(want) {
+			err = fmt.Errorf("total of %s is %s, want %d", counter, body, want)
+		}
+		return err
+	})
+}
+
+func (w *world) eventually(try func() error) {
+	w.t.Helper()
+	deadline, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,120 @@
+package orders
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/kit/bus"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/shop/shoptest"
+)
+
+func TestAPriceThatChangedIsNotChargedSilently(t *testing.T) {
+	shop := shoptest.Start(t, New())
+	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
+	shop.Record("CATALOG", events.ProductCreated{Product: lantern})
+	for price := int64(340); price < 350; price++ {
+		lantern.Price = gbp(price)
+		after := shop.Record("CATALOG", events.ProductChanged{Product: lantern})
+		// Whoever has seen the new price is not told otherwise, whatever the view says yet.
+		var placed query.OrderView
+		shop.Do(atPrice(price), ana, &placed)
+		if placed.Total != gbp(price) {
+			t.Fatalf("seen at %d, and placed %+v", price, placed)
+		}
+		_, err := shop.Send(t.Context(), atPrice(price-1), eventlog.Envelope{Actor: ana, After: after})
+		if r, _ := errs.As(err); r == nil || r.Code != errs.Conflict || r.Field != "items[0].unit_price" {
+			t.Fatalf("seen at %d, and %v", price-1, err)
+		}
+	}
+	for _, field := range []string{"amount", "currency"} {
+		wrong := atPrice(1)
+		if field == "amount" {
+			wrong.Items[0].UnitPrice.Amount = -1
+		} else {
+			wrong.Items[0].UnitPrice.Currency = "pounds"
+		}
+		if r, _ := errs.As(wrong.Check()); r == nil || r.Field != "items[0].unit_price."+field {
+			t.Errorf("a wrong %s: %v", field, wrong.Check())
+		}
+	}
+	// A command that says nothing of prices is the one that it always was: what is
+	// recorded with it is the hash of its bytes.
+	if data, err := json.Marshal(placeOne("lantern")); err != nil || string(data) != `{"items":[{"sku":"lantern","quantity":1}]}` {
+		t.Errorf("a command without a price is %s (%v)", data, err)
+	}
+}
+
+func atPrice(seen int64) command.PlaceOrder {
+	price := gbp(seen)
+	return command.PlaceOrder{Items: []command.OrderLine{{SKU: "lantern", Quantity: 1, UnitPrice: &price}}}
+}
+
+// An order that is left while orders is away is placed at the price that was on
+// offer then, or not at all.
+func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
+	shop, dir := shoptest.Start(t), t.TempDir()
+	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
+	changes := func(price int64) {
+		lantern.Price = gbp(price)
+		shop.Record("CATALOG", events.ProductChanged{Product: lantern})
+	}
+	leaves := func(id string, c command.PlaceOrder) {
+		t.Helper()
+		if err := shop.Defer(t.Context(), c, eventlog.Envelope{ID: id, Actor: ana}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	outcome := func(id string) (o bus.Outcome) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			o, _, err := shop.Outcome(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if o.Status != bus.Pending {
+				return o
+			}
+			<-tick.C
+		}
+	}
+	shop.Record("CATALOG", events.ProductCreated{Product: lantern})
+	stop := shop.Run(New(), "a", dir)
+	shop.Do(atPrice(339), ana, nil)
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	// While orders is away, the price changes, the order is left, and the shop comes
+	// back with a view that has yet to hear of it.
+	changes(400)
+	leaves("in-time", placeOne("lantern"))
+	stop = shop.Run(New(), "a", dir)
+	var placed query.OrderView
+	if o := outcome("in-time"); o.Status != bus.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
+		t.Fatalf("left at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	leaves("too-early", placeOne("lantern"))
+	leaves("foresight", atPrice(500))
+	leaves("hindsight", atPrice(400))
+	changes(500)
+	shop.Run(New(), "a", dir)
+	for id, status := range map[string]string{"too-early": bus.Refused, "foresight": bus.Done, "hindsight": bus.Refused} {
+		o := outcome(id)
+		if o.Status != status || status == bus.Refused && (o.Problem.Code != errs.Conflict || o.Problem.Field != "items[0].unit_price") {
+			t.Errorf("%s: %s %s, %+v", id, o.Status, o.Result, o.Problem)
+		}
+	}
+}

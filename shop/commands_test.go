@@ -1,0 +1,114 @@
+package shop_test
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/services/identity"
+	"lonja/shop"
+	"lonja/shop/shoptest"
+)
+
+// wrong has one of each command, whose Check has something against it.
+var wrong = []command.Command{
+	command.CreateProduct{Product: events.Product{SKU: "LAMP", Name: " ", Price: events.Money{Amount: 1, Currency: "GBP"}}},
+	command.ChangeProduct{SKU: "LAMP", Name: new(string), Available: new(bool)},
+	command.ArchiveProduct{SKU: "a.b"},
+	command.CountStock{SKU: "LAMP", OnHand: -1},
+	command.AdjustStock{SKU: "LAMP", Delta: 1, Reason: strings.Repeat("x", 201)},
+	command.PlaceOrder{Items: []command.OrderLine{{SKU: "LAMP", Quantity: 1}, {SKU: "LAMP"}}},
+	command.CancelOrder{OrderID: "*"},
+	command.ShipOrder{OrderID: ""},
+	command.DeliverOrder{OrderID: ">"},
+	command.SettlePayment{PaymentID: "pay_1", Outcome: "steal"},
+	command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: "short"},
+	command.LogIn{Email: "ana@example.com"},
+	command.RefreshSession{},
+	command.LogOut{RefreshToken: strings.Repeat("x", 501)},
+	command.SetRoles{UserID: "usr_1", Roles: []string{"king"}},
+	command.ResetPassword{Password: "short"},
+}
+
+// Whoever may send commands may send any JSON: the check of those who send politely
+// proves nothing to a service.
+func TestCommands_AreCheckedByTheServiceAsTheyAreWhereTheyAreSent(t *testing.T) {
+	services := shop.All(shop.Config{Identity: identity.Config{AdminPassword: "correct horse battery"}})
+	s := shoptest.Start(t, services...)
+	before := recorded(t, s)
+	for _, c := range wrong {
+		_, err := s.Send(t.Context(), c, eventlog.Envelope{})
+		atTheEdge, coded := errs.As(err)
+		if !coded || atTheEdge.Code != errs.Invalid || atTheEdge.Field == "" {
+			t.Errorf("%s is sent, or refused with %v", c.CommandName(), err)
+			continue
+		}
+		body, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := s.Conn.Request(command.Subject(c), body, 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var inService errs.Error
+		if err := json.Unmarshal(m.Data, &inService); err != nil || inService != *atTheEdge {
+			t.Errorf("%s: the service answers %s, the edge %+v", c.CommandName(), m.Data, atTheEdge)
+		}
+	}
+	if after := recorded(t, s); after != before {
+		t.Errorf("%d events were recorded, there were %d", after, before)
+	}
+	for _, service := range services {
+		for _, subject := range service.Permissions(s.Streams).Subscribe {
+			if strings.HasPrefix(subject, "commands.") && !slices.ContainsFunc(wrong, func(c command.Command) bool { return command.Subject(c) == subject }) {
+				t.Errorf("this test has nothing on %s", subject)
+			}
+		}
+	}
+}
+
+// What never reaches a service costs it nothing, and is answered when it is away.
+func TestCommands_ThatAreWrongAreNotSent(t *testing.T) {
+	s := shoptest.Start(t)
+	heard, err := s.Conn.SubscribeSync("commands.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for _, c := range wrong {
+		if _, err := s.Send(ctx, c, eventlog.Envelope{}); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%s: %v", c.CommandName(), err)
+		}
+	}
+	if err := s.Conn.Publish("commands.end", nil); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := heard.NextMsg(10 * time.Second); err != nil || m.Subject != "commands.end" {
+		t.Errorf("heard %v, %v", m, err)
+	}
+}
+
+// recorded counts the events of all streams.
+func recorded(t *testing.T, s *shoptest.Shop) (n uint64) {
+	t.Helper()
+	for _, declared := range s.Streams.Streams {
+		if !slices.ContainsFunc(declared.Subjects, func(subject string) bool { return strings.HasPrefix(subject, "events.") }) {
+			continue
+		}
+		stream, err := s.JS.Stream(t.Context(), declared.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += stream.CachedInfo().State.LastSeq
+	}
+	return n
+}

@@ -1,0 +1,37 @@
+package shop_test
+
+import (
+	"os"
+	"slices"
+	"testing"
+
+	"lonja/services/identity"
+	"lonja/shop"
+)
+
+func TestServices_AreThoseInTheFolderUnderTheirOwnNames(t *testing.T) {
+	folders, err := os.ReadDir("../services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var there []string
+	for _, f := range folders {
+		if f.IsDir() {
+			there = append(there, f.Name())
+		}
+	}
+	if !slices.Equal(shop.Names(), there) {
+		t.Errorf("the shop has %v, the folder services has %v", shop.Names(), there)
+	}
+	config := shop.Config{Identity: identity.Config{AdminPassword: "correct horse battery"}}
+	for i, s := range shop.All(config) {
+		if s.Name != shop.Names()[i] {
+			t.Errorf("service %d is %s, want %s", i, s.Name, shop.Names()[i])
+		}
+	}
+	for name, fresh := range shop.Services(config) {
+		if one, other := fresh(), fresh(); one.Name != name || one == other {
+			t.Errorf("%s makes %s, at %p and %p", name, one.Name, one, other)
+		}
+	}
+}
