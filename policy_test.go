@@ -40,7 +40,7 @@ var testsMay = map[string][]string{
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.
-var forTests = []string{"kit/kittest", "shop/shoptest"}
+var forTests = []string{"kit/kittest", "kit/httpapi/apitest", "shop/shoptest"}
 
 // The only things from outside that the published language may need.
 var languageMayUse = []string{"github.com/bojanz/currency",

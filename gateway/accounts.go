@@ -2,13 +2,13 @@ package gateway
 
 import (
 	"bytes"
-	"net/http"
 
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
+	"lonja/kit/httpapi"
 )
 
 // register opens an account and logs it in: two commands, the second's id
@@ -19,19 +19,19 @@ import (
 // not be guessed by it.) Registrations that were made before that was so have the
 // key's own id. They are found by the conflict that they are in; a registration
 // that is in one records nothing, so the second try cannot either.
-func register(c *call, in *struct {
-	payload[command.RegisterUser]
-}) (*answer, error) {
-	who, err := in.decode(c)
+func register(c *httpapi.Call, in *struct {
+	httpapi.Payload[command.RegisterUser]
+}) (*httpapi.Answer, error) {
+	who, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	id := eventlog.DeriveID(c.id, command.NormalEmail(who.Email))
-	registered, err := c.send(who, id)
-	if len(c.r.Header[keyHeader]) > 0 && errs.Is(err, errs.Conflict) {
-		switch former, formerErr := c.send(who, c.id); {
+	id := eventlog.DeriveID(c.ID, command.NormalEmail(who.Email))
+	registered, err := c.Send(who, id)
+	if len(c.Request.Header["Idempotency-Key"]) > 0 && errs.Is(err, errs.Conflict) {
+		switch former, formerErr := c.Send(who, c.ID); {
 		case formerErr == nil:
-			id, registered, err = c.id, former, nil
+			id, registered, err = c.ID, former, nil
 		case errs.Is(formerErr, errs.Unavailable), errs.Is(formerErr, errs.RateLimited): // nobody knows
 			err = formerErr
 		}
@@ -39,44 +39,44 @@ func register(c *call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	session, err := c.send(command.LogIn{Email: who.Email, Password: who.Password}, eventlog.DeriveID(id, "session"))
+	session, err := c.Send(command.LogIn{Email: who.Email, Password: who.Password}, eventlog.DeriveID(id, "session"))
 	if err != nil {
 		return nil, err
 	}
 	session.Replayed = registered.Replayed
-	a := c.did(session)
-	a.Status = http.StatusCreated
-	return a, nil
+	return c.Did(session).Created(""), nil
 }
 
-func logIn(c *call, in *struct{ payload[command.LogIn] }) (*answer, error) {
-	who, err := in.decode(c)
+func logIn(c *httpapi.Call, in *struct{ httpapi.Payload[command.LogIn] }) (*httpapi.Answer, error) {
+	who, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(who)
+	return c.Do(who)
 }
 
-func refresh(c *call, in *struct {
-	payload[command.RefreshSession]
-}) (*answer, error) {
-	token, err := in.decode(c)
+func refresh(c *httpapi.Call, in *struct {
+	httpapi.Payload[command.RefreshSession]
+}) (*httpapi.Answer, error) {
+	token, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(token)
+	return c.Do(token)
 }
 
-func logOut(c *call, in *struct{ payload[command.LogOut] }) (*answer, error) {
-	token, err := in.decode(c)
+func logOut(c *httpapi.Call, in *struct {
+	httpapi.Payload[command.LogOut]
+}) (*httpapi.Answer, error) {
+	token, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.do(token)
+	a, err := c.Do(token)
 	if err != nil {
 		return nil, err
 	}
-	return a.noContent(), nil
+	return a.NoContent(), nil
 }
 
 // verified is whose access token it is.
@@ -84,8 +84,8 @@ type verified struct {
 	User query.UserView `json:"user"`
 }
 
-func verify(c *call, _ *struct{}) (*answer, error) {
-	a, err := c.ask(query.User{UserID: events.UserID(c.actor.ID)})
+func verify(c *httpapi.Call, _ *struct{}) (*httpapi.Answer, error) {
+	a, err := c.Ask(query.User{UserID: events.UserID(c.Actor.ID)})
 	if errs.Is(err, errs.NotFound) {
 		return nil, errs.New(errs.Unauthenticated, "the access token's account does not exist")
 	}
@@ -97,10 +97,10 @@ func verify(c *call, _ *struct{}) (*answer, error) {
 }
 
 // keys are identity's, or, while it is away, those that we know.
-func keys(c *call, _ *struct{}) (*answer, error) {
-	a, err := c.ask(query.Keys{})
-	if held := c.tokens.keys.held.Load(); err != nil && held != nil {
-		a, err = answering(held.raw), nil
+func (g *gateway) keys(c *httpapi.Call, _ *struct{}) (*httpapi.Answer, error) {
+	a, err := c.Ask(query.Keys{})
+	if held := g.tokens.Keys(); err != nil && held != nil {
+		a, err = httpapi.Answering(held), nil
 	}
 	if err != nil {
 		return nil, err
@@ -109,30 +109,30 @@ func keys(c *call, _ *struct{}) (*answer, error) {
 	return a, nil
 }
 
-func listUsers(c *call, in *struct {
+func listUsers(c *httpapi.Call, in *struct {
 	Email string `query:"email" doc:"254 characters at most"`
 	Paging
-}) (*answer, error) {
+}) (*httpapi.Answer, error) {
 	if err := events.Text("email", in.Email, 0, 254); err != nil {
 		return nil, err
 	}
-	return c.ask(query.Users{Email: in.Email, Page: in.page()})
+	return c.Ask(query.Users{Email: in.Email, Page: in.page()})
 }
 
 type rolesChange struct {
 	Roles []string `json:"roles" minItems:"1" maxItems:"3" enum:"customer,staff,admin"`
 }
 
-func setRoles(c *call, in *struct {
+func setRoles(c *httpapi.Call, in *struct {
 	ID events.UserID `path:"id"`
-	payload[rolesChange]
-}) (*answer, error) {
+	httpapi.Payload[rolesChange]
+}) (*httpapi.Answer, error) {
 	if err := known(in.ID); err != nil {
 		return nil, err
 	}
-	to, err := in.decode(c)
+	to, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(command.SetRoles{UserID: in.ID, Roles: to.Roles})
+	return c.Do(command.SetRoles{UserID: in.ID, Roles: to.Roles})
 }

@@ -1,13 +1,8 @@
 package gateway_test
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -247,16 +242,6 @@ func TestKeysAreRefusedWhereNoneIsTaken(t *testing.T) {
 	}
 }
 
-// A body of exactly 1 MB is still read.
-func TestABodyOfOneMegabyteIsRead(t *testing.T) {
-	shop := open(t)
-	body := fmt.Sprintf(`{"email":"a","password":"b"%s,"c":1}`, strings.Repeat(" ", 1<<20-34))
-	if len(body) != 1<<20 {
-		t.Fatalf("%d bytes", len(body))
-	}
-	shop.do("POST", "/api/auth/login", body).refuses(422, errs.Invalid, "c")
-}
-
 func TestWhatASecretWasIsNotRepeated(t *testing.T) {
 	shop := open(t)
 	for _, body := range []string{`{"email":5,"password":"hunter2!"}`, `{"email":"a","password":"hunter2!","x":1}`, `{"password":"hunter2!`, `{"password":["hunter2!"]}`} {
@@ -281,24 +266,4 @@ func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, errs.Unavailable, "")
-}
-
-// A body that breaks off is the sender's fault, not ours.
-func TestABodyThatBreaksOff(t *testing.T) {
-	shop := open(t)
-	for _, path := range []string{"/api/auth/login", "/sandbox/payments/pay_1"} {
-		conn, err := net.Dial("tcp", shop.server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"ema\r\nno length\r\n", path)
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		(&response{&http.Response{StatusCode: resp.StatusCode, Header: resp.Header, Request: &http.Request{Method: "POST", URL: &url.URL{Path: path}}}, t, body}).
-			refuses(400, errs.Invalid, "")
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"lonja/events/query"
 	"lonja/gateway"
+	"lonja/kit/httpapi"
 )
 
 const storefront = "https://storefront.example"
@@ -56,7 +57,7 @@ func TestPagesOfAllOriginsMayCallWithoutCookies(t *testing.T) {
 		t.Errorf("%v", r.Header)
 	}
 	for _, bad := range []string{"", "shop.example", "https://shop.example/", "https://*.example", "null", "https://a.example, https://b.example", "ftp://shop.example"} {
-		if gateway.CheckCORSOrigins([]string{storefront, bad}) == nil {
+		if httpapi.CheckCORSOrigins([]string{storefront, bad}) == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

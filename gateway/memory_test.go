@@ -2,19 +2,14 @@ package gateway_test
 
 import (
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"lonja/events"
-	"lonja/kit/errs"
 )
 
 // What a request may make the gateway allocate, more than one that says nothing:
@@ -163,47 +158,5 @@ func TestEveryListInABodyHasALimit(t *testing.T) {
 	}
 	if lists < 2 {
 		t.Errorf("only %d lists were looked at", lists)
-	}
-}
-
-// What all bodies together may take is limited. Whoever holds it keeps nobody
-// from sending a small request; a large one is told when to come back.
-func TestBodiesShareALimit(t *testing.T) {
-	shop := open(t)
-	large := fmt.Sprintf(`{"email":"a","password":"b"%s,"c":1}`, strings.Repeat(" ", 900<<10))
-	var held []net.Conn
-	r := shop.eventually(503, func() *response {
-		conn, err := net.Dial("tcp", shop.server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		held = append(held, conn) // a body of which the last byte never comes
-		fmt.Fprintf(conn, "POST /api/auth/login HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(large))
-		go func() { _, _ = io.WriteString(conn, large[:len(large)-1]) }()
-		return shop.do("POST", "/api/auth/login", large)
-	})
-	r.refuses(503, errs.Unavailable, "")
-	if r.Header.Get("Retry-After") != "1" {
-		t.Errorf("%v", r.Header)
-	}
-	shop.do("POST", "/api/auth/login", `{"email":"a","password":"b","c":1}`).refuses(422, errs.Invalid, "c")
-	for _, conn := range held {
-		_ = conn.Close()
-	}
-	shop.eventually(422, func() *response { return shop.do("POST", "/api/auth/login", large) })
-}
-
-// eventually asks again until the answer has a status.
-func (f *front) eventually(status int, ask func() *response) *response {
-	f.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		r := ask()
-		if r.StatusCode == status {
-			return r
-		}
-		if time.Now().After(deadline) {
-			f.t.Fatalf("want %d, still %d %s", status, r.StatusCode, r.body)
-		}
 	}
 }

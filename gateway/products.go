@@ -1,11 +1,10 @@
 package gateway
 
 import (
-	"net/http"
-
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
+	"lonja/kit/httpapi"
 )
 
 // Paging is which part of a list is wanted.
@@ -20,17 +19,18 @@ type productInput struct {
 	SKU events.SKU `path:"sku"`
 }
 
-func createProduct(c *call, in *struct{ payload[events.Product] }) (*answer, error) {
-	product, err := in.decode(c)
+func createProduct(c *httpapi.Call, in *struct {
+	httpapi.Payload[events.Product]
+}) (*httpapi.Answer, error) {
+	product, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.do(command.CreateProduct{Product: product})
+	a, err := c.Do(command.CreateProduct{Product: product})
 	if err != nil {
 		return nil, err
 	}
-	a.Status, a.Location = http.StatusCreated, "/api/products/"+string(product.SKU)
-	return a, nil
+	return a.Created("/api/products/" + string(product.SKU)), nil
 }
 
 type productSearch struct {
@@ -39,18 +39,18 @@ type productSearch struct {
 	Paging
 }
 
-func listProducts(c *call, in *productSearch) (*answer, error) {
+func listProducts(c *httpapi.Call, in *productSearch) (*httpapi.Answer, error) {
 	if err := events.FirstOf(events.Text("q", in.Q, 0, 200), events.Text("category", in.Category, 0, 100)); err != nil {
 		return nil, err
 	}
-	return c.ask(query.Products{Q: in.Q, Category: in.Category, Page: in.page()})
+	return c.Ask(query.Products{Q: in.Q, Category: in.Category, Page: in.page()})
 }
 
-func readProduct(c *call, in *productInput) (*answer, error) {
+func readProduct(c *httpapi.Call, in *productInput) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	return c.ask(query.Product{SKU: in.SKU})
+	return c.Ask(query.Product{SKU: in.SKU})
 }
 
 // productChange leaves out what stays as it is.
@@ -63,28 +63,28 @@ type productChange struct {
 	Available   *bool         `json:"available,omitempty" doc:"true brings an archived product back; false, which stands alone, archives it"`
 }
 
-func changeProduct(c *call, in *struct {
+func changeProduct(c *httpapi.Call, in *struct {
 	SKU events.SKU `path:"sku"`
-	payload[productChange]
-}) (*answer, error) {
+	httpapi.Payload[productChange]
+}) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	to, err := in.decode(c)
+	to, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(command.ChangeProduct{SKU: in.SKU, Name: to.Name, Price: to.Price,
+	return c.Do(command.ChangeProduct{SKU: in.SKU, Name: to.Name, Price: to.Price,
 		Description: to.Description, Category: to.Category, ImageURL: to.ImageURL, Available: to.Available})
 }
 
-func archiveProduct(c *call, in *productInput) (*answer, error) {
+func archiveProduct(c *httpapi.Call, in *productInput) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	a, err := c.do(command.ArchiveProduct{SKU: in.SKU})
+	a, err := c.Do(command.ArchiveProduct{SKU: in.SKU})
 	if err != nil {
 		return nil, err
 	}
-	return a.noContent(), nil
+	return a.NoContent(), nil
 }

@@ -2,12 +2,10 @@ package gateway_test
 
 import (
 	"encoding/json"
-	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
-	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
 	"lonja/kit/errs"
@@ -88,22 +86,6 @@ func TestRoutesAskTheirQuery(t *testing.T) {
 	}
 }
 
-// One table maps a service's refusals to HTTP.
-func TestRefusalsAsProblems(t *testing.T) {
-	shop := open(t)
-	for code, status := range map[errs.Code]int{errs.Invalid: 422, errs.NotFound: 404, errs.Conflict: 409,
-		errs.Unauthenticated: 401, errs.Forbidden: 403, errs.Unavailable: 503, errs.Internal: 500} {
-		shop.plays("commands.orders.place", func(*nats.Msg) any { return &errs.Error{Code: code, Detail: "no", Field: "items[1].sku"} })
-		p := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(status, code, "items[1].sku")
-		if p.Detail != "no" || p.Type != "urn:lonja:problem:"+string(code) || (p.Instance != "") != (status >= 500) {
-			t.Errorf("%+v", p)
-		}
-		shop.quiet("commands.orders.place")
-	}
-	shop.plays("commands.orders.place", func(*nats.Msg) any { return &errs.Error{Code: "odd", Detail: "no"} })
-	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).refuses(500, errs.Internal, "")
-}
-
 // Registering is two commands, and the same request is the same two again.
 func TestRegisteringLogsIn(t *testing.T) {
 	shop := open(t)
@@ -156,13 +138,5 @@ func TestWhoRegisteredBeforeAndIsTooFastIsToldSo(t *testing.T) {
 			t.Errorf("%d with Retry-After %q", status, again)
 		}
 		shop.quiet("commands.identity.register")
-	}
-}
-
-func TestKeysMustBePrintable(t *testing.T) {
-	shop := open(t)
-	for _, keys := range [][]string{{""}, {strings.Repeat("k", 256)}, {"kä"}, {"a\tb"}, {"a", "b"}, {"a", "a"}} {
-		shop.keys = keys
-		shop.do("POST", "/api/products", events.Product{SKU: "A"}, "Authorization", shop.staff()).refuses(422, errs.Invalid, "Idempotency-Key")
 	}
 }

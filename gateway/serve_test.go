@@ -13,6 +13,7 @@ import (
 	"lonja/gateway"
 	"lonja/kit/bus"
 	"lonja/kit/errs"
+	"lonja/kit/httpapi"
 	"lonja/kit/revocation"
 )
 
@@ -31,7 +32,7 @@ func (f *front) serves(drain time.Duration) (stop func(), served <-chan error) {
 	ctx, stop := context.WithCancel(context.Background())
 	f.t.Cleanup(stop)
 	ended := make(chan error, 1)
-	go func() { ended <- gateway.Serve(ctx, l, handler, drain) }()
+	go func() { ended <- httpapi.Serve(ctx, l, handler, drain) }()
 	f.server.URL = "http://" + l.Addr().String()
 	return stop, ended
 }

@@ -4,31 +4,32 @@ import (
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
+	"lonja/kit/httpapi"
 )
 
-func readStock(c *call, in *productInput) (*answer, error) {
+func readStock(c *httpapi.Call, in *productInput) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	return c.ask(query.Stock{SKU: in.SKU})
+	return c.Ask(query.Stock{SKU: in.SKU})
 }
 
 type stockCount struct {
 	OnHand int64 `json:"on_hand" minimum:"0" maximum:"1000000000"`
 }
 
-func countStock(c *call, in *struct {
+func countStock(c *httpapi.Call, in *struct {
 	SKU events.SKU `path:"sku"`
-	payload[stockCount]
-}) (*answer, error) {
+	httpapi.Payload[stockCount]
+}) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	counted, err := in.decode(c)
+	counted, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(command.CountStock{SKU: in.SKU, OnHand: counted.OnHand})
+	return c.Do(command.CountStock{SKU: in.SKU, OnHand: counted.OnHand})
 }
 
 type stockAdjustment struct {
@@ -36,16 +37,16 @@ type stockAdjustment struct {
 	Reason string `json:"reason" minLength:"1" doc:"200 characters at most"`
 }
 
-func adjustStock(c *call, in *struct {
+func adjustStock(c *httpapi.Call, in *struct {
 	SKU events.SKU `path:"sku"`
-	payload[stockAdjustment]
-}) (*answer, error) {
+	httpapi.Payload[stockAdjustment]
+}) (*httpapi.Answer, error) {
 	if err := known(in.SKU); err != nil {
 		return nil, err
 	}
-	by, err := in.decode(c)
+	by, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(command.AdjustStock{SKU: in.SKU, Delta: by.Delta, Reason: by.Reason})
+	return c.Do(command.AdjustStock{SKU: in.SKU, Delta: by.Delta, Reason: by.Reason})
 }

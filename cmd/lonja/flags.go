@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"lonja/events"
-	"lonja/gateway"
+	"lonja/kit/httpapi"
 	"lonja/kit/natsauth"
 	"lonja/kit/streams"
 	"lonja/services/identity"
@@ -308,10 +308,10 @@ func listen(flag, address string) (net.Listener, error) {
 
 // Validate checks whom the gateway believes, who may call it, and how many may wait.
 func (f fronting) Validate() error {
-	if err := gateway.CheckCORSOrigins(f.CORSOrigin); err != nil {
+	if err := httpapi.CheckCORSOrigins(f.CORSOrigin); err != nil {
 		return fmt.Errorf("--cors-origin %w", err)
 	}
-	if err := gateway.CheckTrustedProxies(f.TrustedProxies); err != nil {
+	if err := httpapi.CheckTrustedProxies(f.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxies %w", err)
 	}
 	return events.FirstOf(bound("--max-followers", f.MaxFollowers), bound("--max-waiting", f.MaxWaiting))
@@ -326,7 +326,7 @@ func bound(flag string, n int) error {
 
 // origin checks --public-url, which may be "".
 func origin(s string) error {
-	if err := gateway.CheckOrigin(s); err != nil {
+	if err := httpapi.CheckOrigin(s); err != nil {
 		return fmt.Errorf("--public-url %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"lonja/gateway"
 	"lonja/kit/bus"
+	"lonja/kit/httpapi"
 	"lonja/kit/revocation"
 )
 
@@ -94,5 +95,5 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 		}
 		fmt.Printf("ready     after %v\n", time.Since(launched).Round(time.Millisecond))
 	}()
-	return gateway.Serve(ctx, listener, handler, c.Drain)
+	return httpapi.Serve(ctx, listener, handler, c.Drain)
 }

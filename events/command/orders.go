@@ -12,16 +12,16 @@ const MaxItems = 1000
 // PlaceOrder orders some of the catalogue's products for the customer who
 // sends it. A SKU may stand in several lines.
 type PlaceOrder struct {
-	Items []OrderLine `json:"items"`
+	Items []OrderLine `json:"items" minItems:"1" maxItems:"1000"`
 }
 
 // OrderLine is so many pieces of a SKU, at the price that is on offer.
 type OrderLine struct {
 	SKU      events.SKU `json:"sku"`
-	Quantity int64      `json:"quantity"`
+	Quantity int64      `json:"quantity" minimum:"1" maximum:"1000000000"`
 	// UnitPrice, when not nil, is the price that the customer has seen: an order
 	// at another one is refused.
-	UnitPrice *events.Money `json:"unit_price,omitempty"`
+	UnitPrice *events.Money `json:"unit_price,omitempty" doc:"The price that the customer has seen; when it is another one by now, the order is refused with 409"`
 }
 
 // CancelOrder gives an order up. Its owner may until it is shipped; so may staff.

@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"lonja/events"
+	"lonja/events/query"
+	"lonja/kit/bus"
+	"lonja/kit/httpapi"
+	"lonja/kit/httpapi/follow"
+)
+
+var (
+	staffOnly = httpapi.OnlyFor("Staff", events.StaffRoles...)
+	adminOnly = httpapi.OnlyFor("Administrators", events.Admin)
+)
+
+// routes is all that the gateway serves: the table of contents, from which the
+// description is made.
+func (g *gateway) routes(api *httpapi.API) {
+	api.Add("accounts",
+		httpapi.JSON("POST /api/auth/register", "Register", register, httpapi.Idempotent, httpapi.RateLimited, httpapi.Returns[query.Tokens](201), httpapi.Fails(409)),
+		httpapi.JSON("POST /api/auth/login", "Log in", logIn, httpapi.RateLimited, httpapi.Returns[query.Tokens](200), httpapi.Fails(401)),
+		httpapi.JSON("POST /api/auth/refresh", "Refresh a session", refresh, httpapi.RateLimited, httpapi.Returns[query.Tokens](200), httpapi.Fails(401)),
+		httpapi.JSON("POST /api/auth/logout", "Log out", logOut, httpapi.RateLimited, httpapi.Fails(401)),
+		httpapi.JSON("GET /api/auth/verify", "Verify an access token", verify, httpapi.SignedIn, httpapi.Returns[verified](200)),
+		httpapi.JSON("GET /.well-known/jwks.json", "Read the keys of access tokens", g.keys, httpapi.Returns[query.Keyset](200)),
+		httpapi.JSON("GET /api/users", "List users", listUsers, adminOnly, httpapi.Returns[query.List[query.UserView]](200)),
+		httpapi.JSON("PUT /api/users/{id}/roles", "Set a user's roles", setRoles, adminOnly, httpapi.Returns[query.UserView](200), httpapi.Fails(404, 409)),
+	)
+	api.Add("products",
+		httpapi.JSON("POST /api/products", "Create a product", createProduct, httpapi.Deferrable, staffOnly, httpapi.Idempotent, httpapi.Returns[query.ProductView](201), httpapi.Fails(409)),
+		httpapi.JSON("GET /api/products", "List products", listProducts, httpapi.Returns[query.List[query.ProductView]](200)),
+		httpapi.JSON("GET /api/products/{sku}", "Read a product", readProduct, httpapi.Returns[query.ProductView](200), httpapi.Fails(404)),
+		httpapi.JSON("PATCH /api/products/{sku}", "Change a product", changeProduct, httpapi.Deferrable, staffOnly, httpapi.Returns[query.ProductView](200), httpapi.Fails(404, 409)),
+		httpapi.JSON("DELETE /api/products/{sku}", "Archive a product", archiveProduct, httpapi.Deferrable, staffOnly,
+			httpapi.About("It is no longer listed or orderable, and still readable. PATCH with available: true brings it back."), httpapi.Fails(404)),
+	)
+	api.Add("stock",
+		httpapi.JSON("GET /api/products/{sku}/stock", "Read the stock of a product", readStock, httpapi.Returns[query.StockView](200), httpapi.Fails(404)),
+		httpapi.JSON("PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, httpapi.Deferrable, staffOnly,
+			httpapi.About("The catalogue must have the product, which may be archived."), httpapi.Returns[query.StockView](200), httpapi.Fails(404, 409)),
+		httpapi.JSON("POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, httpapi.Deferrable, staffOnly, httpapi.Idempotent,
+			httpapi.Returns[query.StockView](200), httpapi.Fails(404, 409)),
+	)
+	api.Add("orders",
+		httpapi.JSON("POST /api/orders", "Place an order", g.placeOrder, httpapi.Deferrable,
+			httpapi.About("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment, is paid if it costs nothing, or is cancelled."),
+			httpapi.SignedIn, httpapi.Idempotent, httpapi.Header("Location", "Where the order is"),
+			follow.Waits("wait=N answers when the order says where to pay, is paid since it costs nothing, or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered"),
+			httpapi.Returns[query.OrderView](201), httpapi.Fails(403, 409)),
+		httpapi.JSON("GET /api/orders", "List orders", listOrders, httpapi.SignedIn, httpapi.Returns[query.List[query.OrderView]](200)),
+		httpapi.JSON("GET /api/orders/{id}", "Read an order", readOrder, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(404)),
+		httpapi.JSON("PATCH /api/orders/{id}", "Change an order's status", moveOrder, httpapi.Deferrable, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(403, 404, 409)),
+		httpapi.JSON("GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, httpapi.SignedIn, httpapi.Returns[[]query.TimelineEntry](200), httpapi.Fails(404)),
+		httpapi.Page("GET /api/orders/{id}/stream", "Follow an order's status", g.followOrder,
+			httpapi.About("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires or is revoked."),
+			httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The order is finished, and its last status was seen: there is nothing to wait for"), httpapi.Fails(404)),
+		httpapi.JSON("POST /api/orders/{id}/stream/tickets", "Ask for a URL to follow an order with", giveTicket,
+			httpapi.About("For a browser's EventSource, which cannot send an access token. "+
+				"It reconnects with the same URL; once that has expired the answer is 401, on which it gives up with its readyState at CLOSED: ask for another URL then. An order that is finished is answered 204."),
+			httpapi.SignedIn, httpapi.Returns[streamURL](201), httpapi.Fails(404)),
+	)
+	if g.Sandbox {
+		api.Add("sandbox",
+			httpapi.Page("GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, httpapi.AfterQuery,
+				httpapi.Returns[query.PaymentView](200), httpapi.ReturnsText("text/html"), httpapi.Fails(404)),
+			httpapi.Page("POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, httpapi.Accepts[settlement], httpapi.AcceptsForm,
+				httpapi.Returns[query.PaymentView](200), httpapi.Fails(403, 404, 409)),
+		)
+	}
+	api.Add("operations",
+		httpapi.Outcomes("GET /api/commands/{id}", "Read what became of a command that was left for later", events.StaffRoles...),
+		httpapi.JSON("GET /api/deadletters", "List the messages that could not be handled", g.listLetters, staffOnly, httpapi.Returns[query.List[bus.DeadLetter]](200)),
+		httpapi.JSON("GET /api/deadletters/{id}", "Read a dead letter", g.readLetter, staffOnly, httpapi.Returns[bus.DeadLetter](200), httpapi.Fails(404)),
+		httpapi.JSON("POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", g.retryLetter, staffOnly, httpapi.Returns[retried](200), httpapi.Fails(404, 409)),
+		httpapi.JSON("DELETE /api/deadletters/{id}", "Drop a dead letter", g.dropLetter, staffOnly, httpapi.Fails(404)),
+
+		httpapi.Alive("GET /healthz", "Tell whether the gateway is alive"),
+		httpapi.Ready("GET /readyz", "Tell whether the shop is ready", g.Services, g.Store),
+		httpapi.Serving("GET /readyz/gateway", "Tell whether this gateway can serve",
+			httpapi.About("For a balancer's probe: whether the gateway is connected and not about to stop, whatever the services do.")),
+		httpapi.Metrics("GET /metrics", "Read the metrics"),
+	)
+}

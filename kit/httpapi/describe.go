@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/swaggest/swgui"
+	"github.com/swaggest/swgui/v5emb"
+
+	"lonja/kit/httpapi/problem"
+)
+
+// The names of the ways to say who one is.
+const (
+	bearerScheme = "bearer"
+	ticketParam  = "ticket"
+)
+
+// describe is huma without routes of its own: the API serves them.
+func describe(c Config) huma.Config {
+	schemes := map[string]*huma.SecurityScheme{}
+	if c.AboutTokens != "" {
+		schemes[bearerScheme] = &huma.SecurityScheme{Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: c.AboutTokens}
+	}
+	if c.AboutTickets != "" {
+		schemes[ticketParam] = &huma.SecurityScheme{Type: "apiKey", In: "query", Name: ticketParam, Description: c.AboutTickets}
+	}
+	api := huma.OpenAPI{
+		OpenAPI:    "3.1.0",
+		Info:       &huma.Info{Title: c.Title, Version: c.Version, Description: c.About},
+		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer), SecuritySchemes: schemes},
+	}
+	kind := api.Components.Schemas.SchemaFromRef(schemaOf[problem.Problem](api.Components.Schemas).Ref).Properties["type"]
+	kind.Examples = []any{"urn:" + c.Name + ":problem:conflict"}
+	if !c.Local { // else the page's own address
+		api.Servers = []*huma.Server{{URL: c.PublicURL}}
+	}
+	return huma.Config{OpenAPI: &api, DefaultFormat: "application/json", Formats: huma.DefaultFormats,
+		Transformers: []huma.Transformer{func(_ huma.Context, _ string, v any) (any, error) {
+			if p, ok := v.(*problem.Problem); ok { // huma's own have no type yet
+				p.In(c.Name)
+			}
+			return v, nil
+		}}}
+}
+
+// serveDocs serves the description of all routes, and a page to read it with.
+func serveDocs(mux *http.ServeMux, api *huma.OpenAPI) error {
+	spec, err := json.Marshal(api)
+	if err != nil {
+		return err
+	}
+	mux.HandleFunc("GET /openapi.json", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/openapi+json")
+		_, _ = w.Write(spec)
+	})
+	page := v5emb.NewHandlerWithConfig(swgui.Config{Title: api.Info.Title, SwaggerJSON: "/openapi.json", BasePath: "/docs/", HideCurl: false})
+	docs := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", docsPolicy)
+		page.ServeHTTP(w, r)
+	}
+	mux.HandleFunc("GET /docs", docs)
+	mux.HandleFunc("GET /docs/", docs)
+	return nil
+}
+
+// docsPolicy keeps the page to what this API serves. Its own script and style
+// stand in the page.
+const docsPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+
+// schemaOf describes a type of a body.
+func schemaOf[T any](r huma.Registry) *huma.Schema {
+	t := reflect.TypeFor[T]()
+	return r.Schema(t, true, t.Name())
+}

@@ -1,0 +1,259 @@
+package follow_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/httpapi"
+	"lonja/kit/httpapi/apitest"
+	"lonja/kit/httpapi/follow"
+	"lonja/kit/revocation"
+)
+
+// open is an API whose counters can be followed, and waited for until they have
+// changed. The event after which nothing comes is an addition of 99.
+func open(t *testing.T, most int) *apitest.Front {
+	t.Helper()
+	f := apitest.Open(t)
+	registry := prometheus.NewRegistry()
+	changes, err := follow.New(follow.Config{Client: f.Client, Service: "counters", Stream: "TOYS", Events: events,
+		MaxFollowers: most, MaxWaiting: most, Following: "following counters", Waiting: "waiting for counters", Namespace: apitest.Name, Registry: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := f.Config()
+	c.Registry = registry
+	f.Serve(c,
+		httpapi.Page("GET /api/counters/{id}/stream", "Follow a counter", func(c *httpapi.Call) error {
+			id := strings.Clone(c.Request.PathValue("id"))
+			return changes.Follow(c, id, func(after uint64) httpapi.Query { return apitest.Additions{Counter: id, After: after} })
+		}, httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The counter is finished")),
+		httpapi.JSON("POST /api/counters/{id}/additions", "Add to a counter and wait", func(c *httpapi.Call, in *struct {
+			ID string `path:"id"`
+		}) (*httpapi.Answer, error) {
+			wait, err := changes.Wait(c)
+			if err != nil {
+				return nil, err
+			}
+			defer wait.Done()
+			reply, err := c.Send(apitest.Add{Counter: in.ID, By: 1}, c.ID)
+			if err != nil {
+				return nil, err
+			}
+			a := c.Did(reply)
+			wait.For(in.ID, apitest.Total{Counter: in.ID}, func(answer []byte) bool { return string(answer) == "3" }, a)
+			return a, nil
+		}, httpapi.SignedIn, follow.Waits("wait=N answers when it is 3"), httpapi.Returns[int](200)),
+		httpapi.Metrics("GET /metrics", "Read the metrics"),
+	)
+	return f
+}
+
+func events(answer json.RawMessage) ([]follow.Event, error) {
+	var all []apitest.Addition
+	err := json.Unmarshal(answer, &all)
+	out := make([]follow.Event, len(all))
+	for i, a := range all {
+		out[i] = follow.Event{ID: a.Sequence, Name: "added", Data: map[string]int{"by": a.By}, Last: a.By == 99}
+	}
+	return out, err
+}
+
+func runs(f *apitest.Front) {
+	f.T.Helper()
+	if _, err := f.RunCounters(); err != nil {
+		f.T.Fatal(err)
+	}
+}
+
+func adds(f *apitest.Front, by int) uint64 {
+	f.T.Helper()
+	reply, err := f.Client.Send(f.T.Context(), apitest.Add{Counter: "a", By: by}, eventlog.Envelope{})
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	_, seq, _ := strings.Cut(reply.Position, ":")
+	n, err := strconv.ParseUint(seq, 10, 64)
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	return n
+}
+
+// stream opens a stream and reads it line by line.
+func stream(f *apitest.Front, last string) (*http.Response, *bufio.Scanner) {
+	f.T.Helper()
+	ctx, cancel := context.WithTimeout(f.T.Context(), 60*time.Second)
+	f.T.Cleanup(cancel)
+	req, err := http.NewRequestWithContext(ctx, "GET", f.URL+"/api/counters/a/stream", nil)
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	req.Header.Set("Authorization", f.As("ana"))
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	f.T.Cleanup(func() { resp.Body.Close() })
+	return resp, bufio.NewScanner(resp.Body)
+}
+
+// next is the next event of a stream, as "id name data"; "" is its end.
+func next(t *testing.T, lines *bufio.Scanner) string {
+	t.Helper()
+	var event []string
+	for lines.Scan() {
+		line := lines.Text()
+		if line == "" && len(event) > 0 {
+			return strings.Join(event, " ")
+		}
+		if _, value, ok := strings.Cut(line, ": "); ok && !strings.HasPrefix(line, ":") {
+			event = append(event, value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return ""
+}
+
+// Every event comes once and in order, from the last that was seen to the end;
+// who comes again after the end is told not to.
+func TestFollow_EveryEventOnceAndInOrderToTheEnd(t *testing.T) {
+	f := open(t, 0)
+	runs(f)
+	first := adds(f, 1)
+	resp, lines := stream(f, "")
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
+	}
+	want := []string{fmt.Sprintf(`%d added {"by":1}`, first)}
+	for by := 2; by < 30; by++ {
+		want = append(want, fmt.Sprintf(`%d added {"by":%d}`, adds(f, by), by))
+	}
+	last := adds(f, 99)
+	want = append(want, fmt.Sprintf(`%d added {"by":99}`, last), "")
+	for _, w := range want {
+		if got := next(t, lines); got != w {
+			t.Fatalf("got %q, want %q", got, w)
+		}
+	}
+	_, rest := stream(f, fmt.Sprint(last-1))
+	if got := next(t, rest); got != want[len(want)-2] {
+		t.Errorf("after the last but one: %q", got)
+	}
+	if resp, _ := stream(f, fmt.Sprint(last)); resp.StatusCode != http.StatusNoContent {
+		t.Errorf("after the end: %d", resp.StatusCode)
+	}
+}
+
+// A follower outlives its service, and misses nothing of what nobody told it of.
+func TestFollow_OutlivesTheServiceAndLostNews(t *testing.T) {
+	f := open(t, 0)
+	all := []apitest.Addition{{Sequence: 1, By: 1}}
+	f.Play("queries.counters.additions", func(*nats.Msg) any { return all })
+	_, lines := stream(f, "")
+	if got := next(t, lines); got != `1 added {"by":1}` {
+		t.Fatal(got)
+	}
+	f.Quiet("queries.counters.additions")
+	if err := f.Conn.Publish("changes.counters.a", []byte(eventlog.Position("TOYS", 2))); err != nil {
+		t.Fatal(err)
+	}
+	for lines.Scan() && lines.Text() != ": waiting" {
+	}
+	f.Play("queries.counters.additions", func(*nats.Msg) any {
+		return append(all, apitest.Addition{Sequence: 2, By: 2}, apitest.Addition{Sequence: 5, By: 99})
+	})
+	for _, want := range []string{`2 added {"by":2}`, `5 added {"by":99}`, ""} {
+		if got := next(t, lines); got != want {
+			t.Fatalf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestFollow_EndsWhenTheAccessTokenIsRevoked(t *testing.T) {
+	f := open(t, 0)
+	runs(f)
+	adds(f, 1)
+	_, lines := stream(f, "")
+	next(t, lines)
+	if err := revocation.Revoke(t.Context(), f.JS, "ana", 8); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(t, lines); got != "" {
+		t.Errorf("it goes on: %q", got)
+	}
+}
+
+// More than may wait are refused at once, and nothing was done for them.
+func TestPlaces_AreBounded(t *testing.T) {
+	f := open(t, 1)
+	runs(f)
+	adds(f, 1)
+	stream(f, "")
+	resp, _ := stream(f, "")
+	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a second follower: %d %v", resp.StatusCode, resp.Header)
+	}
+	metrics := f.Do("GET", "/metrics", "").Text
+	for _, want := range []string{"\ntoys_followers 1\n", "\ntoys_followers_refused_total 1\n", "\ntoys_waiting 0\n", "\ntoys_waiting_refused_total 0\n"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %q", want)
+		}
+	}
+	if _, err := follow.New(follow.Config{Client: f.Client, MaxWaiting: -1, Registry: prometheus.NewRegistry()}); err == nil {
+		t.Error("less than nobody may wait")
+	}
+}
+
+// Who waits asks once, and again when something has changed; the answer is what
+// they waited for, or the latest when the time is over.
+func TestWait_AnswersOnceItIsDone(t *testing.T) {
+	f := open(t, 0)
+	runs(f)
+	const path = "/api/counters/a/additions"
+	f.Do("POST", path, "", "Authorization", f.As("ana")).Gives(200, "1")
+	answered := make(chan *apitest.Response, 1)
+	go func() {
+		answered <- f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", "respond-async, Wait=30")
+	}()
+	for n := 0; n != 2; { // what the request adds
+		body, err := f.Client.Query(t.Context(), apitest.Total{Counter: "a"}, eventlog.Envelope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(body, &n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	adds(f, 1)
+	r := (<-answered).Gives(200, "3")
+	if r.Header.Get("Preference-Applied") != "wait=30" || time.Since(began) > 20*time.Second {
+		t.Errorf("%v after %v", r.Header, time.Since(began))
+	}
+	f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", "wait=1").Gives(200, "4")
+	for prefer, want := range map[string]string{"wait=-1": "", "wait=soon": "", "wait": "", "waiting=5": ""} {
+		r := f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", prefer)
+		if got := r.Header.Get("Preference-Applied"); got != want || r.StatusCode != 200 {
+			t.Errorf("%s: %d %q", prefer, r.StatusCode, got)
+		}
+	}
+	f.Do("POST", path, "").Fails(401, errs.Unauthenticated, "")
+}

@@ -1,0 +1,90 @@
+package httpapi_test
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"testing"
+
+	"lonja/kit/httpapi"
+	"lonja/kit/httpapi/apitest"
+)
+
+// front is an API with a few routes before the service counters, which tests run
+// or play.
+type front struct{ *apitest.Front }
+
+type counterInput struct {
+	Counter string `path:"counter"`
+}
+
+type login struct {
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}
+
+// open serves the routes as usual, but for what change does to the configuration.
+func open(t testing.TB, change ...func(*httpapi.Config)) *front {
+	t.Helper()
+	f := &front{apitest.Open(t)}
+	f.serve(change...)
+	return f
+}
+
+func (f *front) serve(change ...func(*httpapi.Config)) http.Handler {
+	f.T.Helper()
+	c := f.Config()
+	for _, do := range change {
+		do(&c)
+	}
+	add := func(c *httpapi.Call, in *addition) (*httpapi.Answer, error) {
+		body, err := in.Body(c)
+		if err != nil {
+			return nil, err
+		}
+		return c.Do(apitest.Add{Counter: in.Counter, By: body.By})
+	}
+	read := func(c *httpapi.Call, in *counterInput) (*httpapi.Answer, error) {
+		return c.Ask(apitest.Total{Counter: in.Counter})
+	}
+	logIn := func(c *httpapi.Call, in *struct{ httpapi.Payload[login] }) (*httpapi.Answer, error) {
+		who, err := in.Body(c)
+		if err != nil {
+			return nil, err
+		}
+		return c.Do(apitest.Add{Counter: who.Email, By: 1})
+	}
+	return f.Serve(c,
+		httpapi.JSON("POST /api/counters/{counter}/additions", "Add to a counter", add, httpapi.SignedIn, httpapi.Idempotent, httpapi.Deferrable, httpapi.Returns[int](200)),
+		httpapi.JSON("GET /api/counters/{counter}", "Read a counter", read, httpapi.Returns[int](200)),
+		httpapi.JSON("GET /api/secrets/{counter}", "Read a secret", read, httpapi.SignedIn, httpapi.Returns[int](200)),
+		httpapi.JSON("POST /api/login", "Log in", logIn, httpapi.RateLimited, httpapi.Returns[int](200)),
+		httpapi.Outcomes("GET /api/commands/{id}", "Read an outcome", "staff"),
+		httpapi.Alive("GET /healthz", "Tell whether it is alive"),
+		httpapi.Serving("GET /readyz/gateway", "Tell whether it serves"),
+		httpapi.Ready("GET /readyz", "Tell whether all is ready", []string{"counters"}, nil),
+		httpapi.Metrics("GET /metrics", "Read the metrics"),
+	)
+}
+
+// listens serves the routes on a listener, as a program does.
+func (f *front) listens() {
+	f.T.Helper()
+	handler := f.serve()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		f.T.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- httpapi.Serve(ctx, l, handler, 0) }()
+	f.T.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			f.T.Error(err)
+		}
+	})
+	f.URL = "http://" + l.Addr().String()
+}
+
+func (f *front) ana() string { return f.As("ana", "member") }
