@@ -27,16 +27,19 @@ var importPolicy = []struct {
 	{"audit", []string{"events", "kit"}, "the proof of the log judges events by itself: it must not share a fault with the services"},
 	{"kit", []string{"kit"}, "the kit knows nothing of any shop"},
 	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "shop", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
-	{"examples", []string{"examples"}, "an example is a stranger: it sees only the HTTP API"},
-	{"chaos", []string{"", "chaos", "events", "kit", "shop"}, "the fault tests drive real processes and read raw streams, and ask the shop only who its services are"},
-	{"bench", []string{"", "bench", "events", "kit"}, "the benchmark drives the shop from outside and measures its parts beside it"},
+	{"client", []string{"client"}, "whoever writes a storefront gets the HTTP API and nothing of what is behind it"},
+	{"examples", []string{"client", "examples"}, "an example is a stranger: it sees only the HTTP API, through the public client"},
+	{"chaos", []string{"", "chaos", "client", "events", "kit", "shop"}, "the fault tests drive real processes and read raw streams, and ask the shop only who its services are"},
+	{"bench", []string{"", "bench", "client", "events", "kit"}, "the benchmark drives the shop from outside and measures its parts beside it"},
 	{"", nil, "the top of the tree holds only what is embedded"},
 }
 
 // What the tests of a folder may import besides: end-to-end tests name all the parts.
 var testsMay = map[string][]string{
-	"audit":   {"", "services", "shop"},
-	"gateway": {"services", "shop"},
+	"audit":     {"", "services", "shop"},
+	"gateway":   {"services", "shop"},
+	"client":    {"events", "gateway", "kit", "services", "shop"}, // a real gateway answers it
+	"cmd/lonja": {"client"},
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.
@@ -97,12 +100,18 @@ func checkImports(t *testing.T, path string) {
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
 			case mayImport(folder, own, forTests) && !isTest && !mayImport("", folder, forTests):
 				t.Errorf("%s imports %s, which is for tests", path, name)
-			case !isOwn && rule.folder == "events" && strings.Contains(strings.SplitN(name, "/", 2)[0], ".") && !slices.Contains(languageMayUse, name):
+			case !isOwn && !isStandard(name) && (rule.folder == "events" && !slices.Contains(languageMayUse, name) || rule.folder == "client"):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
 			}
 		}
 		return
 	}
+}
+
+// isStandard reports whether a package is of the standard library.
+func isStandard(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return !strings.Contains(first, ".")
 }
 
 func mayImport(folder, own string, may []string) bool {

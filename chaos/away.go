@@ -56,8 +56,7 @@ func (t *trial) without(ctx context.Context, name string) {
 }
 
 func (t *trial) expect(ctx context.Context, name string, p *person, e expectation) {
-	// Without a token: what is away may not be waited for.
-	hand := &person{shop: t.shop, history: t.history, token: p.token}
+	hand := p.hand(0)
 	w := &wish{kind: "place", who: p, path: e.path, body: e.body, key: "without-" + name}
 	began := time.Now()
 	key := "" // a route that takes none refuses it

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"lonja/events/query"
+	"lonja/client"
 	"lonja/kit/bus"
 )
 
@@ -242,10 +242,10 @@ func (t *trial) checkReads(ctx context.Context) {
 				break
 			}
 			want := statusIn(facts)
-			t.crowd.boss.turnFrom(t.crowd.boss.gateway)
-			var o query.OrderView
-			err := eventually(ctx, restWithin, func() (err error) { o, err = t.crowd.boss.sees(ctx, id); return err })
-			if t.must(err) && o.Status != want {
+			t.crowd.boss.way.turnFrom(t.crowd.boss.way.gateway)
+			var o *client.Order
+			err := eventually(ctx, restWithin, func() (err error) { o, err = t.crowd.boss.GetOrder(ctx, id); return err })
+			if t.must(err) && string(o.Status) != want {
 				t.wrong("order %s is %s in the log and %s in the view", id, want, o.Status)
 			}
 		}

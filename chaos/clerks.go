@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"lonja/events/query"
+	"lonja/client"
 )
 
 // The clerks all work on one product, to see whether its stock behaves as if
@@ -39,7 +39,7 @@ func hire(ctx context.Context, c *crowd, seed uint64) (*clerks, error) {
 		return nil, err
 	}
 	for range 2 {
-		boss := &person{shop: c.shop, history: c.history, email: adminEmail, password: adminPassword}
+		boss := newPerson(c.shop, c.history, adminEmail, adminPassword, 0)
 		if err := boss.logIn(ctx); err != nil {
 			return nil, err
 		}
@@ -120,12 +120,12 @@ func (k *clerks) reserve(p *person, key string, pieces int) {
 	k.remember(p, key)
 	a := ask(p, "POST", "/api/orders", orderOf(clerksSKU, pieces), "Idempotency-Key", key, "Prefer", "wait=5")
 	m.done = now()
-	var o query.OrderView
+	var o client.Order
 	if a.status == 201 && json.Unmarshal(a.body, &o) == nil {
 		switch o.Status {
-		case query.AwaitingPayment:
+		case client.AwaitingPayment:
 			m.out = granted
-		case query.Cancelled:
+		case client.Cancelled:
 			m.out = refused
 		}
 	}

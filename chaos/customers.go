@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"lonja/client"
 	"lonja/events"
-	"lonja/events/query"
 )
 
 // What the shop sells: plenty of most things, and little of some.
@@ -43,7 +43,7 @@ type crowd struct {
 
 // invite opens the shop's shelves and the customers' accounts.
 func invite(ctx context.Context, s *shop, h *history, customers int) (*crowd, error) {
-	c := &crowd{shop: s, history: h, boss: &person{shop: s, history: h, email: adminEmail, password: adminPassword}}
+	c := &crowd{shop: s, history: h, boss: newPerson(s, h, adminEmail, adminPassword, 0)}
 	if err := c.boss.logIn(ctx); err != nil {
 		return nil, err
 	}
@@ -61,7 +61,7 @@ func invite(ctx context.Context, s *shop, h *history, customers int) (*crowd, er
 func register(ctx context.Context, s *shop, h *history, name string, n int) ([]*person, error) {
 	people := make([]*person, n)
 	err := inParallel(8, n, func(i int) error {
-		people[i] = &person{shop: s, history: h, email: fmt.Sprintf("%s%d@example.com", name, i), password: "a good password", gateway: i}
+		people[i] = newPerson(s, h, fmt.Sprintf("%s%d@example.com", name, i), "a good password", i)
 		return people[i].register(ctx)
 	})
 	return people, err
@@ -146,8 +146,8 @@ func (b *buyer) place(ctx context.Context) {
 
 // pay pays an order that awaits it; sometimes two hands press the button.
 func (b *buyer) pay(ctx context.Context, order string) {
-	o, err := b.sees(context.WithoutCancel(ctx), order)
-	if err != nil || o.Payment == nil || o.Payment.Status != query.PaymentPending {
+	o, err := b.GetOrder(context.WithoutCancel(ctx), order)
+	if err != nil || o.Payment == nil || o.Payment.Status != client.PaymentPending {
 		return
 	}
 	hands := 1

@@ -169,12 +169,8 @@ func (t *trial) saysInReadyz(why string) error {
 
 // metric is the value of one that has no labels.
 func (t *trial) metric(name string) (string, error) {
-	resp, err := web.Get(t.gateways[0] + "/metrics")
-	if err != nil {
-		return "", err
-	}
-	body, err := readAll(resp)
-	for line := range strings.Lines(string(body)) {
+	all, err := visit(t.gateways[0], web).Metrics(context.Background())
+	for line := range strings.Lines(all) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value), nil
 		}

@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"lonja/client"
 	"lonja/events"
 )
 
@@ -50,7 +51,8 @@ func TestWhatIsWrongInTheLogIsFound(t *testing.T) {
 }
 
 func TestWhatCustomersWereToldIsComparedWithTheLog(t *testing.T) {
-	ana := &person{id: "usr_1"}
+	ana := newPerson(&shop{gateways: []string{"http://shop.example"}}, newHistory(), "ana@example.com", "", 0)
+	ana.Client = ana.Session(client.WithTokens(client.Tokens{User: client.User{ID: "usr_1"}}))
 	tests := map[string]struct {
 		result  result
 		order   string

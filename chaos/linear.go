@@ -7,8 +7,8 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"lonja/client"
 	"lonja/events"
-	"lonja/events/query"
 )
 
 // kinds of what may be done to stock.
@@ -39,7 +39,7 @@ type movedStock struct {
 type level struct{ onHand, reserved int }
 
 func (m *movedStock) shows(a answer) {
-	var v query.StockView
+	var v client.Stock
 	if json.Unmarshal(a.body, &v) == nil {
 		m.out, m.level = granted, level{int(v.OnHand), int(v.Reserved)}
 	}

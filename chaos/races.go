@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"lonja/client"
 	"lonja/events"
-	"lonja/events/query"
 )
 
 // sameKey sends requests with one key all at once, to both gateways.
@@ -22,8 +22,7 @@ func sameKey(ctx context.Context, t *trial) {
 		answers := make([]answer, requests)
 		began := time.Now()
 		err := inParallel(requests, requests, func(i int) (err error) {
-			hand := &person{shop: t.shop, history: t.history, token: buyer.token, gateway: i}
-			answers[i], err = hand.do(ctx, "POST", w.path, w.body, "Idempotency-Key", w.key)
+			answers[i], err = buyer.hand(i).do(ctx, "POST", w.path, w.body, "Idempotency-Key", w.key)
 			return err
 		})
 		if !t.must(err) {
@@ -72,13 +71,13 @@ func rush(ctx context.Context, t *trial) {
 		if err != nil {
 			return err
 		}
-		var o query.OrderView
+		var o client.Order
 		if w.learn(a); w.result != ok || json.Unmarshal(a.body, &o) != nil {
 			return fmt.Errorf("an order got %d: %s", a.status, a.body)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		statuses[o.Status+" "+o.CancelReason]++
+		statuses[string(o.Status)+" "+o.CancelReason]++
 		took = append(took, time.Since(placed))
 		return nil
 	})
@@ -132,14 +131,14 @@ func lateMoney(ctx context.Context, t *trial) {
 func (t *trial) settled(ctx context.Context) error {
 	ends := map[string]int{}
 	for _, w := range t.history.of("place") {
-		o, err := w.who.sees(ctx, w.order)
+		o, err := w.who.GetOrder(ctx, w.order)
 		if err != nil {
 			return err
 		}
-		if o.Status == query.Placed || o.Status == query.AwaitingPayment {
+		if o.Status == client.Placed || o.Status == client.AwaitingPayment {
 			return fmt.Errorf("order %s is still %s", o.ID, o.Status)
 		}
-		ends[o.Status+" "+o.CancelReason]++
+		ends[string(o.Status)+" "+o.CancelReason]++
 	}
 	t.measured("%v", ends)
 	return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/client"
 	parts "lonja/shop"
 )
 
@@ -213,12 +214,12 @@ func (s *shop) named(prefixes ...string) []*part {
 // ready tells whether the shop says that it is, at every gateway.
 func (s *shop) ready() error {
 	for _, url := range s.gateways {
-		resp, err := web.Get(url + "/readyz")
+		res, err := visit(url, web).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/readyz"})
 		if err != nil {
 			return err
 		}
-		if body, err := readAll(resp); err != nil || resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("not ready: %s", body)
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("not ready: %s", res.Body)
 		}
 	}
 	return nil

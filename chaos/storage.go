@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/client"
 )
 
 // consumersDeleted deletes every consumer there is, one after another.
@@ -68,7 +71,7 @@ func streamRecreated(ctx context.Context, t *trial) {
 // when the same is asked again.
 func (t *trial) noFalseOrder(ctx context.Context, why string) {
 	buyer := t.crowd.customers[0]
-	hand := &person{shop: t.shop, history: t.history, token: buyer.token}
+	hand := buyer.hand(0)
 	for range 3 {
 		a, err := hand.do(ctx, "POST", "/api/orders", orderOf(sku(5), 1), "Idempotency-Key", "after "+why)
 		if err == nil && a.status < 300 && a.status != 202 {
@@ -105,10 +108,7 @@ func sizeOf(path string) int64 {
 
 // alive tells whether the gateway answers at all.
 func (t *trial) alive() error {
-	resp, err := web.Get(t.gateways[0] + "/healthz")
-	if err == nil {
-		_, err = readAll(resp)
-	}
+	_, err := visit(t.gateways[0], web).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/healthz"})
 	return err
 }
 

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"lonja/client"
 	"lonja/events"
 	"lonja/events/query"
 )
@@ -42,49 +41,31 @@ type answer struct {
 	body   []byte
 }
 
-// do sends a request and reads the answer, whatever it is.
+// do sends a request once and reads the answer, whatever it is.
 func (p *person) do(method, path string, body any, headers ...string) (answer, error) {
-	var reader io.Reader
+	c, err := client.New(p.url, client.WithAccessToken(p.token), client.WithConsistency(p.after), client.WithTimeout(0))
+	if err != nil {
+		return answer{}, err
+	}
+	r := client.Request{Method: method, Path: path, Header: http.Header{}}
 	switch b := body.(type) {
 	case nil:
 	case string:
-		reader = strings.NewReader(b)
+		r.Body = []byte(b)
 	default:
-		data, err := json.Marshal(body)
-		if err != nil {
+		if r.Body, err = json.Marshal(body); err != nil {
 			return answer{}, err
 		}
-		reader = bytes.NewReader(data)
-	}
-	req, err := http.NewRequestWithContext(p.t.Context(), method, p.url+path, reader)
-	if err != nil {
-		return answer{}, err
-	}
-	if reader != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if p.token != "" {
-		req.Header.Set("Authorization", "Bearer "+p.token)
-	}
-	if p.after != "" {
-		req.Header.Set("Consistency-Token", p.after)
 	}
 	for i := 0; i+1 < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		r.Header.Set(headers[i], headers[i+1])
 	}
-	resp, err := http.DefaultClient.Do(req)
+	res, err := c.Do(p.t.Context(), r)
 	if err != nil {
 		return answer{}, err
 	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return answer{}, err
-	}
-	if token := resp.Header.Get("Consistency-Token"); token != "" {
-		p.after = token
-	}
-	return answer{resp.StatusCode, resp.Header, data}, nil
+	p.after = c.Consistency()
+	return answer{res.StatusCode, res.Header, res.Body}, nil
 }
 
 // wants sends a request and fails the test unless the status is as wanted. The

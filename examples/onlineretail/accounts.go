@@ -5,27 +5,12 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"slices"
+
+	"lonja/client"
 )
-
-// user is an account as the shop shows it.
-type user struct {
-	ID    string   `json:"id"`
-	Email string   `json:"email"`
-	Roles []string `json:"roles"`
-}
-
-// page is one page of a list.
-type page[T any] struct {
-	Data []T `json:"data"`
-	Meta struct {
-		Total    int `json:"total"`
-		LastPage int `json:"last_page"`
-	} `json:"meta"`
-}
 
 // staffEmail is the account that keeps products and stock.
 const staffEmail = "staff@onlineretail.example"
@@ -33,28 +18,26 @@ const staffEmail = "staff@onlineretail.example"
 func customerEmail(number string) string { return "c" + number + "@customers.example" }
 
 // register opens an account, or logs in to it when it is there already.
-func (t *trade) register(ctx context.Context, name, email string) (*session, error) {
-	s := &session{api: t.api, email: email, password: t.passwordOf(email)}
-	got, err := s.authenticate(ctx, request{path: "/api/auth/register",
-		key:  "onlineretail/account/" + email,
-		body: map[string]string{"name": name, "email": email, "password": s.password}})
+func (t *trade) register(ctx context.Context, name, email string) (*client.Client, error) {
+	password := t.passwordOf(email)
+	s := t.shop.Session(client.WithPassword(email, password))
+	var res client.Response
+	_, err := s.Register(ctx, client.NewAccount{Name: name, Email: email, Password: password},
+		client.Key("onlineretail/account/"+email), client.Into(&res))
 	switch {
-	case refusedWith(err, http.StatusConflict, http.StatusUnprocessableEntity):
+	case errors.Is(err, client.Conflict), errors.Is(err, client.Invalid):
 		// Somebody registered it otherwise. If it is ours, the password fits.
-	case err != nil:
-		return nil, err
-	case !got.replayed:
+		_, err = s.LogIn(ctx, email, password)
+	case err == nil && !res.Replayed():
 		t.changed.Add(1)
-		return s, nil
 	}
-	// The tokens of a replayed answer are as old as the first one.
-	return s, s.logIn(ctx)
+	return s, err
 }
 
 // passwordOf is an account's password: made from the administrator's, so that
 // no well-known password guards an account and a second run knows it again.
 func (t *trade) passwordOf(email string) string {
-	mac := hmac.New(sha256.New, []byte(t.admin.password))
+	mac := hmac.New(sha256.New, []byte(t.password))
 	mac.Write([]byte("onlineretail " + email))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
@@ -65,22 +48,22 @@ func (t *trade) employ(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("the staff's account: %w", err)
 	}
-	t.admin.saw(s.consistency)
-	var found page[user]
-	if _, err := t.admin.send(ctx, request{method: http.MethodGet, path: "/api/users?email=" + url.QueryEscape(staffEmail)}, &found); err != nil {
+	t.admin.Observe(s.Consistency())
+	found, err := t.admin.ListUsers(ctx, client.UserQuery{Email: staffEmail})
+	if err != nil {
 		return fmt.Errorf("as administrator: %w", err)
 	}
 	if len(found.Data) != 1 {
 		return fmt.Errorf("the shop has %d accounts of %s", len(found.Data), staffEmail)
 	}
-	if account := found.Data[0]; !slices.Contains(account.Roles, "staff") {
-		roles := map[string][]string{"roles": append(account.Roles, "staff")}
-		if _, err := t.admin.send(ctx, request{method: http.MethodPut, path: "/api/users/" + account.ID + "/roles", body: roles}, nil); err != nil {
+	if account := found.Data[0]; !slices.Contains(account.Roles, client.Staff) {
+		if _, err := t.admin.SetRoles(ctx, account.ID, append(account.Roles, client.Staff)); err != nil {
 			return fmt.Errorf("as administrator: %w", err)
 		}
 		t.changed.Add(1)
-		s.saw(t.admin.consistency)
+		s.Observe(t.admin.Consistency())
 	}
 	t.staff = s
-	return s.logIn(ctx) // the new role stands in new tokens
+	_, err = s.LogIn(ctx, staffEmail, t.passwordOf(staffEmail)) // the new role stands in new tokens
+	return err
 }

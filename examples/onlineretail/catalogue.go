@@ -2,39 +2,26 @@ package main
 
 import (
 	"context"
-	"net/http"
+	"errors"
+
+	"lonja/client"
 )
-
-type money struct {
-	Amount   int64  `json:"amount"`
-	Currency string `json:"currency"`
-}
-
-// stock is a SKU's level as the shop shows it.
-type stock struct {
-	OnHand   int64 `json:"on_hand"`
-	Reserved int64 `json:"reserved"`
-}
 
 const currency = "GBP"
 
 // create puts a product into the catalogue, or takes it as it is there.
 func (t *trade) create(ctx context.Context, p *product) error {
-	got, err := t.staff.send(ctx, request{method: http.MethodPost, path: "/api/products",
-		key:  "onlineretail/product/" + p.sku,
-		body: map[string]any{"sku": p.sku, "name": p.name, "price": money{p.price, currency}}}, nil)
-	if err == nil && !got.replayed {
+	var res client.Response
+	_, err := t.staff.CreateProduct(ctx, client.NewProduct{SKU: p.sku, Name: p.name, Price: client.Money{Amount: p.price, Currency: currency}},
+		client.Key("onlineretail/product/"+p.sku), client.Into(&res))
+	if err == nil && !res.Replayed() {
 		t.changed.Add(1)
 	}
-	if !refusedWith(err, http.StatusConflict, http.StatusUnprocessableEntity) {
+	if !errors.Is(err, client.Conflict) && !errors.Is(err, client.Invalid) {
 		return err
 	}
 	// It may be there already, made otherwise. Then the shop's price holds.
-	var there struct {
-		Price     money `json:"price"`
-		Available bool  `json:"available"`
-	}
-	_, lookup := t.staff.send(ctx, request{method: http.MethodGet, path: "/api/products/" + p.sku}, &there)
+	there, lookup := t.staff.GetProduct(ctx, p.sku)
 	if lookup != nil || !there.Available || there.Price.Currency != currency {
 		return err
 	}
@@ -46,17 +33,15 @@ func (t *trade) create(ctx context.Context, p *product) error {
 // so a second run adds nothing, and is told the level that the first run made:
 // the one that the file's orders began with.
 func (t *trade) fill(ctx context.Context, p *product) error {
-	got, err := t.staff.send(ctx, request{method: http.MethodPost, path: "/api/products/" + p.sku + "/stock/adjustments",
-		key:  "onlineretail/stock/" + t.file + "/" + p.sku,
-		body: map[string]any{"delta": p.ordered, "reason": "Online Retail " + t.file}}, &p.began)
-	if err == nil && !got.replayed {
+	var res client.Response
+	level, err := t.staff.AdjustStock(ctx, p.sku, client.StockAdjustment{Delta: p.ordered, Reason: "Online Retail " + t.file},
+		client.Key("onlineretail/stock/"+t.file+"/"+p.sku), client.Into(&res))
+	if err != nil {
+		return err
+	}
+	p.began = *level
+	if !res.Replayed() {
 		t.changed.Add(1)
 	}
-	return err
-}
-
-// level reads what is in stock of a product.
-func (t *trade) level(ctx context.Context, p *product) (now stock, err error) {
-	_, err = t.staff.send(ctx, request{method: http.MethodGet, path: "/api/products/" + p.sku + "/stock"}, &now)
-	return now, err
+	return nil
 }

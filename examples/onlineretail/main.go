@@ -1,15 +1,14 @@
 // Command onlineretail trades an export of the UCI "Online Retail" data set
-// (https://doi.org/10.24432/C5BW33) through a running shop, over its HTTP API
-// alone. It is a model of a client:
+// (https://doi.org/10.24432/C5BW33) through a running shop, with the shop's
+// public client alone. It is a model of a program that uses it:
 //
-//   - Every POST that records something carries an Idempotency-Key made from
-//     the file's own ids. So any request may be sent again after an error, and
-//     a second run of the whole file changes nothing and says so.
-//   - Each account keeps the Consistency-Token of its last answer and sends it
-//     back, so that it reads what it wrote whichever replica answers.
-//   - 503 and network errors are tried again with growing pauses; refusals are
-//     not. 202 means that the shop will do it: the outcome is waited for.
-//   - Access tokens are exchanged before they end.
+//   - Every call that records something gives a key made from the file's own
+//     ids. So a second run of the whole file changes nothing, and says so.
+//   - Each account has a client of its own, which keeps its tokens fresh and what
+//     it has seen. Where one account builds on what another did, its client
+//     observes the other's consistency token.
+//   - What the shop refuses is reported and the rest goes on. That it is away is
+//     the client's business, which tries again for two minutes.
 //   - Money is an integer of pence from the first line to the last.
 //
 // The file is real and dirty. Each of its lines either becomes part of an
@@ -24,10 +23,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
+
+	"lonja/client"
 )
 
 type options struct {
@@ -65,6 +67,9 @@ func main() {
 	}
 }
 
+// retries go on for about two minutes.
+const retries = 30
+
 func run(ctx context.Context, o options) error {
 	data, err := os.ReadFile(o.file)
 	if err != nil {
@@ -75,10 +80,15 @@ func run(ctx context.Context, o options) error {
 		return fmt.Errorf("%s: %w", o.file, err)
 	}
 	began, digest := time.Now(), sha256.Sum256(data)
-	api := newAPI(o.url, o.parallel)
+	shop, err := client.New(o.url, client.WithRetries(retries), client.WithHTTPClient(&http.Client{
+		Transport: &http.Transport{MaxIdleConnsPerHost: o.parallel, MaxConnsPerHost: o.parallel}}))
+	if err != nil {
+		return err
+	}
 	t := &trade{
-		api:      api,
-		admin:    &session{api: api, email: o.adminEmail, password: o.adminPassword},
+		shop:     shop,
+		admin:    shop.Session(client.WithPassword(o.adminEmail, o.adminPassword)),
+		password: o.adminPassword,
 		plan:     makePlan(lines, bad),
 		file:     hex.EncodeToString(digest[:6]),
 		parallel: o.parallel,

@@ -3,21 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"time"
-)
 
-// shopOrder is an order as the shop shows it.
-type shopOrder struct {
-	ID      string `json:"id"`
-	Status  string `json:"status"`
-	Total   money  `json:"total"`
-	Reason  string `json:"cancel_reason"`
-	Payment *struct {
-		Status string `json:"status"`
-		URL    string `json:"url"`
-	} `json:"payment"`
-}
+	"lonja/client"
+)
 
 const (
 	patienceForStep = time.Minute // how long an order may stay where it is
@@ -31,13 +20,13 @@ func (t *trade) shopFor(ctx context.Context, c *customer) error {
 	if err != nil {
 		return fmt.Errorf("customer %s: %w", c.number, err)
 	}
-	s.saw(t.staff.consistency) // so that orders sees every product
+	s.Observe(t.staff.Consistency()) // so that orders sees every product
 	for _, o := range c.orders {
 		whole := true
 		for part, lines := range o.parts() {
 			fate, err := t.settle(ctx, s, o, part, lines)
 			if refused := refusal(err); refused != nil {
-				fate.Status, fate.Reason = "refused", refused.Error()
+				fate.Status, fate.CancelReason = "refused", refused.Error()
 			} else if err != nil {
 				return fmt.Errorf("invoice %s: %w", o.invoice, err)
 			}
@@ -52,16 +41,16 @@ func (t *trade) shopFor(ctx context.Context, c *customer) error {
 // settle places one part of an order and moves it to where it belongs: paid,
 // or cancelled when the file cancels it. It looks at the order's status before
 // each step, so it may begin anywhere and run again.
-func (t *trade) settle(ctx context.Context, s *session, o *order, part int, lines []line) (shopOrder, error) {
+func (t *trade) settle(ctx context.Context, s *client.Client, o *order, part int, lines []line) (client.Order, error) {
 	now, err := t.place(ctx, s, o.key(part), lines)
 	paid, waiting := false, time.Now()
 	for pause := firstPause; err == nil; pause = min(2*pause, time.Second) {
 		switch {
-		case now.due() && !paid:
-			err, paid = t.pay(ctx, s, now.Payment.URL), true
-		case now.Status == "paid" && o.cancellation != nil:
+		case due(now) && !paid:
+			err, paid = t.pay(ctx, s, now.Payment.ID), true
+		case now.Status == client.Paid && o.cancellation != nil:
 			err = t.cancel(ctx, s, now.ID)
-		case now.Status != "placed" && now.Status != "awaiting_payment":
+		case now.Status != client.Placed && now.Status != client.AwaitingPayment:
 			return now, nil
 		case time.Since(waiting) > patienceForStep:
 			return now, fmt.Errorf("order %s stays %s", now.ID, now.Status)
@@ -79,53 +68,48 @@ func (t *trade) settle(ctx context.Context, s *session, o *order, part int, line
 	return now, err
 }
 
-// due reports whether the order can be paid.
-func (o shopOrder) due() bool {
-	return o.Status == "awaiting_payment" && o.Payment != nil && o.Payment.Status == "pending"
+// due reports whether an order can be paid.
+func due(o client.Order) bool {
+	return o.Status == client.AwaitingPayment && o.Payment != nil && o.Payment.Status == client.PaymentPending
 }
 
-func (t *trade) place(ctx context.Context, s *session, key string, lines []line) (placed shopOrder, err error) {
-	type item struct {
-		SKU      string `json:"sku"`
-		Quantity int64  `json:"quantity"`
-	}
-	items := make([]item, len(lines))
+func (t *trade) place(ctx context.Context, s *client.Client, key string, lines []line) (client.Order, error) {
+	items := make([]client.OrderLine, len(lines))
 	for i, l := range lines {
-		items[i] = item{l.sku, l.quantity}
+		items[i] = client.OrderLine{SKU: l.sku, Quantity: l.quantity}
 	}
-	got, err := s.send(ctx, request{method: http.MethodPost, path: "/api/orders", key: key, prefer: "wait=10",
-		body: map[string]any{"items": items}}, &placed)
+	var res client.Response
+	placed, err := s.PlaceOrder(ctx, client.NewOrder{Items: items}, client.Key(key), client.Wait(10*time.Second), client.Into(&res))
 	switch {
 	case err != nil:
-		return placed, err
-	case got.replayed:
+		return client.Order{}, err
+	case res.Replayed():
 		// The answer is the first one; the order has moved since.
 		return t.look(ctx, s, placed.ID)
 	}
 	t.changed.Add(1)
-	return placed, nil
+	return *placed, nil
 }
 
-func (t *trade) look(ctx context.Context, s *session, id string) (o shopOrder, err error) {
-	_, err = s.send(ctx, request{method: http.MethodGet, path: "/api/orders/" + id}, &o)
-	return o, err
-}
-
-// pay pays in the sandbox. Whoever has a payment's link may pay, so no token
-// is sent there.
-func (t *trade) pay(ctx context.Context, s *session, link string) error {
-	got, err := t.api.do(ctx, request{method: http.MethodPost, path: link, body: map[string]string{"outcome": "pay"}})
+func (t *trade) look(ctx context.Context, s *client.Client, id string) (client.Order, error) {
+	o, err := s.GetOrder(ctx, id)
 	if err != nil {
-		return err
+		return client.Order{}, err
 	}
-	s.saw(got.consistency)
-	t.changed.Add(1)
-	return nil
+	return *o, nil
 }
 
-func (t *trade) cancel(ctx context.Context, s *session, id string) error {
-	_, err := s.send(ctx, request{method: http.MethodPatch, path: "/api/orders/" + id,
-		body: map[string]string{"status": "cancelled"}}, nil)
+// pay pays in the sandbox.
+func (t *trade) pay(ctx context.Context, s *client.Client, id string) error {
+	_, err := s.SettlePayment(ctx, id, client.Pay)
+	if err == nil {
+		t.changed.Add(1)
+	}
+	return err
+}
+
+func (t *trade) cancel(ctx context.Context, s *client.Client, id string) error {
+	_, err := s.CancelOrder(ctx, id)
 	if err == nil {
 		t.changed.Add(1)
 	}
@@ -142,17 +126,13 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // allOrders reads every order that the shop has, page by page.
-func (t *trade) allOrders(ctx context.Context) (map[string]shopOrder, error) {
-	all := map[string]shopOrder{}
-	for number, last := 1, 1; number <= last; number++ {
-		var p page[shopOrder]
-		if _, err := t.staff.send(ctx, request{method: http.MethodGet, path: fmt.Sprintf("/api/orders?limit=100&page=%d", number)}, &p); err != nil {
+func (t *trade) allOrders(ctx context.Context) (map[string]client.Order, error) {
+	all := map[string]client.Order{}
+	for o, err := range t.staff.AllOrders(ctx, client.OrderQuery{}) {
+		if err != nil {
 			return nil, err
 		}
-		for _, o := range p.Data {
-			all[o.ID] = o
-		}
-		last = p.Meta.LastPage
+		all[o.ID] = o
 	}
 	return all, nil
 }

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"lonja/client"
 )
 
 // plan is what the file asks of the shop.
@@ -17,10 +19,10 @@ type plan struct {
 
 type product struct {
 	sku, name string
-	price     int64 // in pence
-	ordered   int64 // pieces, over all orders
-	returned  int64 // pieces of these whose orders are cancelled again
-	began     stock // the shop's level once the ordered pieces were added
+	price     int64        // in pence
+	ordered   int64        // pieces, over all orders
+	returned  int64        // pieces of these whose orders are cancelled again
+	began     client.Stock // the shop's level once the ordered pieces were added
 }
 
 type customer struct {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"lonja/client"
 )
 
 func TestPence(t *testing.T) {
@@ -127,8 +129,8 @@ func TestPlanOfADirtyFile(t *testing.T) {
 
 func TestExpectedTotals(t *testing.T) {
 	p := planOf(t, "testdata/dirty.csv")
-	p.products[0].began = stock{OnHand: 100 + 11, Reserved: 3}
-	p.products[1].began = stock{OnHand: 2}
+	p.products[0].began = client.Stock{OnHand: 100 + 11, Reserved: 3}
+	p.products[1].began = client.Stock{OnHand: 2}
 	got := p.expected()
 	want := totals{
 		Paid:      sum{1, 6*210 + 2*300},

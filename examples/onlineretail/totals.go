@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"lonja/client"
 )
 
 // totals is what came out, by the file or by the shop. Two totals agree when
@@ -19,11 +21,11 @@ type sum struct{ Orders, Pence int64 }
 func (s *sum) add(pence int64) { s.Orders, s.Pence = s.Orders+1, s.Pence+pence }
 
 // wanted is the status that the file gives an order in the end.
-func (o *order) wanted() string {
+func (o *order) wanted() client.OrderStatus {
 	if o.cancellation != nil {
-		return "cancelled"
+		return client.Cancelled
 	}
-	return "paid"
+	return client.Paid
 }
 
 // expected is what the file makes, at the shop's prices.
@@ -49,11 +51,11 @@ func (p *plan) expected() totals {
 	return t
 }
 
-func (t *totals) of(status string) *sum {
+func (t *totals) of(status client.OrderStatus) *sum {
 	switch status {
-	case "paid":
+	case client.Paid:
 		return &t.Paid
-	case "cancelled":
+	case client.Cancelled:
 		return &t.Cancelled
 	}
 	return &t.Other
@@ -103,7 +105,7 @@ func (t *trade) readOnce(ctx context.Context) (found totals, others int, err err
 	}
 	var mu sync.Mutex
 	err = inParallel(ctx, t.parallel, t.plan.products, func(ctx context.Context, p *product) error {
-		level, err := t.level(ctx, p)
+		level, err := t.staff.GetStock(ctx, p.sku)
 		if err != nil {
 			return fmt.Errorf("stock of %s: %w", p.sku, err)
 		}

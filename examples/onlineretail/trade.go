@@ -2,15 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"lonja/client"
 )
 
 // trade is one run: a plan on its way into the shop.
 type trade struct {
-	api          *api
-	admin, staff *session
+	shop         *client.Client // nobody's
+	admin, staff *client.Client
+	password     string // the administrator's
 	plan         *plan
 	file         string // names the file by what it contains
 	parallel     int    // how many requests are under way at a time
@@ -75,9 +80,19 @@ func (t *trade) inParallelThenLast(ctx context.Context, all []*product, handle f
 	return tell(ctx, all[len(all)-1])
 }
 
+// refusal is the shop's final no to what is asked, or nil: not that the shop is
+// away or broken, nor that it does not know who asks.
+func refusal(err error) *client.Problem {
+	var p *client.Problem
+	if errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusUnauthorized && p.Status != http.StatusTooManyRequests {
+		return p
+	}
+	return nil
+}
+
 // outcome notes what became of a part of an order, and reports whether it is
 // what the file wants.
-func (t *trade) outcome(o *order, lines []line, fate shopOrder) bool {
+func (t *trade) outcome(o *order, lines []line, fate client.Order) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if fate.ID != "" {
@@ -88,7 +103,7 @@ func (t *trade) outcome(o *order, lines []line, fate shopOrder) bool {
 		return true
 	}
 	for _, l := range lines {
-		t.rejected = append(t.rejected, l.rejected(fmt.Sprintf("was ordered, but the order is %s: %s", fate.Status, fate.Reason)))
+		t.rejected = append(t.rejected, l.rejected(fmt.Sprintf("was ordered, but the order is %s: %s", fate.Status, fate.CancelReason)))
 	}
 	return false
 }
