@@ -27,6 +27,7 @@ var importPolicy = []struct {
 	{"audit", []string{"events", "kit"}, "the proof of the log judges events by itself: it must not share a fault with the services"},
 	{"kit", []string{"kit"}, "the kit knows nothing of any shop"},
 	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "shop", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
+	{"test", []string{"", "test", "audit", "client", "events", "kit", "services", "shop"}, "the end-to-end tests drive the real program, or name all its parts; nothing else may need them"},
 	{"client", []string{"client"}, "whoever writes a storefront gets the HTTP API and nothing of what is behind it"},
 	{"examples", []string{"client", "examples"}, "an example is a stranger: it sees only the HTTP API, through the public client"},
 	{"chaos", []string{"", "chaos", "client", "events", "kit", "shop"}, "the fault tests drive real processes and read raw streams, and ask the shop only who its services are"},
@@ -39,7 +40,7 @@ var testsMay = map[string][]string{
 	"audit":     {"", "services", "shop"},
 	"gateway":   {"services", "shop"},
 	"client":    {"events", "gateway", "kit", "services", "shop"}, // a real gateway answers it
-	"cmd/lonja": {"client"},
+	"cmd/lonja": {"test/harness"}, // it runs its own program
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.
@@ -98,7 +99,7 @@ func checkImports(t *testing.T, path string) {
 			switch {
 			case isOwn && !mayImport(folder, own, may):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)
-			case mayImport(folder, own, forTests) && !isTest && !mayImport("", folder, forTests):
+			case mayImport(folder, own, forTests) && !isTest && !mayImport("", folder, slices.Concat(forTests, []string{"test/harness"})):
 				t.Errorf("%s imports %s, which is for tests", path, name)
 			case !isOwn && !isStandard(name) && (rule.folder == "events" && !slices.Contains(languageMayUse, name) || rule.folder == "client"):
 				t.Errorf("%s imports %s: %s", path, name, rule.why)

@@ -9,7 +9,7 @@ import (
 
 	"lonja/audit"
 	"lonja/kit/service"
-	parts "lonja/shop"
+	"lonja/shop"
 )
 
 type auditCommand struct {
@@ -53,4 +53,4 @@ func (c *auditCommand) tell(v audit.Violation) {
 }
 
 // freshServices are all services, not running: whoever wants their views only.
-func freshServices() []*service.Service { return parts.All(shopRules{}.config()) }
+func freshServices() []*service.Service { return shop.All(shopRules{}.config()) }

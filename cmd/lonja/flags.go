@@ -18,6 +18,7 @@ import (
 	"lonja/kit/natsauth"
 	"lonja/kit/streams"
 	"lonja/services/identity"
+	"lonja/shop"
 )
 
 // Kong calls a command's Validate before anything runs. Whatever is wrong with a
@@ -243,7 +244,7 @@ func (c *natsConfigCommand) Validate() error {
 	if err != nil {
 		return err
 	}
-	known := identities(config)
+	known := shop.Identities(shopRules{}.config(), config)
 	return events.FirstOf(knownIdentities("--rotate", c.Rotate, known), knownIdentities("--retire", c.Retire, known))
 }
 

@@ -1,15 +1,13 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
+
+	"lonja/test/harness"
 )
 
 // TestAWrongFlagEndsTheProgramAtOnceAndIsNamed: whatever is wrong is told in one
@@ -85,7 +83,7 @@ func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			dir := t.TempDir()
-			code, said := ends(t, dir, strings.Fields(c.args)...)
+			code, said := harness.Ends(t, dir, strings.Fields(c.args)...)
 			if code == 0 || strings.Count(said, "\n") != 1 || !strings.Contains(said, c.names) || strings.Contains(said, "geheim") {
 				t.Errorf("exit code %d, %q; want one line about %s", code, said, c.names)
 			}
@@ -113,26 +111,10 @@ func TestAnAddressThatCannotBeHadIsToldAtOnce(t *testing.T) {
 		"service catalog orders --http":                    "--http",
 	} {
 		for _, addr := range []string{taken.Addr().String(), elsewhere} {
-			code, said := ends(t, t.TempDir(), append(strings.Fields(args), addr)...)
+			code, said := harness.Ends(t, t.TempDir(), append(strings.Fields(args), addr)...)
 			if want := flag + ": listen tcp " + addr; code == 0 || !strings.Contains(said, want) || strings.Count(said, "\n") != 1 {
 				t.Errorf("%s: exit code %d, %q; want one line with %q", args, code, said, want)
 			}
 		}
 	}
-}
-
-// ends runs the program in a folder and fails the test unless it ends by itself,
-// long before it used to give up on a server that does not start.
-func ends(t *testing.T, dir string, args ...string) (code int, said string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, binary, args...)
-	cmd.Dir = dir
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) || ctx.Err() != nil {
-		t.Fatalf("lonja %s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return cmd.ProcessState.ExitCode(), string(out)
 }

@@ -6,11 +6,8 @@ import (
 	"strings"
 
 	"lonja"
-	"lonja/kit/bus"
 	"lonja/kit/natsauth"
-	"lonja/kit/revocation"
-	"lonja/kit/service"
-	"lonja/kit/streams"
+	"lonja/shop"
 )
 
 type natsConfigCommand struct {
@@ -23,26 +20,6 @@ type natsConfigCommand struct {
 	Retire   []string `help:"Identities whose key before the present one works no more." placeholder:"IDENTITY"`
 }
 
-// identities are all that may connect to the shop's NATS servers, each with
-// exactly what it needs: services and gateway by what they declare, the operator
-// everything, and an observer who can look at what is not private.
-func identities(config *streams.Config) []natsauth.Identity {
-	services := freshServices()
-	gateway := service.ClientPermissions(services, config)
-	gateway.Add(natsauth.AllowInbox("gateway"), bus.PermissionsForDeadLetters(), revocation.PermissionsToFollow())
-	observer := config.ObserverPermissions()
-	observer.Add(natsauth.AllowInbox("observer"))
-	all := []natsauth.Identity{
-		{Name: operator, Permissions: natsauth.AllowAll()},
-		{Name: "observer", Permissions: observer},
-		{Name: "gateway", Permissions: gateway},
-	}
-	for _, s := range services {
-		all = append(all, natsauth.Identity{Name: s.Name, Permissions: s.Permissions(config)})
-	}
-	return all
-}
-
 // Run writes the configuration and says what to do with it.
 func (c *natsConfigCommand) Run() error {
 	config, err := streamsConfig()
@@ -50,7 +27,7 @@ func (c *natsConfigCommand) Run() error {
 		return err
 	}
 	written, err := natsauth.WriteConfig(natsauth.Config{
-		Name: lonja.Name, Account: "SHOP", Dir: c.Out, Identities: identities(config), Servers: c.Servers, Store: c.Store, MaxStore: c.MaxStore, TLS: c.TLS,
+		Name: lonja.Name, Account: shop.Account, Dir: c.Out, Identities: shop.Identities(shopRules{}.config(), config), Servers: c.Servers, Store: c.Store, MaxStore: c.MaxStore, TLS: c.TLS,
 		Rotate: c.Rotate, Retire: c.Retire,
 	})
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"lonja/services/identity"
 	"lonja/services/inventory"
 	"lonja/services/payments"
-	parts "lonja/shop"
+	"lonja/shop"
 	"lonja/shop/codec"
 )
 
@@ -61,8 +61,8 @@ func secretIn(file string) (string, error) {
 }
 
 // config is what the flags say of the services.
-func (r shopRules) config() parts.Config {
-	return parts.Config{
+func (r shopRules) config() shop.Config {
+	return shop.Config{
 		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored},
 		Inventory: inventory.Config{ReservationTTL: r.ReservationTTL},
 		Payments:  payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox},
@@ -70,7 +70,7 @@ func (r shopRules) config() parts.Config {
 }
 
 // services makes every service of the shop by name.
-func (r shopRules) services() map[string]func() *service.Service { return parts.Services(r.config()) }
+func (r shopRules) services() map[string]func() *service.Service { return shop.Services(r.config()) }
 
 // announce tells the first administrator's random password, the only time
 // that it can be told.
@@ -83,7 +83,7 @@ func ignored(email string) {
 	fmt.Printf("admin     %s keeps another password: --admin-password counts at the first start only; lonja admin password sets a new one\n", email)
 }
 
-var serviceNames = parts.Names()
+var serviceNames = shop.Names()
 
 type serviceCommand struct {
 	connection

@@ -16,6 +16,7 @@ import (
 	"lonja/gateway"
 	"lonja/kit/natsauth"
 	"lonja/kit/natsembed"
+	"lonja/shop"
 )
 
 // syncMode is "always", or how long an acknowledged event may stay unsynced.
@@ -123,7 +124,7 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 	var users []*server.NkeyUser
 	if c.NATSAuth {
 		at.Keys = filepath.Join(c.Data, "keys")
-		if users, err = natsauth.Users(at.Keys, identities(declared)); err != nil {
+		if users, err = natsauth.Users(at.Keys, shop.Identities(shopRules{}.config(), declared)); err != nil {
 			return nil, at, fmt.Errorf("--nats-auth: %w", err)
 		}
 	}

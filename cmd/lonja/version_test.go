@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"lonja/test/harness"
 )
 
 func TestTheProgramTellsWhichItIs(t *testing.T) {
-	plain := runOnce(t, "version")
-	if flag := runOnce(t, "--version"); flag != plain || strings.Count(plain, "\n") != 1 {
+	plain := harness.Run(t, "version")
+	if flag := harness.Run(t, "--version"); flag != plain || strings.Count(plain, "\n") != 1 {
 		t.Errorf("version says %q, --version %q", plain, flag)
 	}
 	if !regexp.MustCompile(`^lonja \S+, revision \S.*, go1\.\S+ \w+/\w+, NATS server ` + regexp.QuoteMeta(server.VERSION) + "\n$").MatchString(plain) {
@@ -47,11 +49,11 @@ func TestTheVersionIsTheCommitsOrTheImages(t *testing.T) {
 func TestHelpExplainsACommand(t *testing.T) {
 	for _, command := range []string{"", "up", "streams apply", "service", "deadletters"} {
 		words := strings.Fields(command)
-		if help, flag := runOnce(t, append([]string{"help"}, words...)...), runOnce(t, append(words, "--help")...); help != flag || !strings.HasPrefix(help, "Usage: lonja") {
+		if help, flag := harness.Run(t, append([]string{"help"}, words...)...), harness.Run(t, append(words, "--help")...); help != flag || !strings.HasPrefix(help, "Usage: lonja") {
 			t.Errorf("help %s says\n%s", command, help)
 		}
 	}
-	if code, said := ends(t, t.TempDir(), "help", "nothing"); code == 0 || !strings.Contains(said, "nothing") {
+	if code, said := harness.Ends(t, t.TempDir(), "help", "nothing"); code == 0 || !strings.Contains(said, "nothing") {
 		t.Errorf("help nothing: exit code %d, %q", code, said)
 	}
 }

@@ -1,0 +1,66 @@
+package operations
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"lonja/events/query"
+	"lonja/shop"
+	"lonja/test/harness"
+)
+
+// natsCLI runs the nats command of the tools' module as the operator.
+func natsCLI(d *harness.Servers, args ...string) string {
+	d.T.Helper()
+	tool := []string{"tool", "-modfile=../../tools/go.mod", "nats", "-s", d.URL(), "--no-context",
+		"--nkey", filepath.Join(d.Dir, "keys", shop.Operator, "seed"), "--inbox-prefix", "_INBOX." + shop.Operator}
+	out, err := exec.Command("go", append(tool, args...)...).CombinedOutput()
+	if err != nil {
+		d.T.Fatalf("nats %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// TestABackupRestoredIntoAnEmptyServerIsTheSameShop does what docs/operate.md
+// says: the streams are all that is backed up. Views and shared consumers are
+// rebuilt, and every reaction runs again, which changes nothing.
+func TestABackupRestoredIntoAnEmptyServerIsTheSameShop(t *testing.T) {
+	before, data, backup := harness.StartServers(t, []string{"nats"}), t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	s, processes := before.OpenShop(data, "a")
+	harness.Story(t, s)
+	eve := s.As("eve")
+	waiting := eve.Places(harness.Pieces("71053", 1))
+	was := before.Audit(data)
+	natsCLI(before, "backup", "account", "--no-consumers", "--force", backup)
+	for _, p := range processes {
+		p.Stop()
+	}
+	before.Kill("nats")
+
+	after, fresh := harness.StartServers(t, []string{"nats"}), t.TempDir()
+	natsCLI(after, "backup", "restore", "account", backup)
+	s, _ = after.OpenShop(fresh, "a")
+	eve.Shop = s // her token is as good as it was
+	if o := eve.Sees(waiting.ID, func(o query.OrderView) bool { return o.Payment != nil }); o.Status != query.AwaitingPayment {
+		t.Fatalf("the order that waited is %+v", o)
+	}
+	if is := after.Audit(fresh); counts(is) != counts(was) {
+		t.Errorf("restored, the log is another one:\n%s\nwas\n%s", is, was)
+	}
+	// And it goes on from there.
+	eve.Pays(eve.Sees(waiting.ID, func(o query.OrderView) bool { return o.Payment != nil }))
+	if o := s.As("fay").Places(harness.Pieces("71053", 1)); o.Status != query.AwaitingPayment {
+		t.Errorf("a new order is %+v", o)
+	}
+	after.Audit(fresh)
+}
+
+// counts is what an audit counted: streams, events and orders.
+func counts(audit string) string {
+	_, summary, _ := strings.Cut(audit, "STREAM ")
+	lines := slices.DeleteFunc(strings.Split(summary, "\n"), func(line string) bool { return strings.Contains(line, "/a/") })
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,11 @@
+// Package recovery kills and freezes processes under load, and measures how soon
+// orders move on.
+package recovery
+
+import (
+	"testing"
+
+	"lonja/test/harness"
+)
+
+func TestMain(m *testing.M) { harness.Main(m) }
