@@ -1,5 +1,5 @@
-// Package wire carries messages between NATS and Watermill: requests on core
-// NATS, events on JetStream. Watermill's own subscriber for JetStream is not
+// Package wire brings messages from NATS to Watermill: requests on core NATS, events
+// on JetStream. Events go out through eventlog.Publisher. Watermill's own subscriber for JetStream is not
 // used because it can panic on shutdown, ignores the consumer's configuration
 // and loses the sequence; its marshaler is, so that any Watermill program reads
 // what lonja writes and the other way round.
@@ -19,11 +19,11 @@ import (
 
 // Metadata that the subscribers add to what the sender wrote.
 const (
-	MetaPrefix    = "lonja-wire-"
+	MetaPrefix    = eventlog.MetaPrefix
 	MetaReply     = MetaPrefix + "reply"     // of a request: where the answer is awaited
 	MetaSubject   = MetaPrefix + "subject"   // the message's
-	MetaStream    = MetaPrefix + "stream"    // of a message of JetStream: its stream,
-	MetaSequence  = MetaPrefix + "sequence"  // its sequence
+	MetaStream    = eventlog.MetaStream      // of a message of JetStream: its stream,
+	MetaSequence  = eventlog.MetaSequence    // its sequence
 	MetaDelivered = MetaPrefix + "delivered" // how often it was delivered, from 1,
 	MetaStored    = MetaPrefix + "stored"    // and when it was stored, as RFC 3339
 )

@@ -35,6 +35,16 @@ const (
 	HeaderFrom        = "lonja-from"   // commands: see Actor.From
 )
 
+// Metadata of a Watermill message that stays with the process: what a subscriber
+// adds to what the sender wrote, and what a publisher says of what it published. A
+// key with MetaPrefix never goes out as a header.
+const (
+	MetaPrefix    = "lonja-wire-"
+	MetaStream    = MetaPrefix + "stream"    // of a message of JetStream: its stream,
+	MetaSequence  = MetaPrefix + "sequence"  // and its sequence
+	MetaDuplicate = MetaPrefix + "duplicate" // "true" when it had been published before
+)
+
 // Envelope is what stands on the outside of a message.
 type Envelope struct {
 	ID     string    // of an event: derived from its command's; of a command: chosen by its sender
@@ -81,30 +91,43 @@ func (a Actor) Require(roles ...string) error {
 // Header is the envelope as NATS headers, without the empty attributes.
 func (e Envelope) Header() nats.Header {
 	h := make(nats.Header, 12)
-	set := func(key, value string) {
+	e.each(func(key, value string) { h[key] = []string{value} })
+	return h
+}
+
+// Metadata is the envelope as the metadata of a Watermill message: the same keys
+// and values as Header. The caller may add to it.
+func (e Envelope) Metadata() map[string]string {
+	m := make(map[string]string, 20) // with room for what a publisher is told and tells
+	e.each(func(key, value string) { m[key] = value })
+	return m
+}
+
+// each calls set for every attribute that is not empty.
+func (e Envelope) each(set func(key, value string)) {
+	some := func(key, value string) {
 		if value != "" {
-			h[key] = []string{value}
+			set(key, value)
 		}
 	}
-	set(HeaderID, e.ID)
-	set(HeaderType, e.Type)
-	set(HeaderSource, e.Source)
-	set(HeaderSpecVersion, "1.0")
+	some(HeaderID, e.ID)
+	some(HeaderType, e.Type)
+	some(HeaderSource, e.Source)
+	some(HeaderSpecVersion, "1.0")
 	if !e.Time.IsZero() {
-		set(HeaderTime, e.Time.UTC().Format(time.RFC3339Nano))
+		some(HeaderTime, e.Time.UTC().Format(time.RFC3339Nano))
 	}
-	set(HeaderCausation, e.Causation)
-	set(HeaderCorrelation, e.Correlation)
-	set(HeaderActor, e.Actor.ID)
-	set(HeaderRoles, strings.Join(e.Actor.Roles, ","))
-	set(HeaderRequestHash, e.RequestHash)
-	set(HeaderTrace, e.Trace)
-	set(HeaderAfter, e.After)
-	set(HeaderFrom, e.Actor.From)
+	some(HeaderCausation, e.Causation)
+	some(HeaderCorrelation, e.Correlation)
+	some(HeaderActor, e.Actor.ID)
+	some(HeaderRoles, strings.Join(e.Actor.Roles, ","))
+	some(HeaderRequestHash, e.RequestHash)
+	some(HeaderTrace, e.Trace)
+	some(HeaderAfter, e.After)
+	some(HeaderFrom, e.Actor.From)
 	if e.Actor.Signed > 0 {
-		set(HeaderSigned, strconv.FormatUint(e.Actor.Signed, 10))
+		some(HeaderSigned, strconv.FormatUint(e.Actor.Signed, 10))
 	}
-	return h
 }
 
 // ParseEnvelope reads an envelope. Get answers for one header, or "" when it is missing.

@@ -19,6 +19,11 @@ func TestAnEnvelopeIsReadAsItWasWritten(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
+	metadata := want.Metadata()
+	got, err = eventlog.ParseEnvelope(func(key string) string { return metadata[key] })
+	if err != nil || !reflect.DeepEqual(got, want) || len(metadata) != len(want.Header()) {
+		t.Errorf("as metadata %+v, %v\nwant %+v", metadata, err, want)
+	}
 }
 
 func TestTimesBeyondAllSenseAreErrors(t *testing.T) {

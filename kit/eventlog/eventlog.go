@@ -13,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	wmnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
@@ -76,54 +76,51 @@ type Log struct {
 	// behind the log takes no events any more. After that it is another one.
 	Store func() context.Context
 
-	js      jetstream.JetStream
-	lang    Codec
-	reach   reach
-	outages outages
+	js        jetstream.JetStream
+	lang      Codec
+	reach     *reach
+	publisher *Publisher
+	events    decorated // the publisher, in its decorators
 }
 
 // New is a log over a connection.
-func New(js jetstream.JetStream, lang Codec) *Log { return &Log{js: js, lang: lang} }
+func New(js jetstream.JetStream, lang Codec) *Log {
+	p := NewPublisher(js)
+	l := &Log{js: js, lang: lang, reach: p.reach, publisher: p, events: decorated{p}}
+	p.Store = func() context.Context { return storeOf(l.Store) }
+	return l
+}
 
 // Append records one event on stream, provided that the last message on filter
 // has the sequence after (0: that there is none). All writers of an entity
 // must use the identical filter. It returns the event's sequence.
 //
-// Errors are ErrConflict, ErrOutcomeUnknown, or an Unavailable refusal when the log
-// said that it cannot take it, a full disk for instance: then nothing was
-// recorded. It is also one, at once, while the log gives no answer to others or its
-// store has failed; of an append that was under way then, nobody knows. The refusal
-// is Lost's when the event was not recorded where the log ended; then nothing is
-// recorded any more, for it would be mixed with what will be restored.
+// It goes through the log's publisher and its decorators. Errors are those of
+// Publisher.Publish, ErrDuplicate, and a decorator's own.
 func (l *Log) Append(ctx context.Context, stream, filter string, after uint64, env Envelope, e Event) (Record, error) {
 	data, err := l.lang.Encode(e)
 	if err != nil {
 		return Record{}, err
 	}
-	if err := l.Lost(); err != nil {
-		return Record{}, err
-	}
 	env.Type = l.lang.Type(e)
 	subject := l.lang.Subject(e)
-	msg := &nats.Msg{Subject: subject, Header: env.Header(), Data: data}
-	msg.Header[wmnats.WatermillUUIDHdr] = []string{env.ID} // so that any Watermill program can read it
-	msg.Header[jetstream.MsgIDHeader] = []string{env.ID}
-	msg.Header[jetstream.ExpectedStreamHeader] = []string{stream}
-	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{strconv.FormatUint(after, 10)}
-	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{filter}
-	known := l.reach.of(stream) // before: others record meanwhile
-	ack, err := l.publish(ctx, stream, msg)
-	if err != nil {
+	m := message.NewMessageWithContext(ctx, env.ID, data)
+	m.Metadata = env.Metadata()
+	m.Metadata[jetstream.MsgIDHeader] = env.ID
+	m.Metadata[ExpectedStream] = stream
+	m.Metadata[ExpectedSequence] = strconv.FormatUint(after, 10)
+	m.Metadata[ExpectedFilter] = filter
+	if err := l.events.Publish(subject, m); err != nil {
 		return Record{}, err
 	}
-	if ack.Duplicate {
+	if m.Metadata[MetaDuplicate] != "" {
 		return Record{}, ErrDuplicate
 	}
-	if ack.Sequence <= known {
-		return Record{}, l.reach.broke(stream, ack.Sequence, known)
+	seq, err := strconv.ParseUint(m.Metadata[MetaSequence], 10, 64)
+	if err != nil {
+		return Record{}, fmt.Errorf("append to %s: the publisher returned no sequence; a decorator must pass on the message itself, not a copy", stream)
 	}
-	l.reach.saw(stream, ack.Sequence)
-	return Record{Envelope: env, Stream: stream, Sequence: ack.Sequence, Subject: subject, Data: data, Event: e}, nil
+	return Record{Envelope: env, Stream: stream, Sequence: seq, Subject: subject, Data: data, Event: e}, nil
 }
 
 // IsConflict reports whether JetStream refused a message because the last

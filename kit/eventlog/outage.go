@@ -3,11 +3,9 @@ package eventlog
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/errs"
@@ -107,65 +105,15 @@ func (o *outages) note(t try, change func(*outage)) {
 	change(o.of[t.stream])
 }
 
-// publish waits for the answer to an append, unless it is known that none will come.
-func (l *Log) publish(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
-	store := l.store()
-	if err := stopped(store); err != nil {
-		return nil, err
-	}
-	asked, err := l.outages.admit(stream, l.js.Conn().Stats().Reconnects)
-	if err != nil {
-		return nil, err
-	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	defer context.AfterFunc(store, cancel)()
-	ack, err := l.js.PublishMsg(waiting, msg, jetstream.WithRetryAttempts(0))
-	if err == nil {
-		l.outages.took(asked)
-		return ack, nil
-	}
-	if why := stopped(store); why != nil && waiting.Err() != nil {
-		l.outages.failed(asked, nil)
-		return nil, why
-	}
-	wrong := appendError(stream, err)
-	if ctx.Err() == nil && tells(wrong) {
-		l.outages.failed(asked, wrong)
-	} else {
-		l.outages.failed(asked, nil) // the caller has gone, or the stream has answered
-	}
-	return nil, wrong
-}
-
-// tells reports whether the error of an append is the log's fault.
-func tells(err error) bool {
-	return errors.Is(err, ErrOutcomeUnknown) || errs.Is(err, errs.Unavailable)
-}
-
-func appendError(stream string, err error) error {
-	if IsConflict(err) {
-		return ErrConflict
-	}
-	if errors.Is(err, nats.ErrMaxPayload) {
-		return errs.New(errs.Invalid, "the request leads to more than one message can hold; ask for less")
-	}
-	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return fmt.Errorf("append to %s: %w (%w)", stream, ErrOutcomeUnknown, err)
-	}
-	return errs.New(errs.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
-}
-
-// Failing is why the log takes no events at present, nil while it does, and while
-// nobody has tried lately.
-func (l *Log) Failing() error {
-	if why := stopped(l.store()); why != nil {
+// Failing is why the publisher's streams take no events at present, nil while they
+// do, and while nobody has tried lately.
+func (p *Publisher) Failing() error {
+	if why := stopped(storeOf(p.Store)); why != nil {
 		return why
 	}
-	l.outages.mu.Lock()
-	defer l.outages.mu.Unlock()
-	for _, s := range l.outages.of {
+	p.outages.mu.Lock()
+	defer p.outages.mu.Unlock()
+	for _, s := range p.outages.of {
 		if s.why != nil && time.Since(s.at) < recent {
 			return s.why
 		}
@@ -173,12 +121,12 @@ func (l *Log) Failing() error {
 	return nil
 }
 
-// store is a context that ends when the store stops taking events.
-func (l *Log) store() context.Context {
-	if l.Store == nil {
+// storeOf is a context that ends when the store stops taking events.
+func storeOf(store func() context.Context) context.Context {
+	if store == nil {
 		return context.Background()
 	}
-	return l.Store()
+	return store()
 }
 
 // stopped is why a store takes no events, nil while it does.

@@ -43,10 +43,13 @@ func (r *reach) broke(stream string, at, known uint64) error {
 	return r.lost
 }
 
+// why is why nothing is recorded any more, nil while it is.
+func (r *reach) why() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}
+
 // Lost is why nothing is recorded any more: a stream was found to be another one
 // than it was, or to have lost events. It is an Unavailable refusal, or nil.
-func (l *Log) Lost() error {
-	l.reach.mu.Lock()
-	defer l.reach.mu.Unlock()
-	return l.reach.lost
-}
+func (l *Log) Lost() error { return l.reach.why() }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -26,11 +25,9 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	subscriber := &bus.RequestSubscriber{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
 		d.respond(m.Reply, nil, nil, errs.New(errs.Invalid, "the message cannot be read: %v", err))
 	}, Rejected: func(m *nats.Msg, err error) { d.foreign(m, "commands."+c.name(), err) }}
-	router.AddConsumerHandler(c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
-		ctx, cancel := context.WithTimeout(m.Context(), timeout)
-		defer cancel()
+	d.addHandler(router, timeout, c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
 		began := time.Now()
-		receipt, err := d.decide(ctx, c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
+		receipt, err := d.decide(m.Context(), c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
 		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
 		if err != nil {
 			d.respond(m.Metadata.Get(bus.MetaReply), nil, nil, err)
@@ -156,24 +153,4 @@ func encode(body any) (any, error) {
 		return []byte(b), nil
 	}
 	return json.Marshal(body)
-}
-
-// quiet keeps Watermill's own chatter out of the log: its warnings and errors stay.
-func quiet(l *slog.Logger) *slog.Logger {
-	return slog.New(&atLeast{l.Handler(), slog.LevelWarn})
-}
-
-type atLeast struct {
-	slog.Handler
-	level slog.Level
-}
-
-func (h *atLeast) Enabled(ctx context.Context, l slog.Level) bool {
-	return l >= h.level && h.Handler.Enabled(ctx, l)
-}
-func (h *atLeast) WithAttrs(a []slog.Attr) slog.Handler {
-	return &atLeast{h.Handler.WithAttrs(a), h.level}
-}
-func (h *atLeast) WithGroup(name string) slog.Handler {
-	return &atLeast{h.Handler.WithGroup(name), h.level}
 }

@@ -58,7 +58,8 @@ func (d *deadLetters) unreadable(ctx context.Context, m jetstream.Msg, reason er
 		Subject: m.Subject(), Reason: reason.Error(), Headers: m.Headers(), Data: string(m.Data())})
 }
 
-// Publish implements message.Publisher for Watermill's poison queue.
+// Publish implements message.Publisher for Watermill's poison queue. It works even if
+// the message's context has ended: the handler may have used up its time.
 func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 	for _, m := range msgs {
 		letter, retried := m.Context().Value(retriedKey{}).(bus.DeadLetter)
@@ -69,7 +70,7 @@ func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 				Headers: header(m), Data: string(m.Payload)}
 		}
 		letter.Reason = m.Metadata.Get(middleware.ReasonForPoisonedKey)
-		if err := d.keep(m.Context(), letter); err != nil {
+		if err := d.keep(context.WithoutCancel(m.Context()), letter); err != nil {
 			return err
 		}
 	}

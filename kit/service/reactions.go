@@ -55,20 +55,17 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 		Unreadable: d.deadLetters.unreadable,
 	}
 	d.subscribers[consumer] = subscriber
-	handler := router.AddConsumerHandler(consumer, consumer, subscriber, func(m *message.Message) error {
-		ctx, cancel := context.WithTimeout(m.Context(), 2*timeout)
-		defer cancel()
-		err := handle(ctx, m)
-		if err == nil || errors.Is(err, errGivenUp) {
-			d.failures.Remove(delivered(m))
-		}
-		return err
-	})
 	poison, err := middleware.PoisonQueueWithFilter(d.deadLetters, "deadletters", func(err error) bool { return errors.Is(err, errGivenUp) })
 	if err != nil {
 		return err
 	}
-	handler.AddMiddleware(poison)
+	d.addHandler(router, 2*timeout, consumer, consumer, subscriber, func(m *message.Message) error {
+		err := handle(m.Context(), m)
+		if err == nil || errors.Is(err, errGivenUp) {
+			d.failures.Remove(delivered(m))
+		}
+		return err
+	}, poison)
 	return nil
 }
 

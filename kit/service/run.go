@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"time"
@@ -130,9 +131,29 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 	return errors.Join(answering.stop(d.Conn), router.Close(), <-routing)
 }
 
+// addHandler adds a handler to the router. The limit is for the handler with all its
+// middleware. Watermill's Timeout comes first, because it leaves the message with an
+// ended context: middleware outside of it could not call the handler again.
+//
+// The handler returns no messages for the router to publish. It publishes its events
+// itself, in the middle of a decision: see Watermill in ARCHITECTURE.md. It is given
+// the publisher so that Watermill's metrics and traces can name it.
+func (d *deps) addHandler(router *message.Router, limit time.Duration, name, topic string, from message.Subscriber,
+	handle func(*message.Message) error, inside ...message.HandlerMiddleware) {
+	handler := router.AddHandler(name, topic, from, "", d.log.Publisher(), func(m *message.Message) ([]*message.Message, error) {
+		return nil, handle(m)
+	})
+	handler.AddMiddleware(middleware.Timeout(limit))
+	handler.AddMiddleware(d.Middleware...)
+	handler.AddMiddleware(inside...)
+}
+
 // router wires commands and reactions into one Watermill router.
 func (s *Service) router(d *deps) (*message.Router, error) {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: finish}, watermill.NewSlogLogger(quiet(d.Logger)))
+	logger := watermill.NewSlogLoggerWithLevelMapping(d.Logger, map[slog.Level]slog.Level{
+		slog.LevelInfo: watermill.LevelTrace, slog.LevelDebug: watermill.LevelTrace, // it tells of every handler and subscription
+	})
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: finish}, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -5,11 +5,13 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -109,6 +111,15 @@ type Config struct {
 	// Store, which may be nil, is a context that ends, and says why, when the store
 	// behind the log takes no events any more; see eventlog.Log.
 	Store func() context.Context
+	// PublisherDecorators wrap the publisher of the service's events, for Watermill's
+	// metrics or traces for instance; see eventlog.Log.Decorate. They are closed when
+	// the service has ended. Nil means none.
+	PublisherDecorators []message.PublisherDecorator
+	// Middleware wraps each handler of commands, reactions, retries and deferred
+	// commands; the first one is outermost. It shares the handler's time, and may call
+	// the handler again. It sees no error of a command, which is answered with it, and
+	// none of a message that went to the dead letters. Nil means none.
+	Middleware []message.HandlerMiddleware
 }
 
 // deps is what the parts of a running service share.
@@ -129,7 +140,7 @@ type deps struct {
 // returns nil. Ready, which may be nil, is called when it serves. It returns an
 // error when it cannot start. A view that has to stop ends nothing else; see
 // bus.Health.
-func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
+func (s *Service) Run(ctx context.Context, config Config, ready func()) (err error) {
 	if config.Application == "" || config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Codec.Decode == nil {
 		panic("service: Application, Conn, Codec, Streams and Dir are required")
 	}
@@ -149,6 +160,10 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) error {
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Codec), subscribers: map[string]*bus.StreamSubscriber{}}
 	d.log.Store = config.Store
+	if err := d.log.Decorate(config.PublisherDecorators...); err != nil {
+		return fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	defer func() { err = errors.Join(err, d.log.Close()) }()
 	if d.failures, err = lru.New[string, int](failing); err != nil {
 		return err
 	}

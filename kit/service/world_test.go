@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/kit/bus"
@@ -82,6 +83,9 @@ type world struct {
 	fails    func(try int64) error // of a reaction, from 1 on; nil fails none
 	gate     sync.Mutex            // views stand still while it is locked
 	store    func() context.Context
+	// What is put around the publisher of events, and around handlers.
+	decorators []message.PublisherDecorator
+	middleware []message.HandlerMiddleware
 }
 
 func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
@@ -191,7 +195,7 @@ func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan 
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		done <- s.Run(ctx, service.Config{Application: "toys", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
-			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry}, func() { close(serving) })
+			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry, PublisherDecorators: w.decorators, Middleware: w.middleware}, func() { close(serving) })
 	}()
 	stopped := false
 	stop = func() {
