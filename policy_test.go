@@ -40,7 +40,7 @@ var testsMay = map[string][]string{
 	"audit":     {"", "services", "shop"},
 	"gateway":   {"services", "shop"},
 	"client":    {"events", "gateway", "kit", "services", "shop"}, // a real gateway answers it
-	"cmd/lonja": {"test/harness"}, // it runs its own program
+	"cmd/lonja": {"test/harness"},                                 // it runs its own program
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.

@@ -225,7 +225,7 @@ func TestPublisher_NothingElsePublishesEvents(t *testing.T) {
 	w.awaitTotal("d", 4)
 	l := w.awaitLetters(1)[0]
 	w.broken.Store(false)
-	if _, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams.Readers); err != nil {
+	if _, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil {
 		t.Fatal(err)
 	}
 	w.awaitTotal("echo-d", 4)
