@@ -45,7 +45,7 @@ func Merge(t projection.Token, written string) projection.Token {
 		if t == nil {
 			t = projection.Token{}
 		}
-		t = t.And(stream, seq)
+		t = t.Add(stream, seq)
 	}
 	return t
 }

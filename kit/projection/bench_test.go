@@ -16,8 +16,7 @@ import (
 	"lonja/kit/projection"
 )
 
-// ledger keeps every event as it came, as a real view keeps what its answers
-// are made of.
+// ledger stores every event as it came, as a real view stores what its queries return.
 var ledger = projection.Definition{
 	Name:   "ledger",
 	Schema: `CREATE TABLE entries (sequence INTEGER PRIMARY KEY, counter TEXT NOT NULL, added INTEGER NOT NULL, body BLOB NOT NULL);`,
@@ -28,30 +27,30 @@ var ledger = projection.Definition{
 	},
 }
 
-// fill records so many events of 400 bytes on a hundred counters.
-func fill(b *testing.B, log *kittest.Log, facts int) {
+// fill records events of 400 bytes for a hundred counters.
+func fill(b *testing.B, log *kittest.Log, events int) {
 	b.Helper()
 	padding := strings.Repeat("x", 360)
-	for n := range facts {
+	for n := range events {
 		id := eventlog.NewID()
 		counter := fmt.Sprintf("c%d", n%100)
 		data, _ := json.Marshal(map[string]any{"counter": counter, "by": 1, "note": padding})
-		header := eventlog.Envelope{ID: id, Type: "toy.counter.added.v1", Source: "lonja/toys", Causation: id, Correlation: id,
-			Actor: eventlog.Actor{ID: "service:toys"}, Time: time.Now()}.Header()
+		header := eventlog.Envelope{ID: id, Type: addedType, Source: "test/counters", Causation: id, Correlation: id,
+			Actor: eventlog.Actor{ID: "service:counters"}, Time: time.Now()}.Header()
 		if _, err := log.JS.PublishMsgAsync(&nats.Msg{Subject: "events.counter." + counter + ".added", Header: header, Data: data}); err != nil {
 			b.Fatal(err)
 		}
-		if n%1000 == 999 || n == facts-1 { // a slow server is waited for
+		if n%1000 == 999 || n == events-1 { // wait for a slow server
 			<-log.JS.PublishAsyncComplete()
 		}
 	}
 }
 
-// BenchmarkRebuild builds a view of 100,000 events, beginning with nothing.
+// BenchmarkRebuild builds a view of 100,000 events from nothing.
 func BenchmarkRebuild(b *testing.B) {
-	const facts = 100_000
+	const events = 100_000
 	log := kittest.New(b)
-	fill(b, log, facts)
+	fill(b, log, events)
 	b.ResetTimer()
 	for n := range b.N {
 		v := projection.New(ledger)
@@ -61,7 +60,7 @@ func BenchmarkRebuild(b *testing.B) {
 		ctx, stop := context.WithCancel(b.Context())
 		done := make(chan error, 1)
 		go func() { done <- v.Run(ctx) }()
-		if err := v.Await(ctx, projection.Token{kittest.Stream: facts}); err != nil {
+		if err := v.Await(ctx, projection.Token{kittest.Stream: events}); err != nil {
 			b.Fatal(err)
 		}
 		stop()
@@ -70,11 +69,11 @@ func BenchmarkRebuild(b *testing.B) {
 		}
 		v.Close()
 	}
-	b.ReportMetric(float64(facts*b.N)/b.Elapsed().Seconds(), "facts/s")
+	b.ReportMetric(float64(events*b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// BenchmarkGet reads one row by its key, each time from a goroutine of its own
-// as a query is answered, in so many at once.
+// BenchmarkGet reads one row by its key. Each read has a goroutine of its own, as queries
+// do; the sub-benchmarks differ in how many run at a time.
 func BenchmarkGet(b *testing.B) {
 	log := kittest.New(b)
 	fill(b, log, 10_000)

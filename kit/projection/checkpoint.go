@@ -11,124 +11,128 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// checkpoint is how far on a stream a file's rows stand.
+// checkpoint is the last event of one stream whose rows are in a database.
 type checkpoint struct {
 	stream   string
-	created  string // when the stream was
-	sequence uint64 // of the last event in the rows
-	event    string // its id
+	created  string // creation time of the stream
+	sequence uint64
+	eventID  string
 }
 
 func (c checkpoint) sum() uint32 {
-	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s\n%s\n%d\n%s", c.stream, c.created, c.sequence, c.event))
+	return crc32.ChecksumIEEE(fmt.Appendf(nil, "%s\n%s\n%d\n%s", c.stream, c.created, c.sequence, c.eventID))
 }
 
-func note(tx *Tx, c checkpoint) error {
+func writeCheckpoint(tx *Tx, c checkpoint) error {
 	return tx.Exec(`INSERT INTO checkpoint (stream, created, sequence, event, sum) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (stream) DO UPDATE SET created = excluded.created, sequence = excluded.sequence, event = excluded.event, sum = excluded.sum`,
-		c.stream, c.created, c.sequence, c.event, c.sum())
+		c.stream, c.created, c.sequence, c.eventID, c.sum())
 }
 
-// checkpoints are a file's by stream.
-func (f *file) checkpoints(ctx context.Context) (map[string]checkpoint, error) {
-	rows, err := f.conn.QueryContext(ctx, "SELECT stream, created, sequence, event, sum FROM checkpoint")
+// readCheckpoints returns the checkpoints in a database by stream. A checkpoint whose
+// checksum does not match marks the file as damaged, so that it does not look like one of
+// another log.
+func (d *database) readCheckpoints(ctx context.Context) (map[string]checkpoint, error) {
+	rows, err := d.conn.QueryContext(ctx, "SELECT stream, created, sequence, event, sum FROM checkpoint")
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	stands := map[string]checkpoint{}
+	checkpoints := map[string]checkpoint{}
 	for rows.Next() {
 		var c checkpoint
 		var sum uint32
-		if err := rows.Scan(&c.stream, &c.created, &c.sequence, &c.event, &sum); err != nil || sum != c.sum() {
+		if err := rows.Scan(&c.stream, &c.created, &c.sequence, &c.eventID, &sum); err != nil || sum != c.sum() {
 			return nil, fmt.Errorf("%w: its checkpoint cannot be read (%v)", errDamaged, err)
 		}
-		stands[c.stream] = c
+		checkpoints[c.stream] = c
 	}
-	return stands, rows.Err()
+	return checkpoints, rows.Err()
 }
 
-// ErrLost means that the log does not hold what the rows were made of. Nothing
-// heals that by itself.
-var ErrLost = errors.New("facts may be lost")
+// ErrLost reports that a stream no longer contains the events that the view was built from:
+// it was deleted, purged, replaced, or lost data. View.Open and View.Run return it, and do
+// not recover from it. An operator has to restore the stream, or delete the view's files if
+// the loss is intended, and start the service again.
+var ErrLost = errors.New("events may be lost")
 
-// standAt begins at a checkpoint, which is zero when there is none, and makes
-// sure of the log.
-func (f *feed) standAt(ctx context.Context, c checkpoint) error {
-	f.sequence, f.event = c.sequence, c.event
-	if f.created = c.created; c.sequence == 0 {
-		f.created = ""
+// startAt puts the consumer at a checkpoint and verifies the stream. The checkpoint is zero
+// when the database holds no event of the stream.
+func (c *consumer) startAt(ctx context.Context, at checkpoint) error {
+	c.sequence, c.eventID = at.sequence, at.eventID
+	if c.created = at.created; at.sequence == 0 {
+		c.created = ""
 	}
-	if err := f.verify(ctx); err != nil {
+	if err := c.verifyStream(ctx); err != nil {
 		return err
 	}
-	f.reach(f.sequence)
+	c.advance(c.sequence)
 	return nil
 }
 
-// outvoted is how long a server that stood still may take itself for a stream's
-// leader although the others have chosen another one: NATS looks every ten
-// seconds whether a leader has heard of the others for ten seconds.
-const outvoted = 20 * time.Second
+// maxStaleLeader is how long a server that was suspended may consider itself the leader of
+// a stream after the others elected a new one. NATS checks every ten seconds whether a
+// leader has heard from the others in the last ten seconds.
+const maxStaleLeader = 20 * time.Second
 
-// verify makes sure that the stream is the one that the rows were made of and
-// holds at least as much. Of a stream on several servers one may answer that does
-// not know what the others have recorded; so events are lost only when a leader
-// says so, for longer than it could be one by mistake.
-func (f *feed) verify(ctx context.Context) error {
-	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
+// verifyStream verifies that the stream is the one that the rows were built from and still
+// holds the event at the checkpoint. In a cluster, a server that considers itself the
+// leader may not know the latest events. So verifyStream returns ErrLost for a replicated
+// stream only when a leader has reported the loss for longer than maxStaleLeader.
+func (c *consumer) verifyStream(ctx context.Context) error {
+	stream, err := c.db.config.JetStream.Stream(ctx, c.source.Stream)
 	if err != nil {
-		return fmt.Errorf("stream %s: %w", f.source.Stream, err)
+		return fmt.Errorf("stream %s: %w", c.source.Stream, err)
 	}
 	for began, info := time.Now(), stream.CachedInfo(); ; {
 		if info.Cluster != nil && info.Cluster.Leader == "" {
-			return fmt.Errorf("stream %s has no leader now", f.source.Stream)
+			return fmt.Errorf("stream %s has no leader now", c.source.Stream)
 		}
-		err := f.compare(ctx, info)
-		if !errors.Is(err, ErrLost) || info.Config.Replicas == 1 || time.Since(began) > outvoted {
+		err := c.compareStream(ctx, info)
+		if !errors.Is(err, ErrLost) || info.Config.Replicas == 1 || time.Since(began) > maxStaleLeader {
 			return err
 		}
-		f.file.config.Logger.Warn("a stream seems to have lost facts and is looked at again", "view", f.file.def.Name, "reason", err)
+		c.db.config.Logger.Warn("a stream seems to have lost events; checking again", "view", c.db.def.Name, "reason", err)
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 		if info, err = stream.Info(ctx); err != nil {
-			return fmt.Errorf("stream %s: %w", f.source.Stream, err)
+			return fmt.Errorf("stream %s: %w", c.source.Stream, err)
 		}
 	}
 }
 
-// compare compares the stream with the checkpoint, if there is one yet.
-func (f *feed) compare(ctx context.Context, info *jetstream.StreamInfo) error {
+// compareStream compares the stream with the checkpoint, if there is one.
+func (c *consumer) compareStream(ctx context.Context, info *jetstream.StreamInfo) error {
 	name := info.Config.Name
 	created := info.Created.UTC().Format(time.RFC3339Nano)
-	f.partial.Store(!slices.Equal(slices.Sorted(slices.Values(info.Config.Subjects)), slices.Sorted(slices.Values(f.source.Subjects))))
-	if f.sequence == 0 {
-		f.created = created
+	c.filtered.Store(!slices.Equal(slices.Sorted(slices.Values(info.Config.Subjects)), slices.Sorted(slices.Values(c.source.Subjects))))
+	if c.sequence == 0 {
+		c.created = created
 		return nil
 	}
-	if created != f.created {
-		return fmt.Errorf("stream %s is another one than the view was made of (created %s, not %s): %w; restore the stream, or delete the view's file if this is meant",
-			name, created, f.created, ErrLost)
+	if created != c.created {
+		return fmt.Errorf("stream %s was created at %s, but the view was built from one created at %s: %w; restore the stream, or delete the view's file if the new stream is intended",
+			name, created, c.created, ErrLost)
 	}
-	if last := info.State.LastSeq; last < f.sequence {
-		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, f.sequence, ErrLost)
+	if last := info.State.LastSeq; last < c.sequence {
+		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, c.sequence, ErrLost)
 	}
-	at, err := f.file.config.Log.At(ctx, name, f.sequence)
-	if errors.Is(err, jetstream.ErrMsgNotFound) && f.sequence >= info.State.FirstSeq && info.State.NumDeleted == 0 {
-		return fmt.Errorf("stream %s: the server does not find the view's checkpoint %d, which it says is there; its disk may not give it: %w", name, f.sequence, err)
+	at, err := c.db.config.Log.At(ctx, name, c.sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) && c.sequence >= info.State.FirstSeq && info.State.NumDeleted == 0 {
+		return fmt.Errorf("stream %s: the server does not find the message at the view's checkpoint %d although it lists no deletions; check its disk: %w", name, c.sequence, err)
 	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("stream %s has nothing at the view's checkpoint %d: %w; restore the stream", name, f.sequence, ErrLost)
+		return fmt.Errorf("stream %s has no message at the view's checkpoint %d: %w; restore the stream", name, c.sequence, ErrLost)
 	}
 	if err != nil {
-		return fmt.Errorf("stream %s: the fact at the view's checkpoint %d cannot be read: %w", name, f.sequence, err)
+		return fmt.Errorf("stream %s: the event at the view's checkpoint %d cannot be read: %w", name, c.sequence, err)
 	}
-	if at.ID != f.event {
-		return fmt.Errorf("stream %s holds %q at %d where the view saw %q: the log was changed, %w; restore the stream",
-			name, at.ID, f.sequence, f.event, ErrLost)
+	if at.ID != c.eventID {
+		return fmt.Errorf("stream %s holds event %q at the view's checkpoint %d instead of %q: the stream was changed, %w; restore the stream",
+			name, at.ID, c.sequence, c.eventID, ErrLost)
 	}
 	return nil
 }

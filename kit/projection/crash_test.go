@@ -19,22 +19,21 @@ import (
 	"lonja/kit/projection"
 )
 
-// The variables that make the test's program one that rebuilds a view until it
-// is killed.
+// Environment variables that make the test binary rebuild a view until it is killed.
 const (
-	rebuildsAt = "LONJA_TEST_REBUILDS_AT" // the URL of the server
-	rebuildsIn = "LONJA_TEST_REBUILDS_IN" // the folder
+	rebuildURL = "LONJA_TEST_REBUILDS_AT" // URL of the server
+	rebuildDir = "LONJA_TEST_REBUILDS_IN" // directory of the view
 )
 
 func TestMain(m *testing.M) {
-	if url := os.Getenv(rebuildsAt); url != "" {
-		fmt.Fprintln(os.Stderr, rebuildForEver(url, os.Getenv(rebuildsIn)))
+	if url := os.Getenv(rebuildURL); url != "" {
+		fmt.Fprintln(os.Stderr, rebuildForever(url, os.Getenv(rebuildDir)))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
-func rebuildForEver(url, dir string) error {
+func rebuildForever(url, dir string) error {
 	nc, err := nats.Connect(url)
 	if err != nil {
 		return err
@@ -45,7 +44,7 @@ func rebuildForEver(url, dir string) error {
 	}
 	v := projection.New(totals)
 	err = v.Open(context.Background(), projection.Config{JetStream: js, Log: eventlog.New(js, kittest.Codec), Dir: dir,
-		Consumer: "toy-a", Logger: slog.New(slog.DiscardHandler)})
+		Consumer: consumerPrefix, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
@@ -58,7 +57,7 @@ func rebuildForEver(url, dir string) error {
 	}
 }
 
-func TestAProcessThatIsKilledWhileItRebuildsLeavesAUsableView(t *testing.T) {
+func TestView_StaysUsableWhenItsProcessIsKilledDuringARebuild(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	for range 200 {
@@ -70,7 +69,7 @@ func TestAProcessThatIsKilledWhileItRebuildsLeavesAUsableView(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, seed))
 	for round := range 15 {
 		child := exec.Command(os.Args[0])
-		child.Env = append(os.Environ(), rebuildsAt+"="+h.log.Server.URL(), rebuildsIn+"="+h.dir)
+		child.Env = append(os.Environ(), rebuildURL+"="+h.log.Server.URL(), rebuildDir+"="+h.dir)
 		out, err := child.StdoutPipe()
 		must(t, err)
 		must(t, child.Start())
@@ -82,8 +81,8 @@ func TestAProcessThatIsKilledWhileItRebuildsLeavesAUsableView(t *testing.T) {
 		_ = child.Wait()
 
 		v, stop := h.run(totals)
-		if !v.Answers() {
-			t.Errorf("round %d: nothing to answer from", round)
+		if !v.Queryable() {
+			t.Errorf("round %d: the view cannot be queried", round)
 		}
 		h.wantTotal(v, "c", 200+round)
 		h.await(v, h.log.Add("c", 1))

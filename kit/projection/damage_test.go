@@ -51,7 +51,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// overwrite writes garbage into a file, from a tenth of its length on.
+// overwrite writes garbage over a tenth of a file, starting at the given tenth.
 func overwrite(t *testing.T, path string, tenth int64) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -62,33 +62,33 @@ func overwrite(t *testing.T, path string, tenth int64) {
 	must(t, errors.Join(err, f.Close()))
 }
 
-// Every way in which a file can be lost; old is a copy from earlier.
+// losses are the ways in which a file can be lost or damaged. old is an earlier copy.
 var losses = map[string]func(t *testing.T, path, old string){
-	"deleted":                func(t *testing.T, path, _ string) { must(t, os.Remove(path)) },
-	"emptied":                func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 0)) },
-	"cut to a page":          func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 4096)) },
-	"cut inside a page":      func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 5000)) },
-	"garbage at its head":    func(t *testing.T, path, _ string) { overwrite(t, path, 0) },
-	"garbage in its middle":  func(t *testing.T, path, _ string) { overwrite(t, path, 5) },
-	"replaced by an old one": func(t *testing.T, path, old string) { must(t, os.Rename(old, path)) },
-	"replaced by nonsense": func(t *testing.T, path, _ string) {
+	"deleted":                 func(t *testing.T, path, _ string) { must(t, os.Remove(path)) },
+	"emptied":                 func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 0)) },
+	"truncated to one page":   func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 4096)) },
+	"truncated inside a page": func(t *testing.T, path, _ string) { must(t, os.Truncate(path, 5000)) },
+	"garbage at the start":    func(t *testing.T, path, _ string) { overwrite(t, path, 0) },
+	"garbage in the middle":   func(t *testing.T, path, _ string) { overwrite(t, path, 5) },
+	"replaced by an old copy": func(t *testing.T, path, old string) { must(t, os.Rename(old, path)) },
+	"replaced by garbage": func(t *testing.T, path, _ string) {
 		must(t, os.Remove(path))
 		must(t, os.WriteFile(path, []byte("no"), 0o600))
 	},
-	"replaced by a folder": func(t *testing.T, path, _ string) {
+	"replaced by a directory": func(t *testing.T, path, _ string) {
 		must(t, os.Remove(path))
-		folder(t, path)
+		makeDir(t, path)
 	},
 }
 
-// folder makes one that is not empty.
-func folder(t *testing.T, path string) {
+// makeDir creates a directory that is not empty.
+func makeDir(t *testing.T, path string) {
 	t.Helper()
-	must(t, os.MkdirAll(filepath.Join(path, "of somebody"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(path, "not empty"), 0o700))
 }
 
-// aged runs the view totals until it holds many counters, and keeps a copy of
-// its file from before the last event. Counter c is at 3 then.
+// aged runs the view totals until it holds many counters, with 3 as the total of counter c.
+// It returns a copy of the file from before the last event.
 func (h *harness) aged() (old string) {
 	h.t.Helper()
 	v, stop := h.run(totals)
@@ -108,18 +108,18 @@ func (h *harness) aged() (old string) {
 	return old
 }
 
-// awaitBuilt waits until the view has been made anew.
+// awaitBuilt waits until the view has been rebuilt.
 func (h *harness) awaitBuilt(v *projection.View) {
 	h.t.Helper()
 	h.eventually(func() error {
-		if v.Built().Events == 0 {
-			return errors.New("not made anew")
+		if v.LastBuild().Events == 0 {
+			return errors.New("not rebuilt")
 		}
 		return nil
 	})
 }
 
-func TestAFileThatIsLostBetweenRunsIsMadeAnew(t *testing.T) {
+func TestView_IsRebuiltWhenItsFileIsDamagedBetweenRuns(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -127,7 +127,7 @@ func TestAFileThatIsLostBetweenRunsIsMadeAnew(t *testing.T) {
 			old := h.aged()
 			lose(t, h.file(), old)
 			v, stop := h.run(totals)
-			if name != "replaced by an old one" { // which need only catch up
+			if name != "replaced by an old copy" { // which only has to catch up
 				h.awaitBuilt(v)
 			}
 			h.awaitTotal(v, "c", 3)
@@ -142,13 +142,13 @@ func TestAFileThatIsLostBetweenRunsIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestView_IsMadeAnewWhenFoldersLieWhereItsFilesShould(t *testing.T) {
+func TestView_IsRebuiltWhenDirectoriesAreInPlaceOfItsFiles(t *testing.T) {
 	for _, suffix := range []string{"-wal", "-shm", "-journal", ".building", ".building-journal"} {
 		t.Run(suffix, func(t *testing.T) {
 			t.Parallel()
 			h := newHarness(t)
 			h.aged()
-			folder(t, h.file()+suffix)
+			makeDir(t, h.file()+suffix)
 			v, stop := h.run(totals)
 			h.await(v, h.log.Add("c", 4))
 			h.awaitTotal(v, "c", 7)
@@ -158,7 +158,7 @@ func TestView_IsMadeAnewWhenFoldersLieWhereItsFilesShould(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsLostWhileTheViewRunsIsMadeAnew(t *testing.T) {
+func TestView_IsRebuiltWhenItsFileIsDamagedWhileItRuns(t *testing.T) {
 	for name, lose := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,7 +168,7 @@ func TestAFileThatIsLostWhileTheViewRunsIsMadeAnew(t *testing.T) {
 			h.awaitTotal(v, "c", 3)
 			lose(t, h.file(), old)
 			h.log.Add("c", 4)
-			if !strings.HasPrefix(name, "garbage") { // which nobody sees before it is read
+			if !strings.HasPrefix(name, "garbage") { // which is not noticed before it is read
 				h.awaitBuilt(v)
 			}
 			h.awaitTotal(v, "c", 7)
@@ -182,13 +182,13 @@ func TestAFileThatIsLostWhileTheViewRunsIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestADeletedFileAnswersUntilAnotherIsBuilt(t *testing.T) {
+func TestView_ServesADeletedFileUntilTheRebuildEnds(t *testing.T) {
 	h := newHarness(t)
 	h.aged()
 	v, stop := h.run(totals)
 	h.awaitTotal(v, "c", 3)
 	must(t, os.Remove(h.file()))
-	for v.Built().Events == 0 {
+	for v.LastBuild().Events == 0 {
 		if got, err := h.total(v, "c"); err != nil || got != 3 {
 			t.Fatalf("total %d, %v", got, err)
 		}
@@ -198,7 +198,7 @@ func TestADeletedFileAnswersUntilAnotherIsBuilt(t *testing.T) {
 	h.wantOneFile()
 }
 
-func TestADamagedCheckpointIsNotTakenForAnotherLog(t *testing.T) {
+func TestView_IsRebuiltWhenItsCheckpointIsDamaged(t *testing.T) {
 	h := newHarness(t)
 	h.aged()
 	execIn(t, h.file(), "UPDATE checkpoint SET sequence = sequence + 1000")
@@ -208,26 +208,26 @@ func TestADamagedCheckpointIsNotTakenForAnotherLog(t *testing.T) {
 	h.wantOneFile()
 }
 
-func TestWhatACrashLeftIsRemoved(t *testing.T) {
+func TestView_RemovesFilesThatACrashLeft(t *testing.T) {
 	h := newHarness(t)
 	h.aged()
 	base := strings.TrimSuffix(h.file(), "1.db")
-	for _, left := range []string{"7.db.building", "7.db.building-journal", "7.db.building-wal", "6.db-wal", "6.db-shm"} {
-		must(t, os.WriteFile(base+left, []byte("left"), 0o600))
+	for _, leftover := range []string{"7.db.building", "7.db.building-journal", "7.db.building-wal", "6.db-wal", "6.db-shm"} {
+		must(t, os.WriteFile(base+leftover, []byte("leftover"), 0o600))
 	}
 	must(t, os.WriteFile(filepath.Join(h.dir, "totals-else.db"), nil, 0o600))
 	v, stop := h.run(totals)
 	h.awaitTotal(v, "c", 3)
 	must(t, v.Rebuild(t.Context()))
 	must(t, stop())
-	must(t, os.Remove(filepath.Join(h.dir, "totals-else.db"))) // another's file is not touched
+	must(t, os.Remove(filepath.Join(h.dir, "totals-else.db"))) // a file of something else is not touched
 	h.wantOneFile()
 	if h.file() != base+"8.db" && h.file() != base+"2.db" {
 		t.Errorf("file %s", h.file())
 	}
 }
 
-func TestALongLogOfTheFileIsCutOnceItsReaderIsGone(t *testing.T) {
+func TestView_TruncatesALargeWALOnceItsReaderHasEnded(t *testing.T) {
 	h := newHarness(t)
 	v, err := h.open(ledger)
 	must(t, err)
@@ -238,7 +238,7 @@ func TestALongLogOfTheFileIsCutOnceItsReaderIsGone(t *testing.T) {
 	publish := func(n int) {
 		for range n {
 			id := eventlog.NewID()
-			header := eventlog.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: id}.Header()
+			header := eventlog.Envelope{ID: id, Type: addedType, Causation: id}.Header()
 			_, err := h.log.JS.PublishMsg(t.Context(), &nats.Msg{Subject: "events.counter.c.added", Header: header, Data: data})
 			must(t, err)
 		}
@@ -256,13 +256,13 @@ func TestALongLogOfTheFileIsCutOnceItsReaderIsGone(t *testing.T) {
 		publish(200)
 		h.await(v, 201)
 		if size() < 16<<20 {
-			t.Errorf("the log of the file has %d bytes", size())
+			t.Errorf("the WAL has %d bytes", size())
 		}
 		return nil
 	}))
 	h.eventually(func() error {
 		if size() > 0 {
-			return fmt.Errorf("the log of the file has %d bytes", size())
+			return fmt.Errorf("the WAL has %d bytes", size())
 		}
 		return nil
 	})

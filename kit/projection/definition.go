@@ -14,48 +14,60 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// Definition describes a view.
+// Definition describes a view. Name, Schema, Reads and Project are required.
 type Definition struct {
-	Name   string   // unique within its service
-	Schema string   // SQL that makes its tables
-	Reads  []Source // what it is made of
-	// Project turns one event into rows. It must depend on nothing but the event
-	// and the rows, and must not rely on the order of events of different
-	// streams. An error is a bug: it stops the view.
+	Name   string   // unique within the service; part of file and consumer names: letters, digits, - and _
+	Schema string   // SQL that creates the view's tables; a changed text rebuilds the view
+	Reads  []Source // the streams that the view is built from; a change rebuilds the view
+	// Project writes the rows of one event. It must depend on nothing but the event and
+	// the rows, and must not rely on the order of events from different streams, so that
+	// a rebuild makes the same rows. It runs again for an event whose transaction was
+	// rolled back, and in every rebuild. An error or a panic counts as a bug in the
+	// definition and stops the view. There are two exceptions: an SQLite error that may
+	// pass, such as a full disk, is retried, and a damaged file has the view rebuilt.
 	Project func(*Tx, eventlog.Record) error
-	// Commands makes the view remember which command recorded what, so that a command
-	// which comes again for another entity is noticed; see CommandEntity.
+	// Commands makes the view remember which command caused which event, so that the
+	// reuse of a command id for another entity can be detected; see View.CommandEntity.
 	Commands bool
-	// Version is changed when Project changes what it makes of old events, so
-	// that the view is built anew.
+	// Version must change when Project makes other rows from the same events: a new value
+	// rebuilds the view. Its form is free.
 	Version string
 }
 
-// Source is a stream and what is read of it: all of its subjects or some. A
-// view that reads some knows by asking the stream, now and then while somebody
-// waits, that an event which it does not read is none that it lacks.
+// Source is a stream and the subjects that a view reads from it. Subjects must not be
+// empty. When they are not exactly the stream's own, the view cannot tell from deliveries
+// alone that it has caught up. It then asks the stream, at a limited rate and while a
+// caller waits, whether any event that it reads is still missing.
 type Source struct {
 	Stream   string
 	Subjects []string
 }
 
-// Config says where a view lives and what feeds it.
+// Config says where a view stores its rows and where its events come from. View.Open
+// requires all fields but OnChange and CheckInterval.
 type Config struct {
 	JetStream jetstream.JetStream
 	Log       *eventlog.Log
-	Dir       string // of the replica; made when missing
-	Consumer  string // prefix of the durable consumers' names: "orders-a"
+	Dir       string // the replica's directory; created when missing
+	Consumer  string // prefix of the durable consumers' names, such as "orders-a"
 	Logger    *slog.Logger
-	// DeadLetter is told of each message that is no event. It must be durable
-	// when it returns nil; it may be told twice.
+	// DeadLetter stores a message that cannot be decoded as an event; the view then skips
+	// it. It must return nil only when the message is durable, since the view does not
+	// come back to it. An error makes the view try again, so it may run twice for one message.
 	DeadLetter func(context.Context, eventlog.Record) error
-	// Touched is told which keys projections touched, once that is committed and
-	// answers show it. It is called in order for each stream, and must not block.
-	// Nil means that nobody wants to know. A build tells nothing.
-	Touched func([]Touch)
-	// Watch is how often the view's file is looked after; 0 means every five seconds.
-	Watch time.Duration
+	// OnChange receives the keys that projections marked with Tx.MarkChanged, after the
+	// commit, when queries already show the change. Calls come in the order of each
+	// stream, at most once for an event: a crash after the commit loses one. OnChange must
+	// not block. Nil ignores the keys. A rebuild reports none.
+	OnChange func([]KeyChange)
+	// CheckInterval is the time between two checks that the view's file is still there
+	// and undamaged; 0 means five seconds.
+	CheckInterval time.Duration
 }
+
+// The text of the schemas is part of the definition's hash, comments included: a change to
+// one byte rebuilds all views. So their older words stay: a fact is an event, and "passed"
+// holds the skipped messages.
 
 const checkpointSchema = `
 CREATE TABLE checkpoint (
@@ -72,7 +84,7 @@ CREATE TABLE passed (        -- messages that were no facts to the program which
 	PRIMARY KEY (stream, sequence)
 ) WITHOUT ROWID;`
 
-// The commands that are remembered, by the id of the command.
+// commandsSchema holds, for each command id, the entity whose event the command caused.
 const commandsSchema = `
 CREATE TABLE wishes (
 	id     TEXT PRIMARY KEY,
@@ -87,16 +99,17 @@ func (d *Definition) schema() string {
 	return schema
 }
 
-// hash changes whenever the view must be built anew.
+// hash identifies what the rows look like. It is part of the file name: a view whose file
+// has another hash is rebuilt.
 func (d *Definition) hash() string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%s\n%s\n%v", d.schema(), d.Version, d.Reads)
 	return hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// mark is what of a hash a file bears within it, where SQLite has room for
-// four bytes. A file that bears another is not what its name says.
-func mark(hash string) int32 {
+// userVersion returns the first four bytes of a hash, which is what SQLite's user_version
+// has room for. A file that holds another value is not the one that its name claims.
+func userVersion(hash string) int32 {
 	b, err := hex.DecodeString(hash)
 	if err != nil || len(b) < 4 {
 		return 0

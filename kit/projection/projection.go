@@ -1,9 +1,3 @@
-// Package view makes rows out of events. A view answers out of a SQLite file of
-// its own, fed by durable consumers of its own. A batch of events, their rows and
-// the checkpoint go in one transaction; the acknowledgement follows the commit.
-// So a file is never ahead of its checkpoint nor behind it, and can be thrown
-// away at any time: a View makes another of the whole log, out of sight, while
-// the old one, as long as there is one, goes on answering.
 package projection
 
 import (
@@ -18,108 +12,114 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// View is a running view. Make it with New, then Open and Run it.
+// View is a read model that follows its streams. Create it with New, then call Open, Run
+// and Close once each. Its other methods are safe for concurrent use after Open.
 type View struct {
 	def    Definition
 	config Config
-	folder folder
-	number int           // of the newest file, inside Open and Run
-	wanted chan struct{} // wakes Run
+	dir    dbDir
+	number int           // of the newest database; used by Open and Run only
+	wakeup chan struct{} // tells Run to check what there is to do
 
-	mu       sync.Mutex
-	answers  *file             // nil while there is nothing to answer from
-	dropped  []*file           // answer no more, but are still open
-	building *file             // nil while none is
-	asked    *attempt          // to build, nil when nobody wants it
-	moved    chan struct{}     // closed and replaced when the rows change
-	watched  map[string]*watch // the same for single keys, as long as somebody watches
-	failed   error             // why the view stopped, if it did
-	over     bool              // Run has ended
-	built    Built
+	mu        sync.Mutex
+	serving   *database         // answers the queries; nil while there is none
+	retired   []*database       // no longer serving, but still open
+	building  *database         // nil while no rebuild runs
+	request   *rebuildRequest   // nil when no rebuild is wanted or running
+	changed   chan struct{}     // closed and replaced when the rows change
+	watches   map[string]*watch // the same for single keys that have watchers
+	failed    error             // why the view stopped, if it did
+	stopped   bool              // Run has returned, or is about to
+	lastBuild BuildStats
 }
 
-// New makes a view of a definition. It panics when something is missing.
+// New creates a view. It panics when the definition lacks a required field.
 func New(def Definition) *View {
 	if def.Name == "" || def.Schema == "" || def.Project == nil || len(def.Reads) == 0 {
-		panic("view: a definition needs Name, Schema, Reads and Project")
+		panic("projection: a Definition needs Name, Schema, Reads and Project")
 	}
-	return &View{def: def, moved: make(chan struct{}), watched: map[string]*watch{}, wanted: make(chan struct{}, 1)}
+	return &View{def: def, changed: make(chan struct{}), watches: map[string]*watch{}, wakeup: make(chan struct{}, 1)}
 }
 
-// Name is the definition's.
+// Name returns the definition's name.
 func (v *View) Name() string { return v.def.Name }
 
-// Sources are the streams that the view is made of.
+// Sources returns the streams that the view is built from. Callers must not change them.
 func (v *View) Sources() []Source { return v.def.Reads }
 
-// Permissions is what feeding the view takes. Shared names a stream's consumers that
-// are not the view's to touch.
+// Permissions returns what the view must be allowed to do on NATS: read its streams and
+// manage consumers of its own. The function shared returns the names of a stream's
+// consumers that several replicas share; the view may not touch those.
 func (v *View) Permissions(shared func(stream string) []string) natsauth.Permissions {
-	var g natsauth.Permissions
+	var p natsauth.Permissions
 	for _, src := range v.def.Reads {
-		g.Add(natsauth.AllowRead(src.Stream), natsauth.AllowOwnConsumers(src.Stream, shared(src.Stream)))
+		p.Add(natsauth.AllowRead(src.Stream), natsauth.AllowOwnConsumers(src.Stream, shared(src.Stream)))
 	}
-	return g
+	return p
 }
 
-// Open finds the newest file that is whole, and verifies that the log still
-// holds what its rows were made of: that it does not is an error, for that may
-// be events that are lost. When there is no such file, or only one of an older
-// schema, Run will make one; only on an empty log there is one at once.
+// Open opens the newest undamaged database of the view and verifies that the streams still
+// hold the events at its checkpoint. It removes the view's other files. Call it once.
+//
+// The view can be queried after Open when there is a database, even one of an older
+// definition, or when the streams are empty. Otherwise Run builds one first. The error
+// wraps ErrLost when a stream no longer holds what the rows were built from; any other
+// error, such as a stream without a leader, may pass.
 func (v *View) Open(ctx context.Context, config Config) error {
 	v.config = config
-	if v.config.Watch == 0 {
-		v.config.Watch = 5 * time.Second
+	if v.config.CheckInterval == 0 {
+		v.config.CheckInterval = 5 * time.Second
 	}
-	v.folder = folderOf(config.Dir, v.def.Name)
+	v.dir = newDBDir(config.Dir, v.def.Name)
 	if err := os.MkdirAll(config.Dir, 0o750); err != nil {
 		return err
 	}
-	f, err := v.find(ctx)
-	if err == nil && f == nil {
-		f, err = v.first(ctx)
+	db, err := v.openNewest(ctx)
+	if err == nil && db == nil {
+		db, err = v.createEmpty(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("open view %s: %w", v.def.Name, err)
 	}
 	keep := ""
-	if v.answers = f; f != nil {
-		keep = f.path
+	if v.serving = db; db != nil {
+		keep = db.path
 	}
-	if err := v.folder.clean(keep); err != nil {
+	if err := v.dir.clean(keep); err != nil {
 		return fmt.Errorf("open view %s: %w", v.def.Name, err)
 	}
 	return nil
 }
 
-// find opens the newest file that is whole, rather one of the present schema;
-// it is nil when there is none.
-func (v *View) find(ctx context.Context) (*file, error) {
-	files, last, err := v.folder.list()
+// openNewest opens the newest undamaged database, preferring those of the current
+// definition. It returns nil when there is none.
+func (v *View) openNewest(ctx context.Context) (*database, error) {
+	files, last, err := v.dir.list()
 	if v.number = last; err != nil {
 		return nil, err
 	}
 	for _, current := range []bool{true, false} {
-		for _, found := range files {
-			f := v.file(found)
-			if f.current != current {
+		for _, file := range files {
+			db := v.database(file)
+			if db.current != current {
 				continue
 			}
-			err := openFile(ctx, f)
+			err := openDatabase(ctx, db)
 			if err == nil {
-				return f, nil
+				return db, nil
 			}
-			if !damaged(err) {
+			if !isDamaged(err) {
 				return nil, err
 			}
-			v.config.Logger.Warn("a view's file cannot be used and will be made anew", "view", v.def.Name, "reason", err)
+			v.config.Logger.Warn("a view's file is damaged; the view will be rebuilt", "view", v.def.Name, "reason", err)
 		}
 	}
 	return nil, nil
 }
 
-// first makes a file of a log that is empty.
-func (v *View) first(ctx context.Context) (*file, error) {
+// createEmpty creates a database without rows when all streams are empty. It returns nil
+// when they are not.
+func (v *View) createEmpty(ctx context.Context) (*database, error) {
 	for _, src := range v.def.Reads {
 		stream, err := v.config.JetStream.Stream(ctx, src.Stream)
 		if err != nil {
@@ -129,113 +129,118 @@ func (v *View) first(ctx context.Context) (*file, error) {
 			return nil, nil
 		}
 	}
-	f := v.next()
-	if err := f.begin(ctx); err != nil {
+	db := v.nextDatabase()
+	if err := db.create(ctx); err != nil {
 		return nil, err
 	}
-	return v.reopen(ctx, f)
+	return v.finishAndOpen(ctx, db)
 }
 
-// Close closes the file. Queries fail from then on.
+// Close closes the database, once the queries in progress have ended. Later queries fail.
+// Call it after Run has returned.
 func (v *View) Close() error {
 	v.mu.Lock()
-	if v.answers != nil {
-		v.dropped = append(v.dropped, v.answers)
+	if v.serving != nil {
+		v.retired = append(v.retired, v.serving)
 	}
-	dropped := v.dropped
-	v.answers, v.dropped = nil, nil
+	retired := v.retired
+	v.serving, v.retired = nil, nil
 	v.mu.Unlock()
 	var failed []error
-	for _, f := range dropped {
-		failed = append(failed, f.close())
+	for _, db := range retired {
+		failed = append(failed, db.close())
 	}
 	return errors.Join(failed...)
 }
 
-// acquire is the file that answers; whoever has it says Done when he has read.
-func (v *View) acquire() (*file, error) {
+// acquire returns the serving database and keeps it open until the caller calls
+// queries.Done.
+func (v *View) acquire() (*database, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.answers == nil {
-		return nil, v.absent()
+	if v.serving == nil {
+		return nil, v.unavailable()
 	}
-	v.answers.using.Add(1)
-	return v.answers, nil
+	v.serving.queries.Add(1)
+	return v.serving, nil
 }
 
-func (v *View) absent() error {
+func (v *View) unavailable() error {
 	return errs.New(errs.Unavailable, "view %s is being built; try again", v.def.Name)
 }
 
-// Get scans the first row of a query into dest; found is false when there is
-// none. It is an Unavailable refusal while there is nothing to answer from. It
-// is meant for queries that are quick: one that has begun goes on to its end.
+// Get scans the first row of a query into dest and reports whether there is one. ctx ends
+// only the wait for a free connection: a query that has begun runs to its end, so Get is
+// for fast queries. The error has the code errs.Unavailable while the view cannot be queried,
+// and when the query fails on rows of an older definition, which a rebuild is replacing.
 func (v *View) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	f, err := v.acquire()
+	db, err := v.acquire()
 	if err != nil {
 		return false, err
 	}
-	defer f.using.Done()
-	err = f.do(ctx, func(r *reader) (err error) {
+	defer db.queries.Done()
+	err = db.do(ctx, func(r *reader) (err error) {
 		found, err = r.get(query, args, dest)
 		return err
 	})
-	return found, v.judge(f, err)
+	return found, v.queryError(db, err)
 }
 
-// Each calls row for every row of a query; row scans it, and asks no view. The
-// error is as Get's, or ctx's, or row's.
+// Each calls row for each row of a query; row reads the columns with scan. It must not
+// query a view, since all connections may be waiting in the same way. An error of row ends
+// the query. Errors are those of Get, of ctx, which interrupts the query, and of row.
 func (v *View) Each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	f, err := v.acquire()
+	db, err := v.acquire()
 	if err != nil {
 		return err
 	}
-	defer f.using.Done()
-	return v.judge(f, f.do(ctx, func(r *reader) error { return r.each(ctx, query, args, row) }))
+	defer db.queries.Done()
+	return v.queryError(db, db.do(ctx, func(r *reader) error { return r.each(ctx, query, args, row) }))
 }
 
-// judge says what an error of a query means. A query of this definition may not
-// fit the rows of an older one, in whatever way; it will when they are replaced.
-func (v *View) judge(f *file, err error) error {
-	_, refused := errs.As(err)
+// queryError returns what the caller of a query sees for err. A query of the current
+// definition can fail in any way on the rows of an older one; such a failure ends once the
+// rows are replaced, so it is reported as Unavailable.
+func (v *View) queryError(db *database, err error) error {
+	_, coded := errs.As(err)
 	switch {
-	case err == nil || refused:
+	case err == nil || coded:
 		return err
-	case damaged(err):
-		v.drop(f, err)
-		return v.absent()
-	case !f.current:
-		v.config.Logger.Debug("a query does not fit a view that is being built anew", "view", v.def.Name, "reason", err)
-		return v.absent()
+	case isDamaged(err):
+		v.retire(db, err)
+		return v.unavailable()
+	case !db.current:
+		v.config.Logger.Debug("a query does not fit the rows of an older definition; the view is being rebuilt", "view", v.def.Name, "reason", err)
+		return v.unavailable()
 	}
 	return err
 }
 
-// drop lets a damaged file answer no more, and has another one made.
-func (v *View) drop(f *file, why error) {
+// retire stops a damaged database from serving and wakes Run, which builds another one.
+func (v *View) retire(db *database, why error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.answers != f {
+	if v.serving != db {
 		return
 	}
-	v.config.Logger.Error("a view's file is damaged and is made anew", "view", v.def.Name, "file", f.path, "reason", why)
-	v.answers, v.dropped = nil, append(v.dropped, f)
-	v.wake()
+	v.config.Logger.Error("a view's file is damaged; the view is being rebuilt", "view", v.def.Name, "file", db.path, "reason", why)
+	v.serving, v.retired = nil, append(v.retired, db)
+	v.wakeRun()
 }
 
-// wake makes Run look what is to be done.
-func (v *View) wake() {
+// wakeRun makes Run check what there is to do.
+func (v *View) wakeRun() {
 	select {
-	case v.wanted <- struct{}{}:
+	case v.wakeup <- struct{}{}:
 	default:
 	}
 }
 
-// CommandEntity is the entity that a command was recorded for, "" when it is none that
-// the view remembers. The view may be behind: the last minutes must be known
-// from elsewhere, as they are from the stream's own window of duplicates.
-func (v *View) CommandEntity(ctx context.Context, wish string) (entity string, err error) {
-	_, err = v.Get(ctx, `SELECT entity FROM wishes WHERE id = ?`, []any{wish}, &entity)
+// CommandEntity returns the entity whose event the command with this id caused, or "" when
+// the view knows of none. It needs Definition.Commands. A view that lags does not know the
+// latest commands; the stream's own duplicate window covers those. Errors are those of Get.
+func (v *View) CommandEntity(ctx context.Context, commandID string) (entity string, err error) {
+	_, err = v.Get(ctx, `SELECT entity FROM wishes WHERE id = ?`, []any{commandID}, &entity)
 	return entity, err
 }
 
@@ -245,10 +250,11 @@ func (v *View) fail(err error) {
 	if v.failed == nil {
 		v.failed = err
 	}
-	v.moveAll()
+	v.signalAll()
 }
 
-// Failed is why the view stopped, nil while it runs.
+// Failed returns why the view stopped following its streams, or nil when it has not failed.
+// A view that has failed keeps answering queries from the rows that it has.
 func (v *View) Failed() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -10,22 +10,22 @@ import (
 	"sync"
 )
 
-// readers answer out of a file's committed rows. Each is a goroutine with a
-// connection of its own, opened at once: SQLite needs a deep stack, which would
-// grow anew in every goroutine that asks, and a connection that is opened later
-// would find another file when somebody has replaced it.
+// readers answer queries from a database's committed rows. Each one is a goroutine with a
+// connection of its own. SQLite needs a deep stack, which would otherwise grow again in
+// each goroutine that queries. All connections are opened at once: one that is opened later
+// would read another file if the database's had been replaced.
 type readers struct {
-	db      *sql.DB
-	waiting chan *question
-	running sync.WaitGroup
+	db       *sql.DB
+	requests chan *readRequest
+	running  sync.WaitGroup
 }
 
-// question is asked by one goroutine and answered by a reader.
-type question struct {
-	ask      func(*reader) error
+// readRequest is a function that a reader runs for another goroutine.
+type readRequest struct {
+	run      func(*reader) error
 	err      error
-	panicked any
-	answered chan struct{}
+	panicked any // what run panicked with, and its stack
+	done     chan struct{}
 }
 
 type reader struct {
@@ -34,89 +34,72 @@ type reader struct {
 }
 
 func openReaders(ctx context.Context, path string) (*readers, error) {
-	db, err := connect(path, looks)
+	db, err := openDB(path, readerOptions)
 	if err != nil {
 		return nil, err
 	}
-	r := &readers{db: db, waiting: make(chan *question)}
+	r := &readers{db: db, requests: make(chan *readRequest)}
 	for range max(4, min(8, 2*runtime.NumCPU())) {
 		conn, err := db.Conn(ctx)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}
 		one := &reader{conn, map[string]*sql.Stmt{}}
-		r.running.Go(func() { one.answer(r.waiting) })
+		r.running.Go(func() { one.serve(r.requests) })
 	}
 	return r, nil
 }
 
-// close ends the readers; nobody may ask any more.
+// close ends the readers. Nothing may call do afterwards.
 func (r *readers) close() error {
-	close(r.waiting)
+	close(r.requests)
 	r.running.Wait()
 	return r.db.Close()
 }
 
-func (r *readers) do(ctx context.Context, ask func(*reader) error) error {
-	q := &question{ask: ask, answered: make(chan struct{})}
+// do runs a function on the next free reader. ctx ends only the wait for one. A panic of
+// the function continues in the caller.
+func (r *readers) do(ctx context.Context, run func(*reader) error) error {
+	request := &readRequest{run: run, done: make(chan struct{})}
 	select {
-	case r.waiting <- q:
+	case r.requests <- request:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	<-q.answered
-	if q.panicked != nil {
-		panic(q.panicked)
+	<-request.done
+	if request.panicked != nil {
+		panic(request.panicked)
 	}
-	return q.err
+	return request.err
 }
 
-func (r *reader) answer(waiting <-chan *question) {
+func (r *reader) serve(requests <-chan *readRequest) {
 	defer r.conn.Close()
 	defer func() { _ = closeAll(r.stmts) }()
-	for q := range waiting {
+	for request := range requests {
 		func() {
-			defer close(q.answered)
+			defer close(request.done)
 			defer func() {
 				if p := recover(); p != nil {
-					q.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+					request.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 				}
 			}()
-			q.err = q.ask(r)
+			request.err = request.run(r)
 		}()
 	}
 }
 
-func (r *reader) stmt(query string) (*sql.Stmt, error) {
-	if s, ok := r.stmts[query]; ok {
-		return s, nil
-	}
-	s, err := r.conn.PrepareContext(context.Background(), query)
-	if err != nil {
-		return nil, fmt.Errorf("%w in: %s", err, query)
-	}
-	r.stmts[query] = s
-	return s, nil
-}
-
-// get is not interrupted: being able to costs more than most rows do.
+// get takes no context: to make a query interruptible costs more than most single rows do.
 func (r *reader) get(query string, args, dest []any) (found bool, err error) {
-	s, err := r.stmt(query)
+	s, err := prepare(context.Background(), r.conn, r.stmts, query)
 	if err != nil {
 		return false, err
 	}
-	switch err := s.QueryRowContext(context.Background(), args...).Scan(dest...); err {
-	case nil:
-		return true, nil
-	case sql.ErrNoRows:
-		return false, nil
-	default:
-		return false, fmt.Errorf("%w in: %s", err, query)
-	}
+	return scanFirst(context.Background(), s, query, args, dest)
 }
 
 func (r *reader) each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	s, err := r.stmt(query)
+	s, err := prepare(context.Background(), r.conn, r.stmts, query)
 	if err != nil {
 		return err
 	}

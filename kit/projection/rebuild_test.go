@@ -18,8 +18,8 @@ import (
 	"lonja/kit/projection"
 )
 
-// doubled is totals of another version, which counts everything twice, has one
-// more column, and projects nothing before gate is closed.
+// doubled is another version of totals. It counts everything twice, has one more column, and
+// projects nothing before gate is closed.
 func doubled(gate <-chan struct{}) projection.Definition {
 	def := totals
 	def.Version = "2"
@@ -31,7 +31,7 @@ func doubled(gate <-chan struct{}) projection.Definition {
 	return def
 }
 
-func TestOldRowsAnswerWhileAChangedViewIsBuilt(t *testing.T) {
+func TestView_ServesOldRowsWhileAChangedDefinitionIsBuilt(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	last := h.log.Add("c", 5)
@@ -42,8 +42,8 @@ func TestOldRowsAnswerWhileAChangedViewIsBuilt(t *testing.T) {
 	gate := make(chan struct{})
 	v, stop = h.run(doubled(gate))
 	h.eventually(func() error {
-		if _, building := v.Building(); !building || !v.Answers() {
-			return fmt.Errorf("building %v, answers %v", building, v.Answers())
+		if _, building := v.Building(); !building || !v.Queryable() {
+			return fmt.Errorf("building %v, queryable %v", building, v.Queryable())
 		}
 		return nil
 	})
@@ -59,7 +59,7 @@ func TestOldRowsAnswerWhileAChangedViewIsBuilt(t *testing.T) {
 	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := v.Await(soon, projection.Token{kittest.Stream: h.log.Add("c", 1)}); !errs.Is(err, errs.Unavailable) {
-		t.Errorf("old rows that are not fed cannot hold a new fact, got %v", err)
+		t.Errorf("old rows that are no longer fed cannot hold a new event, got %v", err)
 	}
 	close(gate)
 	h.await(v, last+1)
@@ -72,27 +72,27 @@ func TestOldRowsAnswerWhileAChangedViewIsBuilt(t *testing.T) {
 	h.wantOneFile()
 }
 
-// wantOneFile makes sure that nothing is left of other files.
+// wantOneFile verifies that the directory holds one file and no remains of others.
 func (h *harness) wantOneFile() {
 	h.t.Helper()
 	h.file()
 	if all, err := os.ReadDir(h.dir); err != nil || len(all) != 1 {
-		h.t.Errorf("left in the folder: %v, %v", all, err)
+		h.t.Errorf("left in the directory: %v, %v", all, err)
 	}
 }
 
-func TestAViewWithNothingToAnswerFromSaysSo(t *testing.T) {
+func TestView_IsUnavailableUntilItsFirstBuildEnds(t *testing.T) {
 	h := newHarness(t)
 	last := h.log.Add("c", 5)
 	gate := make(chan struct{})
 	v, stop := h.run(doubled(gate))
-	if _, err := h.total(v, "c"); !errs.Is(err, errs.Unavailable) || v.Answers() {
-		t.Errorf("got %v, answers %v", err, v.Answers())
+	if _, err := h.total(v, "c"); !errs.Is(err, errs.Unavailable) || v.Queryable() {
+		t.Errorf("got %v, queryable %v", err, v.Queryable())
 	}
 	soon, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := v.Await(soon, nil); !errs.Is(err, errs.Unavailable) {
-		t.Errorf("waiting for something to answer from: %v", err)
+		t.Errorf("waiting until the view can be queried: %v", err)
 	}
 	h.eventually(func() error {
 		lag, err := v.Lag(t.Context())
@@ -109,7 +109,7 @@ func TestAViewWithNothingToAnswerFromSaysSo(t *testing.T) {
 	}
 }
 
-func TestRebuildingOnDemandLosesAndRepeatsNothing(t *testing.T) {
+func TestRebuild_LosesAndRepeatsNoEvent(t *testing.T) {
 	h := newHarness(t)
 	h.log.Add("c", 1)
 	v, stop := h.run(totals)
@@ -133,9 +133,9 @@ func TestRebuildingOnDemandLosesAndRepeatsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		if after, err := h.total(v, "c"); err != nil || after < before {
-			t.Errorf("went back from %d to %d (%v)", before, after, err)
+			t.Errorf("the total went back from %d to %d (%v)", before, after, err)
 		}
-		if built := v.Built(); built.Events < uint64(before) || built.Bytes == 0 || built.Took == 0 {
+		if built := v.LastBuild(); built.Events < uint64(before) || built.Bytes == 0 || built.Duration == 0 {
 			t.Errorf("built %+v", built)
 		}
 	}
@@ -154,7 +154,7 @@ func TestRebuildingOnDemandLosesAndRepeatsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.wantOneFile()
-	if names := h.consumers(); len(names) != 1 || names[0] != "toy-a-totals-toys" {
+	if names := h.consumers(); len(names) != 1 || names[0] != durable {
 		t.Errorf("consumers %v", names)
 	}
 	if err := v.Rebuild(t.Context()); !errs.Is(err, errs.Unavailable) {
@@ -174,19 +174,19 @@ func (h *harness) consumers() (names []string) {
 	return names
 }
 
-func TestABugThatOnlyARebuildMeetsLeavesTheOldRows(t *testing.T) {
+func TestRebuild_KeepsTheOldRowsWhenItFails(t *testing.T) {
 	h := newHarness(t)
-	met := false
-	moody := totals
-	moody.Project = func(tx *projection.Tx, r eventlog.Record) error {
-		if met && r.Event.(kittest.Added).By == 2 {
+	failing := false
+	flaky := totals
+	flaky.Project = func(tx *projection.Tx, r eventlog.Record) error {
+		if failing && r.Event.(kittest.Added).By == 2 {
 			return errors.New("not again")
 		}
 		return totals.Project(tx, r)
 	}
-	v, stop := h.run(moody)
+	v, stop := h.run(flaky)
 	h.await(v, h.log.Add("c", 2))
-	met = true
+	failing = true
 	if err := v.Rebuild(t.Context()); err == nil || !strings.Contains(err.Error(), "not again") {
 		t.Errorf("got %v", err)
 	}
@@ -201,7 +201,7 @@ func TestABugThatOnlyARebuildMeetsLeavesTheOldRows(t *testing.T) {
 	h.wantOneFile()
 }
 
-func TestABugInAChangedViewStopsItAndOldRowsAnswer(t *testing.T) {
+func TestView_ServesOldRowsWhenAChangedDefinitionFails(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	last := h.log.Add("c", 5)
@@ -236,7 +236,7 @@ func TestABugInAChangedViewStopsItAndOldRowsAnswer(t *testing.T) {
 	h.wantOneFile()
 }
 
-func TestWhatIsNoFactIsToldOnceThoughTheViewIsRebuilt(t *testing.T) {
+func TestRebuild_DoesNotRepeatDeadLetters(t *testing.T) {
 	h := newHarness(t)
 	h.log.Poison("events.counter.c.added", "not JSON")
 	v, stop := h.run(totals)
@@ -248,12 +248,12 @@ func TestWhatIsNoFactIsToldOnceThoughTheViewIsRebuilt(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if len(h.letters) != 1 {
-		t.Errorf("dead letters %v", h.letters)
+	if len(h.deadLetters) != 1 {
+		t.Errorf("dead letters %v", h.deadLetters)
 	}
 }
 
-func TestATokenOfAFactThatTheViewDoesNotReadIsReached(t *testing.T) {
+func TestAwait_ReachesAnEventThatTheViewDoesNotRead(t *testing.T) {
 	h := newHarness(t)
 	some := totals
 	some.Reads = []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}
@@ -275,7 +275,7 @@ func TestATokenOfAFactThatTheViewDoesNotReadIsReached(t *testing.T) {
 	}
 }
 
-func TestALogThatIsReplacedWhileTheViewRunsStopsIt(t *testing.T) {
+func TestView_StopsWhenItsStreamIsReplaced(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
@@ -288,17 +288,17 @@ func TestALogThatIsReplacedWhileTheViewRunsStopsIt(t *testing.T) {
 	h.log.Add("c", 1)
 	h.eventually(func() error {
 		if v.Failed() == nil {
-			return errors.New("not noticed")
+			return errors.New("the view has not failed")
 		}
 		return nil
 	})
 	h.wantTotal(v, "c", 1)
-	if err := stop(); err == nil || !strings.Contains(err.Error(), "facts may be lost") {
+	if err := stop(); err == nil || !strings.Contains(err.Error(), "events may be lost") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestReplayStopsWhereItIsTold(t *testing.T) {
+func TestReplay_EndsAtTheGivenSequence(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	for range 9 {
@@ -311,14 +311,14 @@ func TestReplayStopsWhereItIsTold(t *testing.T) {
 	}
 	dir := t.TempDir()
 	config := projection.Config{JetStream: h.log.JS, Log: h.log.Log}
-	if err := projection.New(totals).Replay(t.Context(), config, filepath.Join(dir, "anew.db"), projection.Token{kittest.Stream: 7}); err != nil {
+	if err := projection.New(totals).Replay(t.Context(), config, filepath.Join(dir, "replayed.db"), projection.Token{kittest.Stream: 7}); err != nil {
 		t.Fatal(err)
 	}
-	if got := totalIn(t, filepath.Join(dir, "anew.db"), "c"); got != 7 {
+	if got := totalIn(t, filepath.Join(dir, "replayed.db"), "c"); got != 7 {
 		t.Errorf("total %d, want 7", got)
 	}
 	if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
-		t.Errorf("left in the folder: %v, %v", all, err)
+		t.Errorf("left in the directory: %v, %v", all, err)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)

@@ -9,10 +9,11 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// Files are the finished files in a replica's folder that hold what this
-// definition makes, the one that answers first. It changes nothing.
+// Files returns the paths of the finished databases in a replica's directory that belong to
+// this definition, the newest first, which is the one that serves. It changes nothing and
+// needs no Open.
 func (v *View) Files(dir string) ([]string, error) {
-	files, _, err := folderOf(dir, v.def.Name).list()
+	files, _, err := newDBDir(dir, v.def.Name).list()
 	var paths []string
 	for _, f := range files {
 		if f.hash == v.def.hash() {
@@ -22,10 +23,11 @@ func (v *View) Files(dir string) ([]string, error) {
 	return paths, err
 }
 
-// Replay makes the rows in a file of their own at path, out of the events up to
-// exactly where through points; a stream that it does not name is not read. It
-// touches neither the view's file nor its durable consumers. Of config only
-// JetStream and Log are needed: without DeadLetter what is no event is passed over.
+// Replay builds the rows in a database of its own at path, from the events up to exactly
+// the sequences in through. It does not read a stream that through does not name. It needs
+// no Open, and touches neither the view's files nor its durable consumers. Of config, only
+// JetStream and Log are required. Without a DeadLetter function, messages that are not
+// events are skipped. On an error it removes the file.
 func (v *View) Replay(ctx context.Context, config Config, path string, through Token) (err error) {
 	config.Dir = filepath.Dir(path)
 	if config.Logger == nil {
@@ -34,29 +36,29 @@ func (v *View) Replay(ctx context.Context, config Config, path string, through T
 	if config.DeadLetter == nil {
 		config.DeadLetter = func(context.Context, eventlog.Record) error { return nil }
 	}
-	f := &file{found: found{path: path, hash: v.def.hash()}, def: &v.def, config: &config, moved: func([]Touch) {}}
+	db := &database{dbFile: dbFile{path: path, hash: v.def.hash()}, def: &v.def, config: &config, onCommit: func([]KeyChange) {}}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, f.close(), remove(f.path))
+			err = errors.Join(err, db.close(), removeDatabase(db.path))
 		}
 	}()
-	if err := f.begin(ctx); err != nil {
+	if err := db.create(ctx); err != nil {
 		return err
 	}
-	var read []*feed
-	for _, one := range f.feeds {
-		if one.until = through[one.source.Stream]; one.until > 0 {
-			read = append(read, one)
+	var named []*consumer
+	for _, c := range db.consumers {
+		if c.stopAt = through[c.source.Stream]; c.stopAt > 0 {
+			named = append(named, c)
 		}
 	}
-	f.feeds = read
-	filling := f.feed(ctx)
-	for _, one := range read {
-		if err := filling.wait(ctx, one.caughtUp); err != nil {
+	db.consumers = named
+	filling := db.startConsumers(ctx)
+	for _, c := range named {
+		if err := filling.wait(ctx, c.caughtUp); err != nil {
 			filling.stop()
 			return err
 		}
 	}
 	filling.stop()
-	return f.finish(ctx)
+	return db.finish(ctx)
 }

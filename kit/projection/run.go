@@ -8,22 +8,24 @@ import (
 	"time"
 )
 
-// Run feeds the view until ctx ends, and replaces its file whenever that is
-// needed or asked for. It returns nil, or why the view had to stop before.
+// Run follows the streams until ctx ends, and rebuilds the view when its definition has
+// changed, its file is missing or damaged, or Rebuild is called. It retries what may pass.
+// It returns nil when ctx has ended; otherwise it returns why the view has failed, as
+// Failed does: a bug in the definition, or ErrLost. Call it once, after Open.
 func (v *View) Run(ctx context.Context) error {
-	ctx, stop := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	beside.Go(func() { v.watch(ctx) })
+	ctx, cancel := context.WithCancel(ctx)
+	var checking sync.WaitGroup
+	checking.Go(func() { v.checkPeriodically(ctx) })
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; {
-		f := v.now()
-		err := v.maintain(ctx, f)
-		v.deadLetter()
+		db := v.servingDatabase()
+		err := v.follow(ctx, db)
+		v.removeRetired()
 		if err == nil || ctx.Err() != nil {
 			wait = 50 * time.Millisecond
 			continue
 		}
-		if final := v.heal(ctx, f, err); final {
-			v.fail(fmt.Errorf("view %s, %w", v.def.Name, err))
+		if final := v.prepareRetry(ctx, db, err); final {
+			v.fail(fmt.Errorf("view %s: %w", v.def.Name, err))
 			break
 		}
 		select {
@@ -32,83 +34,84 @@ func (v *View) Run(ctx context.Context) error {
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
-	stop()
-	beside.Wait()
-	v.end()
+	cancel()
+	checking.Wait()
+	v.stop()
 	return v.Failed()
 }
 
-func (v *View) now() *file {
+func (v *View) servingDatabase() *database {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.answers
+	return v.serving
 }
 
-// maintain feeds the file that answers until it is replaced, or replaces at once
-// what cannot be fed.
-func (v *View) maintain(ctx context.Context, f *file) error {
-	if f == nil || !f.current {
+// follow feeds the serving database until it is replaced. When it is missing or of an older
+// definition, follow rebuilds it at once.
+func (v *View) follow(ctx context.Context, db *database) error {
+	if db == nil || !db.current {
 		return v.rebuild(ctx, nil)
 	}
-	fed := f.feed(ctx)
-	defer fed.stop()
+	active := db.startConsumers(ctx)
+	defer active.stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case err := <-fed.ended:
+		case err := <-active.failed:
 			return err
-		case <-v.wanted:
-			if v.now() != f {
+		case <-v.wakeup:
+			if v.servingDatabase() != db {
 				return nil
 			}
-			if v.asking() {
-				return v.rebuild(ctx, fed)
+			if v.rebuildRequested() {
+				return v.rebuild(ctx, active)
 			}
 		}
 	}
 }
 
-// heal does what can be done about an error. It reports that nothing can.
-func (v *View) heal(ctx context.Context, f *file, err error) (final bool) {
-	var wrong *bug
-	var inBuild *buildError
+// prepareRetry prepares the next attempt after an error of follow. It reports true when
+// another attempt cannot succeed.
+func (v *View) prepareRetry(ctx context.Context, db *database, err error) (final bool) {
+	var inDefinition *definitionError
+	var inRebuild *rebuildError
 	switch {
 	case errors.Is(err, ErrLost):
 		return true
-	case errors.As(err, &inBuild):
-		v.config.Logger.Error("a view was not built anew", "view", v.def.Name, "reason", err)
-		return errors.As(err, &wrong) && (f == nil || !f.current)
-	case errors.As(err, &wrong):
-		// Rows that are not what was written can make a projection fail, too.
-		unsound := check(ctx, f.path)
-		if !damaged(unsound) {
+	case errors.As(err, &inRebuild):
+		v.config.Logger.Error("the rebuild of a view has failed", "view", v.def.Name, "reason", err)
+		return errors.As(err, &inDefinition) && (db == nil || !db.current)
+	case errors.As(err, &inDefinition):
+		// Damaged rows can make a projection fail, too.
+		damage := quickCheck(ctx, db.path)
+		if !isDamaged(damage) {
 			return true
 		}
-		err = errors.Join(err, unsound)
+		err = errors.Join(err, damage)
 	}
-	v.drop(f, err)
+	v.retire(db, err)
 	return false
 }
 
-// deadLetter closes and removes the files that answer no more.
-func (v *View) deadLetter() {
+// removeRetired closes the databases that no longer serve and removes their files.
+func (v *View) removeRetired() {
 	v.mu.Lock()
-	dropped, keep := v.dropped, ""
-	v.dropped = nil
-	if v.answers != nil {
-		keep = v.answers.path
+	retired, keep := v.retired, ""
+	v.retired = nil
+	if v.serving != nil {
+		keep = v.serving.path
 	}
 	v.mu.Unlock()
-	if len(dropped) == 0 {
+	if len(retired) == 0 {
 		return
 	}
-	for _, f := range dropped {
-		if err := f.close(); err != nil {
-			v.config.Logger.Warn("a view's old file was not closed", "view", v.def.Name, "reason", err)
+	for _, db := range retired {
+		if err := db.close(); err != nil {
+			v.config.Logger.Warn("a view's old file could not be closed", "view", v.def.Name, "reason", err)
 		}
 	}
-	if err := v.folder.clean(keep); err != nil {
-		v.config.Logger.Warn("a view's old files were not removed", "view", v.def.Name, "reason", err)
+	if err := v.dir.clean(keep); err != nil {
+		v.config.Logger.Warn("a view's old files could not be removed", "view", v.def.Name, "reason", err)
 	}
 }

@@ -8,101 +8,96 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// lookEvery is how often it is looked whether a feed stands still. Rows that do
-// not move from one look to the next should have nothing to move for.
-const lookEvery = 2 * time.Second
+// stallCheckInterval is the time between two checks for a stall. A position that does not
+// change from one check to the next should have reached the end of the stream.
+const stallCheckInterval = 2 * time.Second
 
-// errStalled ends a consumption that brings nothing although there is more.
-var errStalled = errors.New("nothing is delivered although there is more")
+// errStalled reports that the server delivers nothing although the stream has more events.
+var errStalled = errors.New("nothing is delivered although the stream has more events")
 
-// oversee notices that the rows stand still while the stream moves on, whatever
-// the reason, or that the stream ends before the rows do. Then the feed stands
-// still until the rows move, and begins again if all it does is wait: one that is
-// slow, because a batch takes long, is not hurried.
-func (f *feed) oversee(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
+// detectStall notices when the position stays where it is although the stream moves on, for
+// whatever reason, or when the stream ends before the position. The consumer then counts as
+// stalled until the position advances. If it only waits for deliveries, it starts again; a
+// consumer that is slow because a batch takes long is left alone.
+func (c *consumer) detectStall(ctx context.Context) {
+	tick := time.NewTicker(stallCheckInterval)
 	defer tick.Stop()
-	for stood, before := f.reached.Load(), false; ; {
+	for position, differed := c.position.Load(), false; ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		if now := f.reached.Load(); now != stood {
-			stood, before = now, false
+		if now := c.position.Load(); now != position {
+			position, differed = now, false
 			continue
 		}
-		apart, err := f.apart(ctx)
+		differs, err := c.differsFromStream(ctx)
 		if err != nil {
-			continue // nobody knows
+			continue // unknown
 		}
-		still := before && apart && f.reached.Load() == stood
-		before = apart
-		if f.still.Store(still); !still {
+		stalled := differed && differs && c.position.Load() == position
+		differed = differs
+		if c.stalled.Store(stalled); !stalled {
 			continue
 		}
 		select {
-		case f.again <- struct{}{}:
-		default: // it is at it
+		case c.restart <- struct{}{}:
+		default: // it is working on a batch or starting already
 		}
 	}
 }
 
-// apart reports whether the stream holds something that is read and not in the
-// rows, or less than them, as its leader knows it.
-func (f *feed) apart(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+// differsFromStream reports whether the stream, as its leader knows it, holds an event that
+// is read and not in the rows, or ends before the position.
+func (c *consumer) differsFromStream(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, stallCheckInterval)
 	defer cancel()
-	reached := f.reached.Load() // before: others record meanwhile
-	stream, err := f.file.config.JetStream.Stream(ctx, f.source.Stream)
+	position := c.position.Load() // before the request, since events are recorded meanwhile
+	stream, err := c.db.config.JetStream.Stream(ctx, c.source.Stream)
 	if err != nil {
 		return false, err
 	}
 	switch last := stream.CachedInfo().State.LastSeq; {
-	case last < reached:
+	case last < position:
 		return true, nil
-	case f.until > 0 && reached >= f.until, last <= max(reached, f.free):
+	case c.stopAt > 0 && position >= c.stopAt, last <= max(position, c.emptyTo):
 		return false, nil
-	case !f.partial.Load():
+	case !c.filtered.Load():
 		return true, nil
 	default:
-		for _, subject := range f.source.Subjects {
-			_, err := f.file.config.Log.Next(ctx, f.source.Stream, subject, max(reached, f.free)+1)
+		for _, subject := range c.source.Subjects {
+			_, err := c.db.config.Log.Next(ctx, c.source.Stream, subject, max(position, c.emptyTo)+1)
 			if err == nil || !errors.Is(err, jetstream.ErrMsgNotFound) {
 				return err == nil, err
 			}
 		}
-		f.free = last
+		c.emptyTo = last
 		return false, nil
 	}
 }
 
-// revive does what may help a feed that stood still for the n-th time, without
-// having moved between. First it only asks again; then its consumer is made anew;
-// then another connection is made.
-func (f *feed) revive(n int) {
+// recoverStall takes a measure against the n-th stall in a row. After the first one the
+// consumer only asks the server again; from the second on it is recreated as well, see run.
+// Every third one also replaces the connection, for all its users.
+func (c *consumer) recoverStall(n int) {
 	if n%3 != 0 {
 		return
 	}
-	if err := f.file.config.JetStream.Conn().ForceReconnect(); err != nil {
-		f.file.config.Logger.Warn("no other connection could be made", "view", f.file.def.Name, "reason", err)
+	if err := c.db.config.JetStream.Conn().ForceReconnect(); err != nil {
+		c.db.config.Logger.Warn("a stalled view could not force a new connection", "view", c.db.def.Name, "reason", err)
 	}
 }
 
-// Stalled are the streams that the rows do not follow, although there is
-// more: they are asked for anew until they do.
+// Stalled returns the streams that the rows do not follow: they hold more events and none
+// are delivered, or they end before the view's position. The view keeps trying; a stream
+// disappears from the list once its events arrive. The result is nil when there are none.
 func (v *View) Stalled() []string {
-	v.mu.Lock()
-	f := v.answers
-	if (f == nil || !f.current) && v.building != nil {
-		f = v.building
-	}
-	v.mu.Unlock()
 	var streams []string
-	if f != nil {
-		for _, feed := range f.feeds {
-			if feed.still.Load() {
-				streams = append(streams, feed.source.Stream)
+	if db := v.current(); db != nil {
+		for _, c := range db.consumers {
+			if c.stalled.Load() {
+				streams = append(streams, c.source.Stream)
 			}
 		}
 	}

@@ -7,12 +7,13 @@ import (
 	"strings"
 )
 
-// Token is a consistency token: for some streams, the sequence that a reader
-// wants to see. Written, it is "ORDERS:17.STOCK:4"; clients treat that as opaque.
+// Token is a consistency token: for each stream that it names, the sequence up to which
+// the reader wants to see the events. Its text form is "ORDERS:17.STOCK:4", which clients
+// treat as opaque. A nil Token asks for nothing and must not be added to.
 type Token map[string]uint64
 
-// ParseToken reads a token; parts that make no sense are left out, since a
-// token is only ever a command for freshness.
+// ParseToken parses the text form of a token. It ignores malformed parts, and streams
+// beyond the sixteenth, since a token only asks for fresher data. The result is never nil.
 func ParseToken(s string) Token {
 	t := Token{}
 	for part := range strings.SplitSeq(s, ".") {
@@ -24,12 +25,13 @@ func ParseToken(s string) Token {
 	return t
 }
 
-// And adds what another reader wants to see, or an event that was recorded.
-func (t Token) And(stream string, seq uint64) Token {
+// Add raises the stream's sequence to seq if it is lower. It changes t and returns it.
+func (t Token) Add(stream string, seq uint64) Token {
 	t[stream] = max(seq, t[stream])
 	return t
 }
 
+// String returns the text form, with the streams in alphabetical order.
 func (t Token) String() string {
 	var b strings.Builder
 	for _, stream := range slices.Sorted(maps.Keys(t)) {

@@ -8,9 +8,9 @@ import (
 	"lonja/kit/projection"
 )
 
-// A disk that does not give an event is no log that has lost it: the server says of
-// both that there is no such message, but of one that it should be there.
-func TestAFactThatTheDiskDoesNotGiveIsNotTakenForLost(t *testing.T) {
+// A message that the disk does not return is not lost. The server reports "no message" in both
+// cases, but lists a lost one as deleted.
+func TestOpen_DoesNotReportAnUnreadableEventAsLost(t *testing.T) {
 	h := newHarness(t)
 	some := totals
 	some.Reads = []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}

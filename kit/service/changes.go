@@ -7,7 +7,7 @@ import (
 )
 
 // announce tells of touched keys.
-func (d *deps) announce(touched []projection.Touch) {
+func (d *deps) announce(touched []projection.KeyChange) {
 	for _, t := range touched {
 		subject := bus.ChangesSubject(d.service.Name, t.Key)
 		if err := d.Conn.Publish(subject, []byte(eventlog.Position(t.Stream, t.Sequence))); err != nil {

@@ -332,7 +332,7 @@ func (a *QueryHandler[Q]) awaitEntity(ctx context.Context, filter string) (there
 
 // awaitView waits until a view has reached a token, and holds no slot meanwhile.
 func awaitView(ctx context.Context, v *projection.View, token projection.Token) error {
-	if v.Reached(token) {
+	if v.Covers(token) {
 		return nil
 	}
 	if err := ReleaseSlot(ctx); err != nil {

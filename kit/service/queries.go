@@ -179,14 +179,14 @@ func (s *Service) health(ctx context.Context, d *deps) bus.Health {
 			vh.Failed = err.Error()
 		} else if lag, err := v.Lag(ctx); err == nil {
 			vh.Lag = lag
-		} else if v.Answers() {
+		} else if v.Queryable() {
 			vh.Failed = err.Error()
 		}
 		for _, n := range vh.Lag {
 			// Old rows will do while new ones are being made.
 			h.Ready = h.Ready && (n < farBehind || vh.Rebuilding)
 		}
-		h.Ready = h.Ready && vh.Failed == "" && len(vh.Behind) == 0 && v.Answers()
+		h.Ready = h.Ready && vh.Failed == "" && len(vh.Behind) == 0 && v.Queryable()
 		h.Views = append(h.Views, vh)
 	}
 	return h

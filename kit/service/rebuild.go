@@ -75,8 +75,8 @@ func (d *deps) rebuildView(ctx context.Context, m *nats.Msg, v *projection.View)
 		d.say(m, now)
 		select {
 		case err := <-over:
-			built := v.Built()
-			now.Status, now.Events, now.Seconds, now.Bytes = RebuildDone, built.Events, built.Took.Seconds(), built.Bytes
+			built := v.LastBuild()
+			now.Status, now.Events, now.Seconds, now.Bytes = RebuildDone, built.Events, built.Duration.Seconds(), built.Bytes
 			if errors.Is(err, context.Canceled) {
 				err = errors.New("the service is stopping")
 			}

@@ -45,7 +45,7 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 	var opening errgroup.Group
 	for _, v := range s.Views {
 		opening.Go(func() error {
-			var touched func([]projection.Touch)
+			var touched func([]projection.KeyChange)
 			if slices.Contains(s.Announces, v) {
 				touched = d.announce
 			}
@@ -56,7 +56,7 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 				Consumer:   s.Name + "-" + d.Replica,
 				Logger:     d.Logger,
 				DeadLetter: d.deadLetters.undecodable,
-				Touched:    touched,
+				OnChange:   touched,
 			})
 		})
 	}

@@ -67,7 +67,7 @@ func projectBook(tx *projection.Tx, r eventlog.Record) error {
 	if !ok {
 		return nil
 	}
-	tx.Touch(string(event.Order()))
+	tx.MarkChanged(string(event.Order()))
 	if err := tx.Exec(`INSERT INTO facts (order_id, stream, sequence, status, type, time, actor, event_id, causation_id, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		string(event.Order()), r.Stream, r.Sequence, statusAfter(event), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {

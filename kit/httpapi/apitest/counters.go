@@ -60,7 +60,7 @@ func Counters() *service.Service {
 		Reads:  []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.>"}}},
 		Project: func(tx *projection.Tx, r eventlog.Record) error {
 			e := r.Event.(kittest.Added)
-			tx.Touch(e.Counter)
+			tx.MarkChanged(e.Counter)
 			return tx.Exec(`INSERT INTO additions VALUES (?, ?, ?)`, e.Counter, r.Sequence, e.By)
 		},
 	})

@@ -12,10 +12,10 @@ import (
 	"lonja/kit/projection"
 )
 
-// within tries until there is no error, for as long as is given.
-func (h *harness) within(patience time.Duration, try func() error) {
+// within tries until there is no error, at most for the given time.
+func (h *harness) within(timeout time.Duration, try func() error) {
 	h.t.Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		err := try()
 		if err == nil {
 			return
@@ -27,29 +27,29 @@ func (h *harness) within(patience time.Duration, try func() error) {
 	}
 }
 
-// A server that delivers nothing although there is something is found out, told
-// of, and asked anew: here because somebody paused the consumer.
-func TestAFeedThatStandsStillIsSetGoingAgain(t *testing.T) {
+// A server that delivers nothing although there are events is detected and reported, and the
+// view recovers. Here the cause is a paused consumer.
+func TestView_RecoversFromAPausedConsumer(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
-	if _, err := h.log.JS.PauseConsumer(t.Context(), kittest.Stream, "toy-a-totals-toys", time.Now().Add(time.Hour)); err != nil {
+	if _, err := h.log.JS.PauseConsumer(t.Context(), kittest.Stream, durable, time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	h.within(time.Minute, func() error { // a pull that was under way may still bring one
+	h.within(time.Minute, func() error { // a pull request that is in progress may still deliver one
 		h.log.Add("c", 1)
-		if still := v.Stalled(); !slices.Equal(still, []string{kittest.Stream}) {
-			return fmt.Errorf("standing still: %v", still)
+		if stalled := v.Stalled(); !slices.Equal(stalled, []string{kittest.Stream}) {
+			return fmt.Errorf("stalled: %v", stalled)
 		}
 		return nil
 	})
 	last := h.log.Add("c", 1)
 	h.within(time.Minute, func() error {
 		if at := v.Position()[kittest.Stream]; at < last {
-			return fmt.Errorf("the rows stand at %d of %d", at, last)
+			return fmt.Errorf("the rows are at %d of %d", at, last)
 		}
-		if still := v.Stalled(); still != nil {
-			return fmt.Errorf("standing still: %v", still)
+		if stalled := v.Stalled(); stalled != nil {
+			return fmt.Errorf("stalled: %v", stalled)
 		}
 		return nil
 	})
@@ -59,39 +59,39 @@ func TestAFeedThatStandsStillIsSetGoingAgain(t *testing.T) {
 	}
 }
 
-// What the view does not read does not make it stand still: it is not hurried.
-func TestAFeedWithNothingToReadDoesNotStandStill(t *testing.T) {
+// Events that the view does not read do not make it look stalled, and its consumer stays.
+func TestView_IsNotStalledByEventsThatItDoesNotRead(t *testing.T) {
 	h := newHarness(t)
 	some := totals
 	some.Reads = []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}
 	v, stop := h.run(some)
 	h.await(v, h.log.Add("c", 1))
 	created := func() time.Time {
-		cons, err := h.log.JS.Consumer(t.Context(), kittest.Stream, "toy-a-totals-toys")
+		cons, err := h.log.JS.Consumer(t.Context(), kittest.Stream, durable)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return cons.CachedInfo().Created
 	}
 	began := created()
-	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); { // three looks
+	for end := time.Now().Add(7 * time.Second); time.Now().Before(end); { // three checks
 		h.log.Add("other", 1)
-		if still := v.Stalled(); still != nil {
-			t.Fatalf("standing still: %v", still)
+		if stalled := v.Stalled(); stalled != nil {
+			t.Fatalf("stalled: %v", stalled)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
 	if !created().Equal(began) {
-		t.Error("its consumer was made anew")
+		t.Error("the consumer was recreated")
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Neither asking again nor another consumer helps when requests get lost on the
-// way; another connection does.
-func TestAFeedWhoseRequestsGetLostConnectsAnew(t *testing.T) {
+// When requests are lost on the way, neither a new request nor a new consumer helps, but a
+// new connection does.
+func TestView_ReconnectsWhenItsRequestsAreLost(t *testing.T) {
 	h := newHarness(t)
 	recorder := *h.log
 	way := h.log.Deafen(t)
@@ -99,17 +99,17 @@ func TestAFeedWhoseRequestsGetLostConnectsAnew(t *testing.T) {
 	v, stop := h.run(totals)
 	h.await(v, recorder.Add("c", 1))
 	way.Lose()
-	h.within(time.Minute, func() error { // what was asked for before still comes
+	h.within(time.Minute, func() error { // requests that are in progress still deliver
 		recorder.Add("c", 1)
 		if v.Stalled() == nil {
-			return errors.New("it does not stand still")
+			return errors.New("not stalled")
 		}
 		return nil
 	})
 	last := recorder.Add("c", 1)
 	h.within(time.Minute, func() error {
 		if at := v.Position()[kittest.Stream]; at < last || v.Stalled() != nil {
-			return fmt.Errorf("the rows stand at %d of %d, still at %v", at, last, v.Stalled())
+			return fmt.Errorf("the rows are at %d of %d, stalled: %v", at, last, v.Stalled())
 		}
 		return nil
 	})
@@ -119,8 +119,7 @@ func TestAFeedWhoseRequestsGetLostConnectsAnew(t *testing.T) {
 	}
 }
 
-// A build is no different.
-func TestABuildThatStandsStillIsSetGoingAgain(t *testing.T) {
+func TestView_RecoversFromAStallDuringItsFirstBuild(t *testing.T) {
 	h := newHarness(t)
 	last := h.log.Add("c", 1)
 	way := h.log.Deafen(t)

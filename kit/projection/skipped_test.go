@@ -8,22 +8,21 @@ import (
 	"lonja/kit/kittest"
 )
 
-// older is the language before counters could be called "new".
+// older returns the codec of a program that cannot decode events of the counter "new".
 func older() eventlog.Codec {
-	lang := kittest.Codec
-	lang.Decode = func(typ string, data []byte) (eventlog.Event, error) {
+	codec := kittest.Codec
+	codec.Decode = func(typ string, data []byte) (eventlog.Event, error) {
 		e, err := kittest.Codec.Decode(typ, data)
 		if err == nil && e.EntityID() == "new" {
 			return nil, errors.New("an unknown type")
 		}
 		return e, err
 	}
-	return lang
+	return codec
 }
 
-// A replica that is upgraded after the others has passed over events that it did
-// not know yet.
-func TestAViewThatPassedOverFactsIsMadeAnewOnceTheyAreKnown(t *testing.T) {
+// A replica that is upgraded after the others has skipped events that it could not decode.
+func TestView_IsRebuiltOnceSkippedEventsCanBeDecoded(t *testing.T) {
 	h := newHarness(t)
 	present := h.log.Log
 	h.log.Log = eventlog.New(h.log.JS, older())
@@ -37,21 +36,21 @@ func TestAViewThatPassedOverFactsIsMadeAnewOnceTheyAreKnown(t *testing.T) {
 
 	v, stop = h.run(totals)
 	h.await(v, h.log.Add("c", 1))
-	if built := v.Built(); built.Events != 0 {
-		t.Errorf("made anew out of %d facts, although nothing was learned", built.Events)
+	if built := v.LastBuild(); built.Events != 0 {
+		t.Errorf("rebuilt from %d events, although no more events can be decoded", built.Events)
 	}
 	must(t, stop())
 
 	h.log.Log = present
 	v, stop = h.run(totals)
-	h.wantTotal(v, "c", 2) // the old rows answer meanwhile
+	h.wantTotal(v, "c", 2) // from the old rows, during the rebuild
 	h.awaitTotal(v, "new", 5)
 	must(t, stop())
 
 	v, stop = h.run(totals)
 	h.await(v, h.log.Add("c", 1))
-	if built := v.Built(); built.Events != 0 {
-		t.Errorf("made anew out of %d facts once more", built.Events)
+	if built := v.LastBuild(); built.Events != 0 {
+		t.Errorf("rebuilt from %d events once more", built.Events)
 	}
 	h.wantTotal(v, "new", 5)
 	must(t, stop())

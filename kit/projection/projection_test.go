@@ -30,12 +30,20 @@ var totals = projection.Definition{
 	},
 }
 
-// harness runs views over one log and one folder, one after the other.
+// consumerPrefix is the prefix of the views' durable consumers.
+const consumerPrefix = "test-a"
+
+var (
+	durable   = consumerPrefix + "-totals-" + strings.ToLower(kittest.Stream) // the consumer of totals
+	addedType = kittest.Codec.Type(kittest.Added{})
+)
+
+// harness runs views on one stream and one directory, one after the other.
 type harness struct {
-	t       *testing.T
-	log     *kittest.Log
-	dir     string
-	letters []uint64
+	t           *testing.T
+	log         *kittest.Log
+	dir         string
+	deadLetters []uint64
 }
 
 func newHarness(t *testing.T) *harness { return &harness{t: t, log: kittest.New(t), dir: t.TempDir()} }
@@ -43,16 +51,16 @@ func newHarness(t *testing.T) *harness { return &harness{t: t, log: kittest.New(
 func (h *harness) open(def projection.Definition) (*projection.View, error) {
 	v := projection.New(def)
 	err := v.Open(h.t.Context(), projection.Config{
-		JetStream: h.log.JS, Log: h.log.Log, Dir: h.dir, Consumer: "toy-a", Logger: slog.New(slog.DiscardHandler), Watch: 10 * time.Millisecond,
+		JetStream: h.log.JS, Log: h.log.Log, Dir: h.dir, Consumer: consumerPrefix, Logger: slog.New(slog.DiscardHandler), CheckInterval: 10 * time.Millisecond,
 		DeadLetter: func(_ context.Context, r eventlog.Record) error {
-			h.letters = append(h.letters, r.Sequence)
+			h.deadLetters = append(h.deadLetters, r.Sequence)
 			return nil
 		},
 	})
 	return v, err
 }
 
-// run runs a view; stop stops and closes it and returns what Run returned.
+// run runs a view. stop stops and closes it, and returns what Run returned.
 func (h *harness) run(def projection.Definition) (v *projection.View, stop func() error) {
 	h.t.Helper()
 	v, err := h.open(def)
@@ -85,7 +93,7 @@ func (h *harness) wantTotal(v *projection.View, counter string, want int) {
 	}
 }
 
-// eventually tries until there is no error, ten seconds at most.
+// eventually tries until there is no error, at most for ten seconds.
 func (h *harness) eventually(try func() error) {
 	h.t.Helper()
 	deadline, tick := time.After(10*time.Second), time.NewTicker(2*time.Millisecond)
@@ -103,7 +111,7 @@ func (h *harness) eventually(try func() error) {
 	}
 }
 
-// total is a counter's, as the view says it now.
+// total returns the total of a counter that the view has now.
 func (h *harness) total(v *projection.View, counter string) (total int, err error) {
 	_, err = v.Get(h.t.Context(), `SELECT total FROM totals WHERE counter = ?`, []any{counter}, &total)
 	return total, err
@@ -120,8 +128,8 @@ func (h *harness) awaitTotal(v *projection.View, counter string, want int) {
 	})
 }
 
-// file is the one finished file of the view "totals"; the test fails when
-// there is none or more.
+// file returns the only finished file of the view "totals". The test fails when there is
+// none or more than one.
 func (h *harness) file() string {
 	h.t.Helper()
 	files, err := filepath.Glob(filepath.Join(h.dir, "totals-*.db"))
@@ -131,7 +139,7 @@ func (h *harness) file() string {
 	return files[0]
 }
 
-func TestRowsFollowTheLogAcrossRestarts(t *testing.T) {
+func TestView_FollowsItsStreamAcrossRestarts(t *testing.T) {
 	h := newHarness(t)
 	h.log.Add("c", 1)
 	v, stop := h.run(totals)
@@ -149,7 +157,7 @@ func TestRowsFollowTheLogAcrossRestarts(t *testing.T) {
 	}
 }
 
-func TestAMessageThatIsNoFactGoesToTheDeadLettersAndTheRestFlows(t *testing.T) {
+func TestView_SendsUndecodableMessagesToDeadLettersAndContinues(t *testing.T) {
 	h := newHarness(t)
 	poison := h.log.Poison("events.counter.c.added", "not JSON")
 	v, stop := h.run(totals)
@@ -158,12 +166,12 @@ func TestAMessageThatIsNoFactGoesToTheDeadLettersAndTheRestFlows(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	if len(h.letters) != 1 || h.letters[0] != poison {
-		t.Errorf("dead letters %v, want [%d]", h.letters, poison)
+	if len(h.deadLetters) != 1 || h.deadLetters[0] != poison {
+		t.Errorf("dead letters %v, want [%d]", h.deadLetters, poison)
 	}
 }
 
-func TestABugStopsTheViewAndNoFactIsLost(t *testing.T) {
+func TestView_StopsAtAProjectionErrorAndResumesOnceItIsFixed(t *testing.T) {
 	h := newHarness(t)
 	buggy := totals
 	buggy.Project = func(tx *projection.Tx, r eventlog.Record) error {
@@ -185,19 +193,19 @@ func TestABugStopsTheViewAndNoFactIsLost(t *testing.T) {
 	if err := v.Close(); err != nil {
 		t.Fatal(err)
 	}
-	mended, stop := h.run(totals)
-	h.await(mended, last)
-	h.wantTotal(mended, "c", 7)
+	fixed, stop := h.run(totals)
+	h.await(fixed, last)
+	h.wantTotal(fixed, "c", 7)
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func TestAConsumerThatIsDeletedComesBackAtTheCheckpoint(t *testing.T) {
+func TestView_RecreatesADeletedConsumerAtTheCheckpoint(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
-	if err := h.log.JS.DeleteConsumer(t.Context(), kittest.Stream, "toy-a-totals-toys"); err != nil {
+	if err := h.log.JS.DeleteConsumer(t.Context(), kittest.Stream, durable); err != nil {
 		t.Fatal(err)
 	}
 	h.await(v, h.log.Add("c", 2))
@@ -207,7 +215,7 @@ func TestAConsumerThatIsDeletedComesBackAtTheCheckpoint(t *testing.T) {
 	}
 }
 
-func TestAConsumerThatRanAheadIsResetToTheCheckpoint(t *testing.T) {
+func TestView_ResetsAConsumerThatIsAheadOfTheCheckpoint(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
@@ -215,7 +223,7 @@ func TestAConsumerThatRanAheadIsResetToTheCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := h.log.Add("c", 2)
-	cons, err := h.log.JS.Consumer(t.Context(), kittest.Stream, "toy-a-totals-toys")
+	cons, err := h.log.JS.Consumer(t.Context(), kittest.Stream, durable)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +242,7 @@ func TestAConsumerThatRanAheadIsResetToTheCheckpoint(t *testing.T) {
 	}
 }
 
-func TestAnotherLogUnderTheRowsIsNoticed(t *testing.T) {
+func TestOpen_RejectsAReplacedStream(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
@@ -248,13 +256,13 @@ func TestAnotherLogUnderTheRowsIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.log.Add("c", 1)
-	if v, err := h.open(totals); err == nil || !strings.Contains(err.Error(), "another one than the view was made of") {
+	if v, err := h.open(totals); err == nil || !strings.Contains(err.Error(), "but the view was built from one created at") {
 		t.Errorf("got %v", errors.Join(err, v.Close()))
 	}
 }
 
-// A view whose file is there but is not fed, as one that is slow.
-func TestWaitingForWhatIsRecordedEndsUnavailable(t *testing.T) {
+// A view that has a file but does not run is like one that is slow.
+func TestAwait_ReturnsUnavailableWhenTheViewLags(t *testing.T) {
 	h := newHarness(t)
 	v, stop := h.run(totals)
 	h.await(v, h.log.Add("c", 1))
@@ -262,7 +270,7 @@ func TestWaitingForWhatIsRecordedEndsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := h.log.Add("c", 1)
-	v, err := h.open(totals) // and not run
+	v, err := h.open(totals) // and does not run it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,9 +282,9 @@ func TestWaitingForWhatIsRecordedEndsUnavailable(t *testing.T) {
 	}
 }
 
-// What is not recorded nobody has seen: whoever asks for it is refused and does
-// not wait. So many do that the stream is asked for all of them together.
-func TestNobodyWaitsForWhatIsNotRecorded(t *testing.T) {
+// No reader can have seen what is not recorded, so such a request is rejected and does not
+// wait. There are so many requests that the stream is asked once for several of them.
+func TestAwait_RejectsUnrecordedSequencesWithoutWaiting(t *testing.T) {
 	h := newHarness(t)
 	partial := totals
 	partial.Name, partial.Reads = "some", []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}
@@ -290,20 +298,20 @@ func TestNobodyWaitsForWhatIsNotRecorded(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		const strangers = 1000
-		refused := make(chan error, strangers)
+		const invalid = 1000
+		rejected := make(chan error, invalid)
 		began := time.Now()
-		for range strangers {
-			go func() { refused <- v.Await(ctx, projection.Token{kittest.Stream: last + 999_999_999}) }()
+		for range invalid {
+			go func() { rejected <- v.Await(ctx, projection.Token{kittest.Stream: last + 999_999_999}) }()
 		}
-		for n := range 20 { // who has seen what is recorded meanwhile is not refused
+		for n := range 20 { // a sequence that is recorded meanwhile is not rejected
 			if err := v.Await(ctx, projection.Token{kittest.Stream: h.log.Add("c", n)}); err != nil {
-				t.Errorf("an honest one: %v", err)
+				t.Errorf("a recorded sequence: %v", err)
 			}
 		}
-		for range strangers {
-			if err := <-refused; !errs.Is(err, errs.Invalid) {
-				t.Fatalf("a stranger: %v", err)
+		for range invalid {
+			if err := <-rejected; !errs.Is(err, errs.Invalid) {
+				t.Fatalf("an unrecorded sequence: %v", err)
 			}
 		}
 		if most := int64(time.Since(began)/(10*time.Millisecond)) + 2; asked.Load() > most {
@@ -316,7 +324,7 @@ func TestNobodyWaitsForWhatIsNotRecorded(t *testing.T) {
 	}
 }
 
-func TestCatchingUpShowsAllThatWasRecordedBefore(t *testing.T) {
+func TestCatchUp_ShowsEveryEventRecordedBefore(t *testing.T) {
 	h := newHarness(t)
 	some := totals
 	some.Reads = []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}
@@ -338,7 +346,7 @@ func TestCatchingUpShowsAllThatWasRecordedBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.log.Add("c", 1)
-	v, err := h.open(some) // and nothing feeds it
+	v, err := h.open(some) // and does not run it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,11 +354,11 @@ func TestCatchingUpShowsAllThatWasRecordedBefore(t *testing.T) {
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if err := v.CatchUp(ctx); !errs.Is(err, errs.Unavailable) {
-		t.Errorf("a view that is behind has caught up: %v", err)
+		t.Errorf("a view that lags has caught up: %v", err)
 	}
 }
 
-func TestATokenIsReadAndWritten(t *testing.T) {
+func TestToken_ParsesAndPrints(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                          "",
 		"ORDERS:17":                 "ORDERS:17",
@@ -360,7 +368,7 @@ func TestATokenIsReadAndWritten(t *testing.T) {
 		"A:99999999999999999999999": "",
 	} {
 		if got := projection.ParseToken(in).String(); got != want {
-			t.Errorf("%q reads as %q, want %q", in, got, want)
+			t.Errorf("%q parses as %q, want %q", in, got, want)
 		}
 	}
 }

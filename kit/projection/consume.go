@@ -1,0 +1,190 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/kit/eventlog"
+	"lonja/kit/natsauth"
+)
+
+const (
+	batchSize      = 500  // most events in a transaction: larger ones gain little and delay the first event
+	buildBatchSize = 2000 // the same during a build, where no reader waits for the first event
+)
+
+// delivery is a message on its way into the rows.
+type delivery struct {
+	jetstream.Msg
+	record  eventlog.Record
+	number  uint64 // counts the consumer's deliveries
+	pending uint64 // messages that the consumer has yet to deliver
+}
+
+// consume writes events into the rows until ctx ends or an error occurs. With recreate, it
+// replaces an existing durable consumer.
+func (c *consumer) consume(ctx context.Context, recreate bool) error {
+	if err := c.verifyStream(ctx); err != nil {
+		return err
+	}
+	cons, err := c.ensure(ctx, recreate)
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if c.db.building {
+		defer c.deleteBuildConsumer(cons)
+	}
+	size := c.batchSize()
+	arrived, broken := make(chan delivery, 2*size), make(chan error, 1)
+	reconnected := c.db.config.JetStream.Conn().StatusChanged(nats.CONNECTED)
+	defer c.db.config.JetStream.Conn().RemoveStatusListener(reconnected)
+	consuming, err := cons.Consume(c.decode(ctx, cons.CachedInfo(), arrived), jetstream.PullMaxMessages(2*size),
+		jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second), jetstream.ConsumeErrHandler(reportGone(broken)))
+	if err != nil {
+		return err
+	}
+	defer consuming.Stop()
+	last := cons.CachedInfo().Delivered.Consumer
+	if c.db.building && last > 0 {
+		return fmt.Errorf("consumer %s has already delivered messages elsewhere", cons.CachedInfo().Name)
+	}
+	if c.db.building && cons.CachedInfo().NumPending == 0 {
+		c.markCaughtUp()
+	}
+	for batch := make([]delivery, 0, size); ; {
+		select {
+		case d := <-arrived:
+			batch = append(batch[:0], d)
+		case err := <-broken:
+			return err
+		case <-reconnected:
+			return errors.New("the connection was lost")
+		case <-c.restart:
+			return errStalled
+		case <-ctx.Done():
+			return nil
+		}
+		batch = c.fillBatch(ctx, batch, arrived)
+		if last, err = c.apply(ctx, batch, last); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *consumer) batchSize() int {
+	if c.db.building {
+		return buildBatchSize
+	}
+	return batchSize
+}
+
+// decode returns a handler that decodes messages and passes them on. Decoding is half of
+// the work and runs concurrently with the writing of rows.
+func (c *consumer) decode(ctx context.Context, from *jetstream.ConsumerInfo, to chan<- delivery) jetstream.MessageHandler {
+	return func(m jetstream.Msg) {
+		meta, err := natsauth.CheckDelivery(m, from)
+		if err != nil {
+			c.db.config.Logger.Warn("a message that the consumer did not deliver was ignored", "consumer", from.Name, "reason", err)
+			return
+		}
+		d := delivery{Msg: m, number: meta.Sequence.Consumer, pending: meta.NumPending,
+			record: c.db.config.Log.Read(c.source.Stream, meta.Sequence.Stream, m.Subject(), m.Headers(), m.Data())}
+		select {
+		case to <- d:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// reportGone returns an error handler that reports the errors after which a consumer
+// delivers nothing more.
+func reportGone(broken chan<- error) func(jetstream.ConsumeContext, error) {
+	return func(_ jetstream.ConsumeContext, err error) {
+		if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, nats.ErrNoResponders) {
+			select {
+			case broken <- err:
+			default:
+			}
+		}
+	}
+}
+
+// fillBatch adds the deliveries that have arrived to a batch. A build waits briefly for
+// more while more are pending, since large transactions are cheaper.
+func (c *consumer) fillBatch(ctx context.Context, batch []delivery, arrived <-chan delivery) []delivery {
+	var timeout <-chan time.Time
+	if c.db.building {
+		timeout = time.After(20 * time.Millisecond)
+	}
+	for len(batch) < cap(batch) {
+		if len(arrived) == 0 && (timeout == nil || batch[len(batch)-1].pending == 0) {
+			return batch
+		}
+		select {
+		case d := <-arrived:
+			batch = append(batch, d)
+		case <-timeout:
+			return batch
+		case <-ctx.Done():
+			return batch
+		}
+	}
+	return batch
+}
+
+// commitError is an error of the database, not of the stream.
+type commitError struct{ error }
+
+func (e *commitError) Unwrap() error { return e.error }
+
+// apply commits a batch and then acknowledges it. It skips redelivered events by their
+// sequence. A gap in the delivery numbers means that a message was lost on the way; it must
+// not be acknowledged together with its successors, so apply returns an error. last is the
+// number of the last delivery before the batch; apply returns that of the last one in it.
+func (c *consumer) apply(ctx context.Context, batch []delivery, last uint64) (uint64, error) {
+	records := make([]eventlog.Record, 0, len(batch))
+	for _, d := range batch {
+		if d.number != last+1 {
+			return last, fmt.Errorf("a delivery was missed: got number %d after %d", d.number, last)
+		}
+		last++
+		if d.record.Sequence <= c.sequence || c.stopAt > 0 && d.record.Sequence > c.stopAt {
+			continue
+		}
+		if d.record.Event == nil && d.record.Sequence > c.deadLetteredTo {
+			if err := c.db.config.DeadLetter(ctx, d.record); err != nil {
+				return last, fmt.Errorf("dead letter: %w", err)
+			}
+		}
+		records = append(records, d.record)
+	}
+	if len(records) > 0 {
+		if err := c.db.commit(ctx, c, records); err != nil {
+			return last, &commitError{err}
+		}
+	}
+	end := batch[len(batch)-1]
+	if !c.db.building {
+		return last, end.Ack()
+	}
+	if end.pending == 0 || c.stopAt > 0 && end.record.Sequence >= c.stopAt {
+		c.markCaughtUp()
+	}
+	return last, nil
+}
+
+// markCaughtUp records that a build has read every event that there was.
+func (c *consumer) markCaughtUp() {
+	select {
+	case <-c.caughtUp:
+	default:
+		close(c.caughtUp)
+	}
+}
