@@ -64,7 +64,7 @@ func (s *scene) handled(consumers ...string) {
 		}
 		for left := s.filtered(cons) - cons.CachedInfo().Delivered.Consumer; left > 0; left-- {
 			options := []jetstream.FetchOpt{jetstream.FetchMaxWait(5 * time.Second)}
-			if group := s.Streams.Group(name); group != "" {
+			if group := s.Streams.PriorityGroup(name); group != "" {
 				options = append(options, jetstream.FetchPriorityGroup(group))
 			}
 			m, err := cons.Next(options...)

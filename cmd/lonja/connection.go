@@ -37,7 +37,7 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 	if c.Keys != "" {
 		// The key is read once: when its file is replaced, the process goes on
 		// with the one that it began with, until it is started again.
-		key, err := natsauth.Key(c.Keys, identity)
+		key, err := natsauth.LoadKey(c.Keys, identity)
 		if err != nil {
 			return nil, fmt.Errorf("--nats-keys: %w", err)
 		}

@@ -38,9 +38,9 @@ func (c *natsConfigCommand) Run() error {
 			fmt.Printf("%-9s %s\n", what, strings.Join(names, ", "))
 		}
 	}
-	say("made", written.Made)
+	say("made", written.Created)
 	say("kept", written.Kept)
-	say("old too", written.Old)
+	say("old too", written.Rotating)
 	fmt.Printf("%-9s %s\n", "keys", filepath.Join(c.Out, "keys", "IDENTITY", "seed"))
 	for _, s := range c.Servers {
 		fmt.Printf("%-9s nats-server -c %s\n", "start", filepath.Join(c.Out, s+".conf"))

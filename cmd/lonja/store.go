@@ -20,7 +20,7 @@ func measureStore(b *natsembed.Server) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "lonja_store_free_bytes", Help: "Bytes that are free on the store's disk.",
 		}, func() float64 {
-			free, err := b.Free()
+			free, err := b.FreeBytes()
 			if err != nil {
 				return 0
 			}

@@ -93,7 +93,7 @@ func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (refus
 		if err := writePlan(os.Stdout, plan, inColour(os.Stdout)); err != nil {
 			return err
 		}
-		if err := plan.Refused(c.AllowLoss); err != nil {
+		if err := plan.Validate(c.AllowLoss); err != nil {
 			refused = true
 			return fmt.Errorf("nothing was done:\n%w", err)
 		}
@@ -121,7 +121,7 @@ func writePlan(w io.Writer, p streams.Plan, colour bool) error {
 		if !colour {
 			m.colour, plain = "", ""
 		}
-		fmt.Fprintf(&out, "%s%s %s%s\n", m.colour, m.mark, c.What(), plain)
+		fmt.Fprintf(&out, "%s%s %s%s\n", m.colour, m.mark, c.Target(), plain)
 		for _, d := range c.Fields {
 			fmt.Fprintf(&out, "    %s: %s -> %s\n", d.Field, shownValue(d.Field, d.Is), shownValue(d.Field, d.Want))
 		}
@@ -135,7 +135,7 @@ func writePlan(w io.Writer, p streams.Plan, colour bool) error {
 		fmt.Fprintf(&out, "  stream %s is none of the shop's, and is left alone\n", name)
 	}
 	fmt.Fprintf(&out, "%d to create, %d to change, %d that cannot be changed, %d as streams.yaml says\n",
-		p.Count(streams.Create), p.Count(streams.Update), p.Count(streams.Refuse), p.AsSaid)
+		p.Count(streams.Create), p.Count(streams.Update), p.Count(streams.Refuse), p.Unchanged)
 	_, err := out.WriteTo(w)
 	return err
 }

@@ -43,7 +43,7 @@ func TestEveryFactIsCapturedByExactlyOneStream(t *testing.T) {
 func TestRevocationsAreKeptAsLongAsTheCodeSays(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
 		if s.Name == revocation.Stream {
-			if s.MaxAge != revocation.Kept || s.MaxMsgsPerSubject != 1 {
+			if s.MaxAge != revocation.Retention || s.MaxMsgsPerSubject != 1 {
 				t.Errorf("kept for %v, %d for each user", s.MaxAge, s.MaxMsgsPerSubject)
 			}
 			return
@@ -116,7 +116,7 @@ func TestWhatAnyConsumerFailsOnCanBeGivenBackToIt(t *testing.T) {
 	for _, s := range config.Streams {
 		for _, c := range s.Consumers {
 			name, _, _ := strings.Cut(c.Durable, "-")
-			if takers := config.Readers("RETRIES", "retries."+name+"."+c.Durable+"."+s.Name+".1"); len(takers) != 1 {
+			if takers := config.ConsumersOf("RETRIES", "retries."+name+"."+c.Durable+"."+s.Name+".1"); len(takers) != 1 {
 				t.Errorf("a dead letter of %s goes back to %v", c.Durable, takers)
 			}
 		}

@@ -128,7 +128,7 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 			return nil, at, fmt.Errorf("--nats-auth: %w", err)
 		}
 	}
-	b, err = natsembed.Start(natsembed.Config{Name: lonja.Name, Dir: filepath.Join(c.Data, "nats"), Shared: c.Data, Addr: c.NATS,
+	b, err = natsembed.Start(natsembed.Config{Name: lonja.Name, Dir: filepath.Join(c.Data, "nats"), SharedDir: c.Data, Addr: c.NATS,
 		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
 	if err != nil {
 		return nil, at, err
@@ -138,7 +138,7 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 		if err := declared.Apply(ctx, js, 0); err != nil {
 			return err
 		}
-		return declared.GiveBack(ctx, js)
+		return declared.Redeliver(ctx, js)
 	})
 	if err != nil {
 		b.Stop()

@@ -155,7 +155,7 @@ func (c *Client) Health(ctx context.Context, name string) []Health {
 		if err != nil {
 			return all
 		}
-		if msg.Subject != inbox || natsauth.CheckAnswer(msg) != nil {
+		if msg.Subject != inbox || natsauth.CheckReply(msg) != nil {
 			continue
 		}
 		var h Health

@@ -208,13 +208,13 @@ func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.
 	}
 	to = []string{l.Consumer}
 	if l.Consumer == Undecodable {
-		if to = config.Readers(l.Stream, l.Subject); len(to) == 0 {
+		if to = config.ConsumersOf(l.Stream, l.Subject); len(to) == 0 {
 			return nil, errs.New(errs.Conflict, "no reaction reads letter %d, only views, and they look again by themselves: drop it", id)
 		}
 	}
 	for _, consumer := range to {
 		subject := l.RetrySubject(config.ServiceOf(consumer), consumer)
-		if len(config.Readers(RetryStream, subject)) == 0 {
+		if len(config.ConsumersOf(RetryStream, subject)) == 0 {
 			return nil, errs.New(errs.Conflict, "nobody takes letters back for %s: drop letter %d", consumer, id)
 		}
 		header := nats.Header{}

@@ -55,7 +55,7 @@ func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() stri
 			err = fmt.Errorf("a message of %s was delivered instead of an answer", msg.Subject)
 		}
 		if err == nil {
-			err = natsauth.CheckAnswer(msg)
+			err = natsauth.CheckReply(msg)
 		}
 		if err != nil {
 			return nil, "", unanswered(subject, err)

@@ -49,7 +49,7 @@ func TestASizeThatCannotBeIsNone(t *testing.T) {
 func answering(t *testing.T, answer *nats.Msg) *nats.Conn {
 	t.Helper()
 	conn := kittest.New(t).Conn
-	if _, err := conn.Subscribe("queries.toys.total", func(m *nats.Msg) { _ = m.RespondMsg(answer) }); err != nil {
+	if _, err := conn.Subscribe("queries.counters.total", func(m *nats.Msg) { _ = m.RespondMsg(answer) }); err != nil {
 		t.Fatal(err)
 	}
 	return conn

@@ -24,9 +24,9 @@ func (l DeadLetter) Redacted(config *streams.Config) DeadLetter {
 func (l DeadLetter) isPrivate(config *streams.Config) bool {
 	private := func(name string) bool {
 		i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == name })
-		return i < 0 || config.Streams[i].Private() != "" // of one that is not known, who knows
+		return i < 0 || config.Streams[i].PrivateTo() != "" // of one that is not known, who knows
 	}
-	if private(l.Stream) || slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.Private() != "" && l.tells(s) }) {
+	if private(l.Stream) || slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.PrivateTo() != "" && l.tells(s) }) {
 		return true
 	}
 	if l.Stream == RetryStream {
@@ -49,5 +49,5 @@ func (l DeadLetter) tells(s streams.Stream) bool {
 		}
 	}
 	tokens := strings.Split(l.Subject, ".")
-	return len(tokens) > 1 && tokens[1] == s.Private() // deferred.identity.…
+	return len(tokens) > 1 && tokens[1] == s.PrivateTo() // deferred.identity.…
 }

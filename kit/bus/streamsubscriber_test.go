@@ -20,7 +20,7 @@ import (
 // ackWait is the consumer's in these tests.
 const ackWait = 2 * time.Second
 
-// react subscribes to the toys with a shared consumer; handle is called for
+// react subscribes to the stream of counters with a shared consumer; handle is called for
 // messages side by side, and acknowledges them.
 func react(t *testing.T, js jetstream.JetStream, facts *bus.StreamSubscriber, handle func(*message.Message)) jetstream.Consumer {
 	t.Helper()
@@ -143,11 +143,11 @@ func TestAConsumerThatDeliversNothingIsToldOf(t *testing.T) {
 
 func TestLostRequestsAreMadeOnAnotherConnection(t *testing.T) {
 	log, came := kittest.New(t), make(chan string, 10)
-	way := log.Deafen(t)
+	way := log.ConnectLossy(t)
 	react(t, way.JS, &bus.StreamSubscriber{}, func(m *message.Message) { came <- m.Metadata.Get(bus.MetaSequence) })
 	log.Add("c", 1)
 	<-came
-	way.Lose()
+	way.DropPulls()
 	// What was asked for before still comes.
 	for last := ""; last != "200"; {
 		seq := strconv.FormatUint(log.Add("c", 1), 10)

@@ -16,7 +16,7 @@ import (
 
 type total struct{}
 
-func (total) QueryName() string { return "toys.total" }
+func (total) QueryName() string { return "counters.total" }
 
 // TestAStoredMessageIsNoAnswer has the server send a stored message to the inbox
 // of somebody who waits for an answer.
@@ -40,7 +40,7 @@ func TestAStoredMessageIsNoAnswer(t *testing.T) {
 			}
 			defer thief.Close()
 			attacked := make(chan error, 1)
-			if _, err := thief.Subscribe("queries.toys.total", func(m *nats.Msg) { attacked <- attack(thief, m.Reply) }); err != nil {
+			if _, err := thief.Subscribe("queries.counters.total", func(m *nats.Msg) { attacked <- attack(thief, m.Reply) }); err != nil {
 				t.Fatal(err)
 			}
 			if err := thief.Flush(); err != nil {

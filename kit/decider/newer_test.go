@@ -32,13 +32,13 @@ var newerLanguage = eventlog.Codec{
 		return kittest.Codec.Subject(e)
 	},
 	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "toy.counter.doubled.v1" {
+		if typ != "kittest.counter.doubled.v1" {
 			return kittest.Codec.Decode(typ, data)
 		}
 		var d doubled
 		return d, json.Unmarshal(data, &d)
 	},
-	Knows: func(typ string) bool { return typ == "toy.counter.doubled.v1" || kittest.Codec.Knows(typ) },
+	Knows: func(typ string) bool { return typ == "kittest.counter.doubled.v1" || kittest.Codec.Knows(typ) },
 }
 
 // stored records a message of a type, whatever it is.
@@ -66,7 +66,7 @@ func TestAFactOfANewerProgramIsDecidedUponByThatAlone(t *testing.T) {
 	if _, err := older.Decide(t.Context(), wish("w1", "c"), add(4), total); err != nil {
 		t.Fatal(err)
 	}
-	stored(t, log, "events.counter.c.doubled", "toy.counter.doubled.v1")
+	stored(t, log, "events.counter.c.doubled", "kittest.counter.doubled.v1")
 	for name, replica := range map[string]*decider.Decider[int]{"that was there": older, "that has started": newDecider(log)} {
 		for what, by := range map[string]int{"a fact": 3, "nothing": 0, "a refusal": 7} {
 			if r, err := replica.Decide(t.Context(), wish("w-"+what, "c"), add(by), total); !errs.Is(err, errs.Unavailable) {
@@ -88,10 +88,10 @@ func TestAFactOfANewerProgramIsDecidedUponByThatAlone(t *testing.T) {
 // TestGarbageIsPassedOver is what nobody's program has recorded.
 func TestGarbageIsPassedOver(t *testing.T) {
 	log := kittest.New(t)
-	for _, typ := range []string{"nonsense", "", "toy.counter.doubled", "toy.counter.halved.v1", "toy.order.doubled.v1", "toy.counter.added.v1"} {
+	for _, typ := range []string{"nonsense", "", "kittest.counter.doubled", "kittest.counter.halved.v1", "kittest.order.doubled.v1", "kittest.counter.added.v1"} {
 		stored(t, log, "events.counter.c.doubled", typ)
 	}
-	stored(t, log, "events.counter.c.deeper.doubled", "toy.counter.doubled.v1")
+	stored(t, log, "events.counter.c.deeper.doubled", "kittest.counter.doubled.v1")
 	if r, err := newDecider(log).Decide(t.Context(), wish("w1", "c"), add(3), total); err != nil || r.Reply != 3 {
 		t.Errorf("%+v, %v", r, err)
 	}

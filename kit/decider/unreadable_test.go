@@ -13,7 +13,7 @@ import (
 func TestAnEntityThatTheDiskDoesNotGiveIsNotTakenForANewOne(t *testing.T) {
 	log := kittest.New(t)
 	log.Add("c", 4)
-	log.Spoil()
+	log.MakeUnreadable()
 	own, there := replica(log) // another process, that has seen nothing yet
 	if at, err := own.Last(t.Context(), kittest.Stream, "events.counter.new.>"); at != 0 || err != nil {
 		t.Errorf("of an entity that is new there is %d, %v", at, err)

@@ -1,7 +1,13 @@
-// Package refusal is how lonja says no. A command or query is refused with one
-// of seven codes, which travel over NATS as they stand and are mapped to HTTP in
-// one table, at the gateway. Every other error is internal: it is logged where
-// it happens and shown to nobody.
+// Package errs defines the errors that a caller may see. Each has a [Code], which
+// is its kind, and a detail for the caller's developer.
+//
+// There are seven codes that a caller can act on. An [Error] encodes to JSON,
+// and travels over NATS as the body of an error reply. An HTTP server maps its
+// code to a status.
+//
+// Any other error is internal. [As] reports false for it: log it where it
+// occurs, and report [Internal] to the caller without the text, which may hold
+// details that nobody outside should see.
 package errs
 
 import (
@@ -12,55 +18,67 @@ import (
 	"time"
 )
 
-// Code says what kind of no it is.
+// Code is the kind of an error. It decides what the caller can do next. The
+// values are part of the wire format and never change.
 type Code string
 
-// The seven codes, and the one for errors that are nobody's business.
+// The codes of errors that a caller can act on, and Internal for all others.
 const (
-	Invalid         Code = "invalid"         // the request is wrong; the same again will fail again
-	NotFound        Code = "not_found"       // there is no such thing, or it is not yours to see
-	Conflict        Code = "conflict"        // not in the state that things are in
-	Unauthenticated Code = "unauthenticated" // say who you are first
-	Forbidden       Code = "forbidden"       // not you
-	Unavailable     Code = "unavailable"     // not now; nothing may have happened, or it may have: ask again with the same id
-	RateLimited     Code = "rate_limited"    // not so fast; nothing happened: ask again after RetryAfter
-	Internal        Code = "internal"        // a bug or a fault of ours
+	Invalid         Code = "invalid"         // the request is wrong; repeating it fails again
+	NotFound        Code = "not_found"       // it does not exist, or the caller may not know that it does
+	Conflict        Code = "conflict"        // the current state does not allow it
+	Unauthenticated Code = "unauthenticated" // the caller must sign in first
+	Forbidden       Code = "forbidden"       // the caller may not do this
+	Unavailable     Code = "unavailable"     // not possible now; the outcome may be unknown: repeat it with the same id
+	RateLimited     Code = "rate_limited"    // too many requests; nothing was done: repeat it after RetryAfter
+	Internal        Code = "internal"        // a bug or a fault of the service
 )
 
-// Error is a coded no. As JSON it is the body of a refused reply.
+// Error is an error with a code. Its JSON form is the body of an error reply.
 type Error struct {
 	Code   Code   `json:"code"`
-	Detail string `json:"detail"`          // for people; says what to do where it can
-	Field  string `json:"field,omitempty"` // the offending field, as a JSON path, where there is one
-	// RetryAfter is in how many seconds to ask again, when RateLimited.
+	Detail string `json:"detail"`          // what is wrong and, where possible, what to do, in English
+	Field  string `json:"field,omitempty"` // the JSON path of the field at fault, such as items[2].quantity; "" for none
+	// RetryAfter is how many seconds to wait before the next attempt. It is at
+	// least 1 for RateLimited, and 0 for all other codes.
 	RetryAfter int `json:"retry_after,omitempty"`
 }
 
-func (r *Error) Error() string { return string(r.Code) + ": " + r.Detail }
+// Error implements error. It returns the code and the detail.
+func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }
 
-// New is a refusal with no field to blame.
+// New returns an Error without a field. The detail is formatted as by
+// [fmt.Sprintf]; %w is not supported.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
-// InvalidField is an Invalid refusal that blames a field: Of("price", "must be positive").
+// InvalidField returns an Invalid error about one field. The detail begins with
+// the field's name: InvalidField("price", "must be positive") reads "price must
+// be positive".
 func InvalidField(field, format string, args ...any) *Error {
 	return &Error{Code: Invalid, Detail: field + " " + fmt.Sprintf(format, args...), Field: field}
 }
 
-// TooManyRequests is a RateLimited refusal, for so long; less than a second is a second.
+// TooManyRequests returns a RateLimited error that asks the caller to wait. The
+// wait is rounded up to whole seconds and is at least one second.
 func TooManyRequests(wait time.Duration) *Error {
-	r := New(RateLimited, "too many requests; try again later")
-	r.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
-	return r
+	e := New(RateLimited, "too many requests; try again later")
+	e.RetryAfter = max(1, int(math.Ceil(wait.Seconds())))
+	return e
 }
 
-// As finds the refusal in err. A deadline that passed is Unavailable; an error
-// that names a field is Invalid; ok is false for everything else that is not a
-// refusal: those are internal.
-func As(err error) (r *Error, ok bool) {
-	if errors.As(err, &r) {
-		return r, true
+// As returns the Error that describes err to a caller:
+//
+//   - the first *Error in err's tree, if there is one;
+//   - an Invalid error, if err's tree holds an error with a method Field() string;
+//   - an Unavailable error, if err is a context's deadline or cancellation: the
+//     outcome is unknown then.
+//
+// Otherwise, and for nil, it returns nil and false: err is internal.
+func As(err error) (e *Error, ok bool) {
+	if errors.As(err, &e) {
+		return e, true
 	}
 	var named interface {
 		error
@@ -75,8 +93,8 @@ func As(err error) (r *Error, ok bool) {
 	return nil, false
 }
 
-// Is reports whether err is a refusal with this code.
+// Is reports whether [As] finds an Error with this code in err.
 func Is(err error, code Code) bool {
-	r, ok := As(err)
-	return ok && r.Code == code
+	e, ok := As(err)
+	return ok && e.Code == code
 }

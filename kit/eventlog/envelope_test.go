@@ -11,9 +11,9 @@ import (
 
 func TestAnEnvelopeIsReadAsItWasWritten(t *testing.T) {
 	want := eventlog.Envelope{
-		ID: "e1", Type: "toy.added.v1", Source: "toys", Time: time.Date(2026, 11, 23, 1, 2, 3, 456_000, time.UTC),
+		ID: "e1", Type: "kittest.added.v1", Source: "counters", Time: time.Date(2026, 11, 23, 1, 2, 3, 456_000, time.UTC),
 		Causation: "c1", Correlation: "c0", Actor: eventlog.Actor{ID: "ana", Roles: []string{"customer", "staff"}},
-		RequestHash: "h", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", After: "TOYS:1",
+		RequestHash: "h", Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", After: "COUNTERS:1",
 	}
 	got, err := eventlog.ParseEnvelope(want.Header().Get)
 	if err != nil || !reflect.DeepEqual(got, want) {

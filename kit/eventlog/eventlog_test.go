@@ -68,7 +68,7 @@ func TestALostRequestIsNotWaitedForLong(t *testing.T) {
 	log := kittest.New(t)
 	added := kittest.Added{Counter: "c", By: 1}
 	asks := map[string]func(context.Context, *eventlog.Log) error{
-		"$JS.API.STREAM.MSG.GET.TOYS": func(ctx context.Context, l *eventlog.Log) error {
+		"$JS.API.STREAM.MSG.GET.COUNTERS": func(ctx context.Context, l *eventlog.Log) error {
 			_, err := l.Last(ctx, kittest.Stream, filter)
 			return err
 		},
@@ -95,7 +95,7 @@ func TestALostRequestIsNotWaitedForLong(t *testing.T) {
 func TestLoadingAsksAgain(t *testing.T) {
 	log := kittest.New(t)
 	first, last := log.Add("c", 4), log.Add("c", 5)
-	l, way := behind(t, log, "$JS.API.DIRECT.GET.TOYS")
+	l, way := behind(t, log, "$JS.API.DIRECT.GET.COUNTERS")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []uint64

@@ -23,7 +23,7 @@ const golden = "testdata/event.golden"
 func TestAppend_StoresTheBytesOfTheGoldenEvent(t *testing.T) {
 	log := kittest.New(t)
 	env := eventlog.Envelope{
-		ID: "0198f3c2-7c1e-7d50-a4a2-0123456789ab", Source: "lonja/toys", Time: time.Date(2026, 2, 3, 4, 5, 6, 789_000, time.UTC),
+		ID: "0198f3c2-7c1e-7d50-a4a2-0123456789ab", Source: "lonja/counters", Time: time.Date(2026, 2, 3, 4, 5, 6, 789_000, time.UTC),
 		Causation: "cause-1", Correlation: "story-1", Actor: eventlog.Actor{ID: "usr_ana"}, RequestHash: "00ff",
 		Trace: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}
@@ -46,13 +46,13 @@ func TestAppend_StoresTheBytesOfTheGoldenEvent(t *testing.T) {
 	const short = `events.counter.c.added
 Nats-Expected-Last-Subject-Sequence: 1
 Nats-Expected-Last-Subject-Sequence-Subject: events.counter.c.>
-Nats-Expected-Stream: TOYS
+Nats-Expected-Stream: COUNTERS
 Nats-Msg-Id: e
 _watermill_message_uuid: e
 ce-causationid: w
 ce-id: e
 ce-specversion: 1.0
-ce-type: toy.counter.added.v1
+ce-type: kittest.counter.added.v1
 
 {"counter":"c","by":3}
 `

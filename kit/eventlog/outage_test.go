@@ -143,7 +143,7 @@ func TestLast_DoesNotBelieveWhatCouldNotBeSynced(t *testing.T) {
 	log := kittest.NewSynced(t)
 	recorded := log.Add("c", 1)
 	well := log.Server.Healthy()
-	log.Break(baddisk.Unsafe)
+	log.InjectFault(baddisk.NoSync)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, _ = log.JS.Publish(ctx, "events.counter.c.added", []byte("nobody knows"))

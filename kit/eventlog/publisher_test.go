@@ -15,10 +15,10 @@ import (
 
 const subject = "events.counter.c.added"
 
-// event is a message for the toys' stream, appended whatever is there.
+// event is a message for the stream of counters, appended whatever is there.
 func event(id string) *message.Message {
 	m := message.NewMessage(id, []byte(`{"counter":"c","by":1}`))
-	m.Metadata = eventlog.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "w-" + id}.Metadata()
+	m.Metadata = eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "w-" + id}.Metadata()
 	m.Metadata[eventlog.ExpectedStream] = kittest.Stream
 	return m
 }
@@ -37,7 +37,7 @@ func TestPublisher_ReturnsTheSequence(t *testing.T) {
 	log := kittest.New(t)
 	p := eventlog.NewPublisher(log.JS)
 	first, second := after(event("a"), 0), after(event("b"), 1)
-	if err := p.Publish(subject, first, second); err != nil || place(first) != "TOYS:1" || place(second) != "TOYS:2" {
+	if err := p.Publish(subject, first, second); err != nil || place(first) != "COUNTERS:1" || place(second) != "COUNTERS:2" {
 		t.Errorf("at %s and %s: %v", place(first), place(second), err)
 	}
 	lost, never := after(event("c"), 1), after(event("d"), 2)
@@ -45,7 +45,7 @@ func TestPublisher_ReturnsTheSequence(t *testing.T) {
 		t.Errorf("at %s and %s, which a conflict came before: %v", place(lost), place(never), err)
 	}
 	// Published again on the right condition, it is stored.
-	if lost.Metadata[eventlog.ExpectedSequence] = "2"; p.Publish(subject, lost) != nil || place(lost) != "TOYS:3" {
+	if lost.Metadata[eventlog.ExpectedSequence] = "2"; p.Publish(subject, lost) != nil || place(lost) != "COUNTERS:3" {
 		t.Errorf("decided again, it is at %s", place(lost))
 	}
 }
@@ -53,7 +53,7 @@ func TestPublisher_ReturnsTheSequence(t *testing.T) {
 func TestPublisher_ReportsADuplicate(t *testing.T) {
 	log := kittest.New(t)
 	p := eventlog.NewPublisher(log.JS)
-	for i, want := range []string{"TOYS:1", "TOYS:1true"} {
+	for i, want := range []string{"COUNTERS:1", "COUNTERS:1true"} {
 		m := event("a")
 		m.Metadata[jetstream.MsgIDHeader] = "a"
 		if err := p.Publish(subject, m); err != nil || place(m) != want {
@@ -63,7 +63,7 @@ func TestPublisher_ReportsADuplicate(t *testing.T) {
 	// What an earlier call returned does not make another message a duplicate.
 	m := event("b")
 	m.Metadata[eventlog.MetaDuplicate] = "true"
-	if err := p.Publish(subject, m); err != nil || place(m) != "TOYS:2" {
+	if err := p.Publish(subject, m); err != nil || place(m) != "COUNTERS:2" {
 		t.Errorf("at %s: %v", place(m), err)
 	}
 }
@@ -74,7 +74,7 @@ func TestPublisher_StoresNoProcessMetadata(t *testing.T) {
 	m.Metadata["mine"] = "x"
 	m.Metadata[eventlog.MetaPrefix+"reply"] = "_INBOX.x"
 	m.Metadata[eventlog.MetaSequence] = "77"
-	if err := eventlog.NewPublisher(log.JS).Publish(subject, m); err != nil || place(m) != "TOYS:1" {
+	if err := eventlog.NewPublisher(log.JS).Publish(subject, m); err != nil || place(m) != "COUNTERS:1" {
 		t.Fatalf("at %s: %v", place(m), err)
 	}
 	got := stored(t, log, 1)

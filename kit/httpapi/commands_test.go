@@ -41,7 +41,7 @@ func TestIdempotent_KeysAndCallersMakeCommandIDs(t *testing.T) {
 	id := make(chan string, 1)
 	f.Play("commands.counters.add", func(m *nats.Msg) any {
 		id <- apitest.Envelope(m).ID
-		return apitest.Receipt{Entity: "a", Position: "TOYS:3", Body: 1}
+		return apitest.Receipt{Entity: "a", Position: "COUNTERS:3", Body: 1}
 	})
 	add := func(authorization, key string) string {
 		f.Do("POST", additions, `{"by":1}`, "Authorization", authorization, "Idempotency-Key", key).Gives(200, "1")
@@ -68,9 +68,9 @@ func TestCall_PassesOnWhatWasChecked(t *testing.T) {
 	f.Play("queries.counters.total", func(m *nats.Msg) any { got, all = apitest.Envelope(m), m.Header; return 0 })
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	f.Do("GET", "/api/secrets/a", "", "Authorization", f.ana(), "traceparent", trace,
-		"Consistency-Token", "TOYS:7.bad stream:3.OTHER:2.X", "Consistency-Token", "TOYS:9.ODD:-1",
-		"Nats-Rollup", "all", "ce-actor", "eve", "ce-actorroles", "admin", "ce-id", "mine", "lonja-after", "TOYS:99").Gives(200, "0")
-	if got.Trace != trace || got.Correlation != "4bf92f3577b34da6a3ce929d0e0e4736" || got.After != "OTHER:2.TOYS:9" {
+		"Consistency-Token", "COUNTERS:7.bad stream:3.OTHER:2.X", "Consistency-Token", "COUNTERS:9.ODD:-1",
+		"Nats-Rollup", "all", "ce-actor", "eve", "ce-actorroles", "admin", "ce-id", "mine", "lonja-after", "COUNTERS:99").Gives(200, "0")
+	if got.Trace != trace || got.Correlation != "4bf92f3577b34da6a3ce929d0e0e4736" || got.After != "COUNTERS:9.OTHER:2" {
 		t.Errorf("%+v", got)
 	}
 	if got.Actor.ID != "ana" || got.Actor.HasRole("admin") || got.ID != "" || all.Get("Nats-Rollup") != "" {
@@ -90,7 +90,7 @@ func TestConsistency_ReadYourWrites(t *testing.T) {
 			t.Fatalf("after %s the total is %s, want %d", token, r.Text, total)
 		}
 	}
-	f.Do("GET", "/api/counters/a", "", "Consistency-Token", "TOYS:999").Fails(400, errs.Invalid, "Consistency-Token")
+	f.Do("GET", "/api/counters/a", "", "Consistency-Token", "COUNTERS:999").Fails(400, errs.Invalid, "Consistency-Token")
 }
 
 func (f *front) runsCounters() (stop func() error) {

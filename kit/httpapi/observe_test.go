@@ -14,11 +14,11 @@ import (
 func TestAPanicIsAProblemAndIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
-	measured, err := newMeasures(registry, "toys")
+	measured, err := newMeasures(registry, "counters")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := observer{measured, slog.New(slog.NewTextHandler(&log, nil)), "toys"}
+	o := observer{measured, slog.New(slog.NewTextHandler(&log, nil)), "counters"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /early", func(http.ResponseWriter, *http.Request) { panic("a secret") })
 	mux.HandleFunc("GET /late", func(w http.ResponseWriter, _ *http.Request) {

@@ -41,15 +41,15 @@ func TestProblem_HasTheNameOfTheAPI(t *testing.T) {
 	f.Do("GET", "/api/counters/a?x=1", "").Fails(422, errs.Invalid, "x")
 	r := f.Do("POST", additions, `{"by":1}`)
 	r.Fails(401, errs.Unauthenticated, "")
-	if got := r.Header.Get("WWW-Authenticate"); got != `Bearer realm="toys"` {
+	if got := r.Header.Get("WWW-Authenticate"); got != `Bearer realm="counters"` {
 		t.Errorf("WWW-Authenticate %q", got)
 	}
 	spec := f.Do("GET", "/openapi.json", "").Text
-	if !strings.Contains(spec, `"urn:toys:problem:conflict"`) || strings.Contains(spec, "lonja") {
+	if !strings.Contains(spec, `"urn:counters:problem:conflict"`) || strings.Contains(spec, "lonja") {
 		t.Error("the description has another name, or none")
 	}
 	metrics := f.Do("GET", "/metrics", "").Text
-	if !strings.Contains(metrics, `toys_http_requests_total{method="GET",route="/api/counters/{counter}",status="422"} 1`) {
+	if !strings.Contains(metrics, `counters_http_requests_total{method="GET",route="/api/counters/{counter}",status="422"} 1`) {
 		t.Errorf("not counted: %s", metrics)
 	}
 }

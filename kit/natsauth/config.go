@@ -1,13 +1,3 @@
-// Package natsconf writes the configuration of the NATS servers that a shop runs
-// on: who may connect, by which key, and what each may do there.
-//
-//	DIR/keys/<identity>/seed   the identity's secret, made once; mount it alone
-//	DIR/auth.conf              the identities and what they may do; holds no secret
-//	DIR/<server>.conf          of each server; includes auth.conf
-//	DIR/tls/                   certificates, when they are wanted
-//
-// Writing again changes nothing that need not change, so it may be done at every
-// start. Files that others must not read are only their owner's.
 package natsauth
 
 import (
@@ -20,94 +10,107 @@ import (
 	"slices"
 )
 
-// Identity is somebody who may connect, and what for.
+// Identity is a client that may connect, and what it may do.
 type Identity struct {
-	Name        string
+	Name        string // also the folder of its key
 	Permissions Permissions
 }
 
-// Config says what to write. Dir, Servers and Identities are required.
+// Config is the input of [WriteConfig]. Name, Account, Dir, Servers and Identities
+// are required.
 type Config struct {
-	Name       string // of the application: it names the cluster and the certificate authority
-	Account    string // of all identities
-	Dir        string // absolute
+	Name       string // of the application; names the cluster and the certificate authority
+	Account    string // the NATS account of all identities
+	Dir        string // the output folder, as an absolute path
 	Identities []Identity
-	Servers    []string // their names, which are also their hosts'; several make a cluster
-	Store      string   // folder for JetStream on the server; "" means /data
-	MaxStore   string   // what it may hold, such as "10GB", below the disk's size; "" means 10GB
-	TLS        bool     // encrypt, with certificates of an authority made here
-	Rotate     []string // identities that get a new key; the one before still works
-	Retire     []string // identities whose key before does no longer
+	Servers    []string // names of the servers, which are also their host names; several form a cluster
+	Store      string   // JetStream's folder on the server; "" means /data
+	MaxStore   string   // its limit, such as "10GB"; must be below the disk's size; "" means 10GB
+	TLS        bool     // encrypt connections, with certificates of an authority that is created in Dir
+	Rotate     []string // identities that get a new key; their previous key keeps working
+	Retire     []string // identities whose previous key stops working
 }
 
-// Written tells what Write did.
-type Written struct {
-	Made []string // identities that got a key now
-	Kept []string // those that had one
-	Old  []string // of these, whose key before still works
+// Result lists, by identity, what [WriteConfig] did with the keys.
+type Result struct {
+	Created  []string // a new key was created
+	Kept     []string // the key was there already
+	Rotating []string // the previous key still works, next to the current one
 }
 
-// WriteConfig writes everything. It is an error that names the identity when one to
-// rotate or retire is unknown.
-func WriteConfig(c Config) (w Written, err error) {
+// WriteConfig writes the configuration of the NATS servers into c.Dir:
+//
+//	keys/<identity>/seed   the identity's secret, created once; mount only this folder for it
+//	auth.conf              the identities and their permissions; contains no secret
+//	<server>.conf          one for each server; includes auth.conf, holds the cluster's password
+//	tls/                   certificates, if c.TLS is set
+//
+// It can run again at every start: keys and certificates stay, and a file is
+// written only if its content changes. Secrets are readable by their owner only.
+//
+// WriteConfig panics if a required field is missing. It returns an error if
+// c.Rotate or c.Retire names an unknown identity, before it writes anything, and
+// if a file cannot be read or written. After an error, correct the cause and run it again.
+func WriteConfig(c Config) (r Result, err error) {
 	if c.Name == "" || c.Account == "" || !filepath.IsAbs(c.Dir) || len(c.Servers) == 0 || len(c.Identities) == 0 {
-		panic("natsauth: Name, Account, an absolute Dir, Servers and Identities are required")
+		panic("natsauth: Config requires Name, Account, an absolute Dir, Servers and Identities")
 	}
 	for _, name := range slices.Concat(c.Rotate, c.Retire) {
 		if !slices.ContainsFunc(c.Identities, func(i Identity) bool { return i.Name == name }) {
-			return w, fmt.Errorf("there is no identity %q", name)
+			return r, fmt.Errorf("there is no identity %q", name)
 		}
 	}
 	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
-		return w, err
+		return r, err
 	}
 	users := make([]user, len(c.Identities))
 	for i, identity := range c.Identities {
-		if users[i], err = c.user(identity, &w); err != nil {
-			return w, fmt.Errorf("identity %s: %w", identity.Name, err)
+		if users[i], err = c.user(identity, &r); err != nil {
+			return r, fmt.Errorf("identity %s: %w", identity.Name, err)
 		}
 	}
 	if err := c.write("auth.conf", 0o644, authTemplate, map[string]any{"Account": c.Account, "Users": users}); err != nil {
-		return w, err
+		return r, err
 	}
 	if c.TLS {
-		if err := certify(c.certificates(), c.Name, c.Servers); err != nil {
-			return w, fmt.Errorf("certificates: %w", err)
+		if err := writeCertificates(c.tlsDir(), c.Name, c.Servers); err != nil {
+			return r, fmt.Errorf("certificates: %w", err)
 		}
 	}
-	return w, c.writeServers()
+	return r, c.writeServers()
 }
 
-// certificates is their folder, by a path that a server finds wherever it is
-// started.
-func (c Config) certificates() string { return filepath.Join(c.Dir, "tls") }
+// tlsDir returns the folder of the certificates. It is absolute, so that a server
+// finds it whatever its working directory is.
+func (c Config) tlsDir() string { return filepath.Join(c.Dir, "tls") }
 
-// user is an identity with its keys, made if need be.
-func (c Config) user(identity Identity, w *Written) (u user, err error) {
-	keys := keysOf(filepath.Join(c.Dir, "keys", identity.Name))
-	had, err := keys.have()
+// user creates, rotates or retires the keys of an identity as configured, notes that
+// in r, and returns the identity with its public keys.
+func (c Config) user(identity Identity, r *Result) (u user, err error) {
+	keys := keyDir(filepath.Join(c.Dir, "keys", identity.Name))
+	exists, err := keys.exists()
 	if err != nil {
 		return u, err
 	}
 	switch {
-	case !had:
-		err = keys.make()
-		w.Made = append(w.Made, identity.Name)
+	case !exists:
+		err = keys.create()
+		r.Created = append(r.Created, identity.Name)
 	case slices.Contains(c.Rotate, identity.Name):
-		err = errors.Join(keys.retain(), keys.make())
-		w.Made = append(w.Made, identity.Name)
+		err = errors.Join(keys.keepPrevious(), keys.create())
+		r.Created = append(r.Created, identity.Name)
 	default:
-		w.Kept = append(w.Kept, identity.Name)
+		r.Kept = append(r.Kept, identity.Name)
 	}
 	if err == nil && slices.Contains(c.Retire, identity.Name) {
-		err = keys.retire()
+		err = keys.retirePrevious()
 	}
 	if err != nil {
 		return u, err
 	}
 	u = user{Name: identity.Name, Permissions: identity.Permissions.Sorted()}
 	if u.Keys, err = keys.public(); len(u.Keys) > 1 {
-		w.Old = append(w.Old, identity.Name)
+		r.Rotating = append(r.Rotating, identity.Name)
 	}
 	return u, err
 }
@@ -123,12 +126,12 @@ func (c Config) writeServers() error {
 	for _, name := range c.Servers {
 		s := server{Name: name, Cluster: c.Name, Store: cmp.Or(c.Store, "/data"), MaxStore: cmp.Or(c.MaxStore, "10GB"), Password: password}
 		if c.TLS {
-			s.Certificates = c.certificates()
+			s.Certificates = c.tlsDir()
 		}
 		if len(c.Servers) > 1 {
 			s.Routes = c.Servers
 		}
-		// The password of the routes is a secret.
+		// The file holds the password of the routes.
 		if err := c.write(name+".conf", 0o600, serverTemplate, s); err != nil {
 			return err
 		}
@@ -136,22 +139,24 @@ func (c Config) writeServers() error {
 	return nil
 }
 
-// write writes a file in one piece, and only when it is to change: a server may
-// be reading it.
-func (c Config) write(name string, mode os.FileMode, t *conf, data any) error {
+// write executes a template into a file. It leaves a file with the same content
+// alone, since a server may be reading it.
+func (c Config) write(name string, mode os.FileMode, t *configTemplate, data any) error {
 	var b bytes.Buffer
 	if err := t.Execute(&b, data); err != nil {
 		return err
 	}
 	path := filepath.Join(c.Dir, name)
-	if was, err := os.ReadFile(path); err == nil && bytes.Equal(was, b.Bytes()) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b.Bytes()) {
 		return nil
 	}
-	return replace(path, mode, b.Bytes())
+	return replaceFile(path, mode, b.Bytes())
 }
 
-// replace puts a file in the place of whatever is there.
-func replace(path string, mode os.FileMode, data []byte) error {
+// replaceFile creates or replaces a file. A reader sees the old content or the
+// new, never a part. A leftover of an interrupted call is removed first, because
+// it may have another mode.
+func replaceFile(path string, mode os.FileMode, data []byte) error {
 	next := path + ".next"
 	if err := os.Remove(next); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

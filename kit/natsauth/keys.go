@@ -11,27 +11,30 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// keysOf is an identity's folder: its seed, and while that is new the public
-// key of the one before.
-type keysOf string
+// keyDir is the folder of an identity's keys. It holds the seed and, during a
+// rotation, the public key of the previous one.
+type keyDir string
 
-// Key reads an identity's key from a folder of keys.
-func Key(keys, identity string) (nkeys.KeyPair, error) {
-	return keysOf(filepath.Join(keys, identity)).pair()
+// LoadKey reads an identity's key from keys/<identity>/seed. It returns an error
+// that names the file if that is missing or holds no user seed; the error never
+// contains the seed. Call Wipe on the key when it is no longer needed.
+func LoadKey(keys, identity string) (nkeys.KeyPair, error) {
+	return keyDir(filepath.Join(keys, identity)).load()
 }
 
-func (k keysOf) seed() string     { return filepath.Join(string(k), "seed") }
-func (k keysOf) previous() string { return filepath.Join(string(k), "previous.pub") }
+func (k keyDir) seedPath() string     { return filepath.Join(string(k), "seed") }
+func (k keyDir) previousPath() string { return filepath.Join(string(k), "previous.pub") }
 
-func (k keysOf) have() (bool, error) {
-	_, err := os.Stat(k.seed())
+func (k keyDir) exists() (bool, error) {
+	_, err := os.Stat(k.seedPath())
 	if errors.Is(err, os.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-func (k keysOf) make() error {
+// create creates a key and replaces the seed that is there.
+func (k keyDir) create() error {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		return err
@@ -44,39 +47,41 @@ func (k keysOf) make() error {
 	if err := os.MkdirAll(string(k), 0o700); err != nil {
 		return err
 	}
-	return replace(k.seed(), 0o600, append(seed, '\n'))
+	return replaceFile(k.seedPath(), 0o600, append(seed, '\n'))
 }
 
-// retain notes the public key that is about to be replaced.
-func (k keysOf) retain() error {
+// keepPrevious saves the current public key before the key is replaced.
+func (k keyDir) keepPrevious() error {
 	current, err := k.current()
 	if err != nil {
 		return err
 	}
-	return replace(k.previous(), 0o644, []byte(current+"\n"))
+	return replaceFile(k.previousPath(), 0o644, []byte(current+"\n"))
 }
 
-func (k keysOf) retire() error {
-	if err := os.Remove(k.previous()); err != nil && !errors.Is(err, os.ErrNotExist) {
+// retirePrevious removes the previous public key, if there is one.
+func (k keyDir) retirePrevious() error {
+	if err := os.Remove(k.previousPath()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
 }
 
-func (k keysOf) pair() (nkeys.KeyPair, error) {
-	seed, err := os.ReadFile(k.seed())
+func (k keyDir) load() (nkeys.KeyPair, error) {
+	seed, err := os.ReadFile(k.seedPath())
 	if err != nil {
 		return nil, err
 	}
 	pair, err := nkeys.ParseDecoratedUserNKey(seed)
 	if err != nil {
-		return nil, fmt.Errorf("%s holds no seed of a user: %w", k.seed(), err)
+		return nil, fmt.Errorf("%s does not hold the seed of a user: %w", k.seedPath(), err)
 	}
 	return pair, nil
 }
 
-func (k keysOf) current() (public string, err error) {
-	pair, err := k.pair()
+// current returns the current public key.
+func (k keyDir) current() (string, error) {
+	pair, err := k.load()
 	if err != nil {
 		return "", err
 	}
@@ -84,25 +89,27 @@ func (k keysOf) current() (public string, err error) {
 	return pair.PublicKey()
 }
 
-// public are the keys that the identity may connect with.
-func (k keysOf) public() ([]string, error) {
+// public returns the public keys that the identity may connect with: the current
+// one and, during a rotation, the previous one.
+func (k keyDir) public() ([]string, error) {
 	current, err := k.current()
 	if err != nil {
 		return nil, err
 	}
-	previous, err := os.ReadFile(k.previous())
+	previous, err := os.ReadFile(k.previousPath())
 	if errors.Is(err, os.ErrNotExist) {
 		return []string{current}, nil
 	}
 	return []string{current, strings.TrimSpace(string(previous))}, err
 }
 
-// routePassword is what the servers of a cluster know each other by, made once.
+// routePassword returns the password by which the servers of a cluster know each
+// other. It is created once and kept in dir.
 func routePassword(dir string) (string, error) {
 	path := filepath.Join(dir, "password")
-	was, err := os.ReadFile(path)
+	old, err := os.ReadFile(path)
 	if err == nil {
-		return strings.TrimSpace(string(was)), nil
+		return strings.TrimSpace(string(old)), nil
 	}
 	if !errors.Is(err, os.ErrNotExist) {
 		return "", err
@@ -111,5 +118,5 @@ func routePassword(dir string) (string, error) {
 		return "", err
 	}
 	password := rand.Text()
-	return password, replace(path, 0o600, []byte(password+"\n"))
+	return password, replaceFile(path, 0o600, []byte(password+"\n"))
 }

@@ -1,7 +1,3 @@
-// Package access says what on NATS a part of lonja needs to touch: exactly
-// these subjects, and no others. Each package of the kit grants what its own
-// code uses; a service's grant is the sum of what it declares. Whoever makes the
-// configuration of a NATS server gives each identity its grant and nothing more.
 package natsauth
 
 import (
@@ -9,116 +5,126 @@ import (
 	"strings"
 )
 
-// Permissions is what one identity may publish and subscribe to. The zero Grant
-// permits nothing. Subjects may hold wildcards.
+// Permissions lists what one identity may publish and subscribe to. Subjects may
+// contain wildcards. The zero value permits nothing.
 type Permissions struct {
 	Publish   []string
 	Subscribe []string
-	// DenyPublish are exceptions from Publish.
+	// DenyPublish lists exceptions from Publish.
 	DenyPublish []string
-	// AllowResponses allows to answer each request that is received, be it in several parts.
+	// AllowResponses permits replies to each request that is received: up to 64
+	// messages within 30 seconds.
 	AllowResponses bool
 }
 
-// Add adds what other grants permit.
-func (g *Permissions) Add(others ...Permissions) {
+// Add adds what other permissions permit and deny. A subject that is denied by
+// any of them is denied by the sum.
+func (p *Permissions) Add(others ...Permissions) {
 	for _, o := range others {
-		g.Publish = append(g.Publish, o.Publish...)
-		g.Subscribe = append(g.Subscribe, o.Subscribe...)
-		g.DenyPublish = append(g.DenyPublish, o.DenyPublish...)
-		g.AllowResponses = g.AllowResponses || o.AllowResponses
+		p.Publish = append(p.Publish, o.Publish...)
+		p.Subscribe = append(p.Subscribe, o.Subscribe...)
+		p.DenyPublish = append(p.DenyPublish, o.DenyPublish...)
+		p.AllowResponses = p.AllowResponses || o.AllowResponses
 	}
 }
 
-// Sorted is the grant with each subject once, in order.
-func (g Permissions) Sorted() Permissions {
-	return Permissions{once(g.Publish), once(g.Subscribe), once(g.DenyPublish), g.AllowResponses}
+// Sorted returns a copy with sorted subjects, each of them once.
+func (p Permissions) Sorted() Permissions {
+	return Permissions{unique(p.Publish), unique(p.Subscribe), unique(p.DenyPublish), p.AllowResponses}
 }
 
-func once(subjects []string) []string { return slices.Compact(slices.Sorted(slices.Values(subjects))) }
+func unique(subjects []string) []string {
+	return slices.Compact(slices.Sorted(slices.Values(subjects)))
+}
 
-// InboxPrefix is what the reply subjects of an identity begin with. Nobody else
-// may subscribe there, or they could read its answers.
+// InboxPrefix returns the prefix of an identity's reply subjects. Pass it to
+// [nats.CustomInboxPrefix]. No other identity may subscribe there, because it
+// could read the replies.
 func InboxPrefix(identity string) string { return "_INBOX." + identity }
 
-// AllowInbox lets an identity hear answers.
+// AllowInbox permits an identity to receive replies. Every identity that sends
+// requests, or uses JetStream, requires it.
 func AllowInbox(identity string) Permissions {
 	return Permissions{Subscribe: []string{InboxPrefix(identity) + ".>"}}
 }
 
-// AllowPublish lets publish to subjects.
+// AllowPublish permits publishing to subjects.
 func AllowPublish(subjects ...string) Permissions { return Permissions{Publish: subjects} }
 
-// AllowSubscribe lets hear what is published on subjects.
+// AllowSubscribe permits subscribing to subjects.
 func AllowSubscribe(subjects ...string) Permissions { return Permissions{Subscribe: subjects} }
 
-// AllowReply lets take requests on subjects, and answer them.
+// AllowReply permits receiving requests on subjects and replying to them.
 func AllowReply(subjects ...string) Permissions {
 	return Permissions{Subscribe: subjects, AllowResponses: true}
 }
 
-// api is a subject of JetStream's API.
+// api returns a subject of the JetStream API.
 func api(parts ...string) string { return "$JS.API." + strings.Join(parts, ".") }
 
-// AllowStreamInfo lets see that a stream is there, and how it is configured.
+// AllowStreamInfo permits reading the state and configuration of a stream.
 func AllowStreamInfo(stream string) Permissions { return AllowPublish(api("STREAM.INFO", stream)) }
 
-// AllowRead lets read single messages of a stream, whatever their subject.
+// AllowRead permits reading any single message of a stream, whatever its subject.
+// It includes AllowStreamInfo, and permits no consumer.
 func AllowRead(stream string) Permissions {
-	g := AllowStreamInfo(stream)
-	g.Add(AllowPublish(api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream), api("DIRECT.GET", stream, ">")))
-	return g
+	p := AllowStreamInfo(stream)
+	p.Add(AllowPublish(api("STREAM.MSG.GET", stream), api("DIRECT.GET", stream), api("DIRECT.GET", stream, ">")))
+	return p
 }
 
-// AllowGet lets read single messages of a stream by their sequence, from its leader.
-// The answer is JSON: unlike DIRECT.GET's, it cannot pass for the message itself.
+// AllowGet permits reading single messages of a stream by sequence, from the
+// stream's leader. It is narrower than AllowRead: the reply is JSON, which cannot
+// be mistaken for the message itself, as a reply to DIRECT.GET can.
 func AllowGet(stream string) Permissions {
-	g := AllowStreamInfo(stream)
-	g.Add(AllowPublish(api("STREAM.MSG.GET", stream)))
-	return g
+	p := AllowStreamInfo(stream)
+	p.Add(AllowPublish(api("STREAM.MSG.GET", stream)))
+	return p
 }
 
-// AllowDelete lets delete single messages of a stream that allows it.
+// AllowDelete permits deleting single messages of a stream. The stream must not
+// be configured with deny_delete.
 func AllowDelete(stream string) Permissions { return AllowPublish(api("STREAM.MSG.DELETE", stream)) }
 
-// AllowConsume lets pull and acknowledge what a consumer brings, give its pin away,
-// and make it anew when it is gone. Durable may be "*".
+// AllowConsume permits working on one durable consumer: pull and acknowledge
+// messages, release its pin, and create it again if it was deleted. Durable may
+// be "*" for all consumers of the stream.
 func AllowConsume(stream, durable string) Permissions {
-	g := AllowStreamInfo(stream)
-	g.Add(AllowPublish(consumer(stream, durable)...))
-	return g
+	p := AllowStreamInfo(stream)
+	p.Add(AllowPublish(consumerSubjects(stream, durable)...))
+	return p
 }
 
-// AllowOwnConsumers lets make and delete consumers of one's own on a stream, whatever
-// their names, but not touch those that are shared. NATS has no wildcard for
-// the beginning of a name, so others' own consumers are not out of reach: what
-// can be done to them is to make them deliver again.
+// AllowOwnConsumers permits creating, using and deleting consumers of any name on
+// a stream, except the shared ones. NATS has no wildcard for the beginning of a
+// name, so this includes the own consumers of other identities. The worst that
+// can be done to those is to make them deliver again.
 func AllowOwnConsumers(stream string, shared []string) Permissions {
 	own := func(durable string) []string {
-		return append(consumer(stream, durable), api("CONSUMER.DELETE", stream, durable))
+		return append(consumerSubjects(stream, durable), api("CONSUMER.DELETE", stream, durable))
 	}
-	g := AllowStreamInfo(stream)
-	g.Add(AllowPublish(own("*")...))
+	p := AllowStreamInfo(stream)
+	p.Add(AllowPublish(own("*")...))
 	for _, durable := range shared {
-		g.DenyPublish = append(g.DenyPublish, own(durable)...)
+		p.DenyPublish = append(p.DenyPublish, own(durable)...)
 	}
-	return g
+	return p
 }
 
-// consumer is what whoever works on a consumer publishes to.
-func consumer(stream, durable string) []string {
+// consumerSubjects returns what a client publishes to when it works on a consumer.
+func consumerSubjects(stream, durable string) []string {
 	return []string{
 		api("CONSUMER.CREATE", stream, durable),
 		api("CONSUMER.INFO", stream, durable),
 		api("CONSUMER.MSG.NEXT", stream, durable),
 		api("CONSUMER.UNPIN", stream, durable),
 		"$JS.ACK." + stream + "." + durable + ".>",
-		"$JS.ACK.*.*." + stream + "." + durable + ".>", // as servers of a later version may write it
+		"$JS.ACK.*.*." + stream + "." + durable + ".>", // the form that later servers may use, with domain and account
 	}
 }
 
-// AllowMonitoring lets see which streams, consumers and NATS services there are and how
-// they do, and hear what the server says of them.
+// AllowMonitoring permits listing streams, consumers and NATS services with their
+// state, and subscribing to the server's JetStream advisories.
 func AllowMonitoring() Permissions {
 	return Permissions{
 		Publish: []string{api("INFO"), api("STREAM.NAMES"), api("STREAM.LIST"), api("STREAM.INFO", "*"),
@@ -128,7 +134,7 @@ func AllowMonitoring() Permissions {
 	}
 }
 
-// AllowAll permits everything within the shop's account.
+// AllowAll permits everything within the account.
 func AllowAll() Permissions {
 	return Permissions{Publish: []string{">"}, Subscribe: []string{">"}}
 }

@@ -7,26 +7,26 @@ import (
 	"text/template"
 )
 
-type conf = template.Template
+type configTemplate = template.Template
 
-// user is an identity in auth.conf. While a key is being replaced there are two.
+// user is an identity in auth.conf. During a rotation it has two keys.
 type user struct {
 	Name        string
-	Keys        []string // public
+	Keys        []string // public ones
 	Permissions Permissions
 }
 
-// server is one of the servers in its own configuration.
+// server is the data of one server's configuration.
 type server struct {
 	Name, Store, MaxStore string
-	Cluster               string   // its name, and its routes' user
-	Routes                []string // hosts of the whole cluster; none for a server alone
+	Cluster               string   // the cluster's name, which is also the user of its routes
+	Routes                []string // hosts of the whole cluster; empty for a single server
 	Password              string   // of the routes
-	Certificates          string   // their folder, "" for none
+	Certificates          string   // the folder; "" for no TLS
 }
 
 var functions = template.FuncMap{
-	"responses": func() string { return fmt.Sprintf("{ max: %d, expires: %q }", answersAtMost, answersWithin) },
+	"responses": func() string { return fmt.Sprintf("{ max: %d, expires: %q }", maxResponses, responseWindow) },
 	"path":      filepath.Join,
 	"list": func(subjects []string) string {
 		if len(subjects) == 0 {
@@ -44,13 +44,13 @@ var functions = template.FuncMap{
 	},
 }
 
-func parse(name, text string) *conf {
+func parse(name, text string) *configTemplate {
 	return template.Must(template.New(name).Funcs(functions).Parse(text))
 }
 
-var authTemplate = parse("auth.conf", `# Who may connect, and what each may do. Generated from what
-# the services declare: do not edit it, it will be overwritten. The keys
-# are public ones.
+var authTemplate = parse("auth.conf", `# Who may connect, and what each may do. Generated from what the
+# services declare: do not edit, changes are overwritten. All keys here
+# are public.
 accounts {
   {{.Account}} {
     jetstream: enabled
@@ -73,21 +73,22 @@ accounts {
 }
 `)
 
-var serverTemplate = parse("server.conf", `# NATS server {{.Name}}. Generated: do not edit it, it will be overwritten.
+var serverTemplate = parse("server.conf", `# NATS server {{.Name}}. Generated: do not edit, changes are overwritten.
 server_name: {{.Name}}
 listen: 0.0.0.0:4222
 http: 0.0.0.0:8222 # monitoring: /healthz, /varz, /jsz
 
-# A client that hangs is found out soon: until then it keeps its place in the
-# queue groups.
+# Detects a client that hangs early: until then it keeps its place in queue
+# groups, and receives messages that it does not process.
 ping_interval: 5s
 ping_max: 2
 
 jetstream {
   store_dir: {{.Store}}
-  # Every event is on the disk before it is acknowledged.
+  # Every message is on the disk before it is acknowledged.
   sync_interval: always
-  # Below the disk's size: at the limit the server says so, on a full disk it freezes.
+  # Must be below the disk's size: at this limit the server rejects messages with an
+  # error, on a full disk it stops responding.
   max_file_store: {{.MaxStore}}
   max_memory_store: 256MB
 }

@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	authorityLives   = 10 * 365 * 24 * time.Hour
-	certificateLives = 365 * 24 * time.Hour
-	// renewBefore is how long before its end a certificate is made anew.
+	authorityLifetime   = 10 * 365 * 24 * time.Hour
+	certificateLifetime = 365 * 24 * time.Hour
+	// renewBefore is how long before its expiry a certificate is replaced.
 	renewBefore = 30 * 24 * time.Hour
 )
 
@@ -29,29 +29,30 @@ type pair struct {
 	key  *ecdsa.PrivateKey
 }
 
-// certify makes an authority of one's own and a certificate for each server,
-// and keeps those that are there and will last for a while. Clients need ca.pem.
-func certify(dir, authorityName string, servers []string) error {
+// writeCertificates creates a certificate authority and a certificate for each
+// server. It keeps those that exist, unless a server's certificate expires soon or
+// is not signed by the authority. Clients require ca.pem.
+func writeCertificates(dir, authorityName string, servers []string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	authority, err := loadPair(dir, "ca")
 	if errors.Is(err, os.ErrNotExist) {
-		authority, err = makePair(dir, "ca", &x509.Certificate{
+		authority, err = createPair(dir, "ca", &x509.Certificate{
 			Subject: pkix.Name{CommonName: authorityName}, IsCA: true, BasicConstraintsValid: true,
-			KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(authorityLives),
+			KeyUsage: x509.KeyUsageCertSign, NotAfter: time.Now().Add(authorityLifetime),
 		}, nil)
 	}
 	if err != nil {
 		return err
 	}
 	for _, name := range servers {
-		if had, err := loadPair(dir, name); err == nil && time.Until(had.cert.NotAfter) > renewBefore && had.cert.CheckSignatureFrom(authority.cert) == nil {
+		if old, err := loadPair(dir, name); err == nil && time.Until(old.cert.NotAfter) > renewBefore && old.cert.CheckSignatureFrom(authority.cert) == nil {
 			continue
 		}
-		// Clients may come by the servers' common name, or from the same host.
-		_, err := makePair(dir, name, &x509.Certificate{
-			Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(certificateLives),
+		// Clients may connect by the servers' common name, or from the same host.
+		_, err := createPair(dir, name, &x509.Certificate{
+			Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(certificateLifetime),
 			DNSNames: []string{name, "nats", "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		}, &authority)
@@ -62,20 +63,20 @@ func certify(dir, authorityName string, servers []string) error {
 	return nil
 }
 
-// makePair makes a key and a certificate of it, signed by an authority, or by
-// itself when there is none.
-func makePair(dir, name string, template *x509.Certificate, by *pair) (p pair, err error) {
+// createPair creates a key and its certificate, and writes both. The certificate
+// is signed by issuer, or by itself if issuer is nil.
+func createPair(dir, name string, template *x509.Certificate, issuer *pair) (p pair, err error) {
 	if p.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 		return p, err
 	}
-	if by == nil {
-		by = &pair{template, p.key}
+	if issuer == nil {
+		issuer = &pair{template, p.key}
 	}
 	if template.SerialNumber, err = rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127)); err != nil {
 		return p, err
 	}
-	template.NotBefore = time.Now().Add(-time.Hour) // whose clock is a little behind
-	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, &p.key.PublicKey, by.key)
+	template.NotBefore = time.Now().Add(-time.Hour) // for clients whose clock is behind
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer.cert, &p.key.PublicKey, issuer.key)
 	if err != nil {
 		return p, err
 	}
@@ -86,12 +87,13 @@ func makePair(dir, name string, template *x509.Certificate, by *pair) (p pair, e
 	if err != nil {
 		return p, err
 	}
-	// The key first: a certificate without one would be taken for a whole pair.
+	// The key comes first: a certificate without one would pass for a complete pair.
 	return p, errors.Join(
-		replace(filepath.Join(dir, name+"-key.pem"), 0o600, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
-		replace(filepath.Join(dir, name+".pem"), 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+		replaceFile(filepath.Join(dir, name+"-key.pem"), 0o600, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})),
+		replaceFile(filepath.Join(dir, name+".pem"), 0o644, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
 
+// loadPair reads a pair. The error is fs.ErrNotExist if a file is missing.
 func loadPair(dir, name string) (p pair, err error) {
 	der, err := loadPEM(filepath.Join(dir, name+".pem"))
 	if err != nil {
@@ -109,7 +111,7 @@ func loadPair(dir, name string) (p pair, err error) {
 	}
 	var ok bool
 	if p.key, ok = key.(*ecdsa.PrivateKey); !ok {
-		return p, fmt.Errorf("%s-key.pem is no ECDSA key", name)
+		return p, fmt.Errorf("%s-key.pem does not hold an ECDSA key", name)
 	}
 	return p, nil
 }

@@ -8,16 +8,18 @@ import (
 	natsserver "github.com/nats-io/nats-server/v2/server"
 )
 
-// Users are who may connect to a server in this process, and what each may do
-// there: what auth.conf says to other servers. Keys that are missing in
-// KEYS/<identity>/seed are made, readable by their owner alone.
+// Users returns the users of a NATS server that runs in this process, with their
+// permissions. It does for such a server what auth.conf does for others. A key
+// that is missing in keys/<identity>/seed is created, readable by its owner only.
+// During a rotation an identity has two users, one for each key. The error names
+// the identity whose key cannot be read or created.
 func Users(keys string, identities []Identity) ([]*natsserver.NkeyUser, error) {
-	var all []*natsserver.NkeyUser
+	var users []*natsserver.NkeyUser
 	for _, identity := range identities {
-		own := keysOf(filepath.Join(keys, identity.Name))
-		have, err := own.have()
-		if err == nil && !have {
-			err = own.make()
+		own := keyDir(filepath.Join(keys, identity.Name))
+		exists, err := own.exists()
+		if err == nil && !exists {
+			err = own.create()
 		}
 		if err != nil {
 			return nil, fmt.Errorf("key of %s: %w", identity.Name, err)
@@ -27,26 +29,26 @@ func Users(keys string, identities []Identity) ([]*natsserver.NkeyUser, error) {
 			return nil, fmt.Errorf("key of %s: %w", identity.Name, err)
 		}
 		for _, key := range public {
-			all = append(all, &natsserver.NkeyUser{Nkey: key, Permissions: natsPermissions(identity.Permissions.Sorted())})
+			users = append(users, &natsserver.NkeyUser{Nkey: key, Permissions: natsPermissions(identity.Permissions.Sorted())})
 		}
 	}
-	return all, nil
+	return users, nil
 }
 
-func natsPermissions(g Permissions) *natsserver.Permissions {
-	p := &natsserver.Permissions{
-		Publish:   &natsserver.SubjectPermission{Allow: g.Publish, Deny: g.DenyPublish},
-		Subscribe: &natsserver.SubjectPermission{Allow: g.Subscribe},
+func natsPermissions(p Permissions) *natsserver.Permissions {
+	converted := &natsserver.Permissions{
+		Publish:   &natsserver.SubjectPermission{Allow: p.Publish, Deny: p.DenyPublish},
+		Subscribe: &natsserver.SubjectPermission{Allow: p.Subscribe},
 	}
-	if g.AllowResponses {
-		p.Response = &natsserver.ResponsePermission{MaxMsgs: answersAtMost, Expires: answersWithin}
+	if p.AllowResponses {
+		converted.Response = &natsserver.ResponsePermission{MaxMsgs: maxResponses, Expires: responseWindow}
 	}
-	return p
+	return converted
 }
 
-// An answer may come this late: a service's own patience, and some. A large one
-// comes in parts, each a message.
+// Limits of the replies to one request. A large reply comes in parts, each of
+// them a message. The window exceeds the longest timeout of a request.
 const (
-	answersAtMost = 64
-	answersWithin = 30 * time.Second
+	maxResponses   = 64
+	responseWindow = 30 * time.Second
 )

@@ -1,4 +1,3 @@
-// Package dirlock keeps two processes from using one folder.
 package natsembed
 
 import (
@@ -9,11 +8,13 @@ import (
 	"syscall"
 )
 
-// ErrInUse means that another process has the folder.
+// ErrInUse reports that another process, or another call in this one, has locked
+// the folder.
 var ErrInUse = errors.New("in use by another process")
 
-// CheckDir makes sure that a folder can be taken by whoever comes first, making it
-// when it is missing. A full disk is no hindrance: it may have room again.
+// CheckDir returns an error if a folder could never be locked, for instance because
+// it cannot be created or written to. It creates the folder if it is missing. A
+// folder in use and a full disk are not errors, because both can pass.
 func CheckDir(dir string) error {
 	release, err := LockDir(dir)
 	if err == nil {
@@ -26,12 +27,16 @@ func CheckDir(dir string) error {
 }
 
 func unusable(dir string, err error) error {
-	return fmt.Errorf("%s cannot be used: %w; make it a folder that this process may write to, or take another one", dir, err)
+	return fmt.Errorf("%s cannot be used: %w; make it a folder that this process can write to, or choose another one", dir, err)
 }
 
-// LockDir takes a folder, making it when it is missing. It is free again when
-// release is called or the process ends, however it does. It is an error that
-// says so when another process has it.
+// LockDir locks a folder for this process, and creates it if it is missing. The lock
+// ends when release is called, or when the process ends for any reason, so that a
+// crash leaves nothing to clean up. It does not wait: if the folder is locked
+// already, the error wraps [ErrInUse] and names the folder.
+//
+// The lock is advisory: it keeps out only those who call LockDir. A file named
+// .lock stays in the folder.
 func LockDir(dir string) (release func(), err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, unusable(dir, err)
@@ -43,7 +48,7 @@ func LockDir(dir string) (release func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%s is %w; stop that, or take another folder", dir, ErrInUse)
+			return nil, fmt.Errorf("%s is %w; stop that process, or choose another folder", dir, ErrInUse)
 		}
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}

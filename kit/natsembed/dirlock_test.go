@@ -1,6 +1,7 @@
 package natsembed_test
 
 import (
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -8,14 +9,14 @@ import (
 	"lonja/kit/natsembed"
 )
 
-func TestAFolderHasOneUserAtATime(t *testing.T) {
+func TestLockDir_LocksAFolderOnceAtATime(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	release, err := natsembed.LockDir(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := natsembed.LockDir(dir); err == nil || !strings.Contains(err.Error(), "in use") {
-		t.Errorf("taken twice: %v", err)
+	if _, err := natsembed.LockDir(dir); !errors.Is(err, natsembed.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("locked twice: %v", err)
 	}
 	release()
 	release, err = natsembed.LockDir(dir)

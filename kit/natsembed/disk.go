@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	mostStore   = 64 << 30
-	mostReserve = 64 << 20
+	maxStore   = 64 << 30 // bytes, the limit of a store without Config.MaxStore
+	maxReserve = 64 << 20 // bytes, kept free on a large disk
 )
 
-// limit is how large the store may grow; see share.
+// limit returns how large the store may grow, in bytes; see storeLimit.
 func (c Config) limit() (int64, error) {
 	if c.MaxStore > 0 {
 		return c.MaxStore, nil
@@ -24,64 +24,68 @@ func (c Config) limit() (int64, error) {
 		return 0, err
 	}
 	shared := used
-	if c.Shared != "" {
-		if shared, err = sizeOf(c.Shared); err != nil {
+	if c.SharedDir != "" {
+		if shared, err = sizeOf(c.SharedDir); err != nil {
 			return 0, err
 		}
 	}
-	free, total, err := freeAround(c.Dir)
+	free, total, err := diskSpace(c.Dir)
 	if err != nil {
 		return 0, err
 	}
-	limit, err := share(used, shared, free, total)
+	limit, err := storeLimit(used, shared, free, total)
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", c.Dir, err)
 	}
 	return limit, nil
 }
 
-// share is how large a store may grow that holds so much now, together with what
-// grows with it, on a disk with so much left: half of all that, without the reserve.
-// The rest is for the views. They take about half of what the log takes, and one
-// that is built anew is there twice. With a limit beyond the disk the server would
-// break when that is full, instead of saying so. A store is never told to hold less
-// than it does; one that could not begin is an ErrDeadLettersFull.
-func share(used, shared, free, total int64) (int64, error) {
+// storeLimit returns how large a store may grow, in bytes. Used is its size now,
+// shared the size of everything that grows with it, itself included, and free and
+// total describe the disk.
+//
+// The limit is half of what is shared and free, less the reserve. The other half is
+// for views, which take about half of what the log takes, and twice that during a
+// rebuild. If the limit exceeded the disk, the server would fail when that is full,
+// instead of rejecting messages. The limit is never below what the store holds. The
+// error is ErrFull if an empty store has no room to start.
+func storeLimit(used, shared, free, total int64) (int64, error) {
 	room := free - reserve(total)
-	if room <= 0 && used < margin {
-		return 0, fmt.Errorf("%w: %d MiB are free, and more than %d MiB are needed to begin; make room", ErrFull, free>>20, reserve(total)>>20)
+	if room <= 0 && used < fullMargin {
+		return 0, fmt.Errorf("%w: %d MiB are free, and more than %d MiB are required to start; free some space", ErrFull, free>>20, reserve(total)>>20)
 	}
-	return max(used, min((shared+room)/2, mostStore)), nil
+	return max(used, min((shared+room)/2, maxStore)), nil
 }
 
-// reserve is what is kept free on a disk of a size: below it the disk counts as
-// full, so that what was begun can still be finished.
-func reserve(total int64) int64 { return min(mostReserve, total/16) }
+// reserve returns how many bytes are kept free on a disk. With less than that the
+// disk counts as full, so that work in progress can still be completed.
+func reserve(total int64) int64 { return min(maxReserve, total/16) }
 
-// sizeOf is how many bytes the files in a folder hold.
+// sizeOf returns how many bytes the files below a folder hold. Files that are
+// removed during the call do not count.
 func sizeOf(dir string) (size int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() {
-			return gone(err)
+			return ignoreMissing(err)
 		}
 		info, err := d.Info()
 		if err == nil {
 			size += info.Size()
 		}
-		return gone(err)
+		return ignoreMissing(err)
 	})
 	return size, err
 }
 
-// gone passes over what was removed while somebody looked.
-func gone(err error) error {
+func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
-func freeAround(dir string) (free, total int64, err error) {
+// diskSpace returns the free and total bytes of the disk that a folder is on.
+func diskSpace(dir string) (free, total int64, err error) {
 	var stat syscall.Statfs_t
 	if err := syscall.Statfs(dir, &stat); err != nil {
 		return 0, 0, fmt.Errorf("free space of %s: %w", dir, err)
@@ -90,8 +94,8 @@ func freeAround(dir string) (free, total int64, err error) {
 	return int64(stat.Bavail) * block, int64(stat.Blocks) * block, nil
 }
 
-// try makes sure that a disk takes a file and syncs it.
-func try(dir string) (err error) {
+// tryDisk returns an error unless the disk can write and sync a new file.
+func tryDisk(dir string) (err error) {
 	f, err := os.CreateTemp(dir, ".try-")
 	if err != nil {
 		return err

@@ -12,38 +12,38 @@ import (
 	"time"
 )
 
-// unsynced is how long a change of the store may stand there before the server
-// has synced it, or noticed that it cannot.
-func (c Config) unsynced() time.Duration {
+// maxUnsynced returns the longest time from a change of the store until the server
+// has synced it, or has noticed that it cannot.
+func (c Config) maxUnsynced() time.Duration {
 	interval := c.SyncInterval
 	if c.SyncAlways {
 		return 0
 	}
 	if interval == 0 {
-		interval = 2 * time.Minute // the server's own
+		interval = 2 * time.Minute // the server's default
 	}
 	return 3 * interval
 }
 
-// secure makes sure that what the files of a closed store show is on the disk.
-// After a sync that failed, and after a crash, the system may show what it only
-// remembers: a page that it could not write counts as written. A store that is
-// opened on that takes a message for recorded which the next power cut takes
-// away. So whatever is in doubt is written again, to a new file that is synced
-// before it takes the old one's place.
+// rewriteUnsynced makes sure that the files of a closed store are on the disk as
+// they read. After a failed sync, and after a crash, a file can read back pages
+// that are only in memory: the kernel marks a page as clean even if it could not
+// write it. If the server opened the store like that, it would count messages as
+// stored that the next power cut removes. So every file in doubt is copied to a
+// new file, which is synced before it replaces the old one.
 //
-// In doubt is the last block of each stream, and what was changed within doubt
-// before the store's last change. Of the rest the server knows that it is synced:
-// it begins no block, and acknowledges nothing more, once it has failed to write
-// or sync the one before. And what it acknowledged was on the disk before that
-// failure, so none of it can be missing from what is written again.
-func secure(dir string, doubt time.Duration) error {
+// In doubt are the last block of each stream, and all files that changed within
+// maxUnsynced before the store's last change. The server has synced the others: it
+// starts no block, and acknowledges nothing more, after it has failed to write or
+// sync the block before. What it acknowledged was on the disk before that failure,
+// so the copies contain all of it.
+func rewriteUnsynced(dir string, maxUnsynced time.Duration) error {
 	files, err := filesIn(dir)
 	if err != nil {
 		return err
 	}
 	var newest time.Time
-	last := map[string]int{} // block of each folder
+	last := map[string]int{} // the number of the last block, by folder
 	for _, f := range files {
 		if f.changed.After(newest) {
 			newest = f.changed
@@ -55,7 +55,7 @@ func secure(dir string, doubt time.Duration) error {
 	folders := map[string]bool{}
 	for _, f := range files {
 		folder := filepath.Dir(f.path)
-		if f.block > 0 && f.block == last[folder] || newest.Sub(f.changed) <= doubt {
+		if f.block > 0 && f.block == last[folder] || newest.Sub(f.changed) <= maxUnsynced {
 			if err := rewrite(f.path, filepath.Join(dir, ".secure")); err != nil {
 				return err
 			}
@@ -70,15 +70,15 @@ func secure(dir string, doubt time.Duration) error {
 	return nil
 }
 
-// stored is a file of a store.
-type stored struct {
+// storeFile is a file of a store.
+type storeFile struct {
 	path    string
-	block   int // its number, 0 when it is none
+	block   int // its number; 0 if it is not a block
 	changed time.Time
 }
 
-// filesIn are the files in the folders of a store.
-func filesIn(dir string) (files []stored, err error) {
+// filesIn returns the files in the folders of a store, without those in dir itself.
+func filesIn(dir string) (files []storeFile, err error) {
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || !d.Type().IsRegular() || filepath.Dir(path) == dir {
 			return err
@@ -87,7 +87,7 @@ func filesIn(dir string) (files []stored, err error) {
 		if err != nil {
 			return err
 		}
-		f := stored{path: path, changed: info.ModTime()}
+		f := storeFile{path: path, changed: info.ModTime()}
 		if number, ok := strings.CutSuffix(d.Name(), ".blk"); ok {
 			f.block, _ = strconv.Atoi(number)
 		}
@@ -97,8 +97,8 @@ func filesIn(dir string) (files []stored, err error) {
 	return files, err
 }
 
-// rewrite puts a synced copy in the place of a file, by way of another name.
-func rewrite(path, by string) (err error) {
+// rewrite replaces a file by a synced copy, which is written to temp first.
+func rewrite(path, temp string) (err error) {
 	from, err := os.Open(path)
 	if err != nil {
 		return err
@@ -108,18 +108,18 @@ func rewrite(path, by string) (err error) {
 	if err != nil {
 		return err
 	}
-	to, err := os.OpenFile(by, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm())
+	to, err := os.OpenFile(temp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, info.Mode().Perm())
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(to, from)
 	if err = errors.Join(err, to.Sync(), to.Close()); err != nil {
-		return errors.Join(err, os.Remove(by))
+		return errors.Join(err, os.Remove(temp))
 	}
-	return os.Rename(by, path)
+	return os.Rename(temp, path)
 }
 
-// syncFile makes sure that a file's content, or a folder's names, are on the disk.
+// syncFile syncs the content of a file, or the names in a folder.
 func syncFile(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -128,10 +128,10 @@ func syncFile(path string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// streamsIn are the streams that a store holds messages of.
+// streamsIn returns the names of the streams that a store holds messages of.
 func streamsIn(dir string) (names []string, err error) {
 	if info, err := os.Stat(filepath.Join(dir, "jetstream")); err == nil && !info.IsDir() {
-		return nil, fmt.Errorf("%s is not a folder; move it away", filepath.Join(dir, "jetstream"))
+		return nil, fmt.Errorf("%s is not a folder; move it elsewhere", filepath.Join(dir, "jetstream"))
 	}
 	store := os.DirFS(dir)
 	blocks, err := fs.Glob(store, "jetstream/*/streams/*/msgs/*.blk")

@@ -1,6 +1,3 @@
-// Package broker runs a NATS server with JetStream inside the process, and
-// looks after its store: one failed write or sync makes JetStream refuse
-// everything until the store is opened again.
 package natsembed
 
 import (
@@ -20,46 +17,50 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Config says how the server stores and where it listens.
+// Config is the configuration of a server. Dir and Addr are required.
 type Config struct {
-	Dir  string // of the store
-	Name string // the server's; "" means "nats"
-	Addr string // host:port; port 0 picks a free one
-	// SyncAlways makes every acknowledged message survive a power cut. Without
-	// it the store is synced every SyncInterval.
+	Dir  string // the folder of the store; created if it is missing
+	Name string // the server's name; "" means "nats"
+	Addr string // host:port; port 0 picks a free port
+	// SyncAlways syncs each message before it is acknowledged, so that it survives
+	// a power cut. Without it, the store is synced every SyncInterval; 0 means
+	// every two minutes.
 	SyncAlways   bool
 	SyncInterval time.Duration
-	// MaxStore bounds the store in bytes; 0 means half of what Shared holds and the
-	// disk has left, at most 64 GiB.
+	// MaxStore limits the store, in bytes. 0 means half of what SharedDir holds and
+	// the disk has free, at most 64 GiB.
 	MaxStore int64
-	// Shared is the folder that holds Dir and what grows with it, the views; ""
-	// means that nothing does.
-	Shared string
-	Logger *slog.Logger // nil discards
-	// Users are the only ones who may connect; without any, everybody may, and
-	// may do everything. Who they are makes no other log.
+	// SharedDir is the folder that contains Dir and everything that grows with the
+	// store, such as views. "" means that nothing else does.
+	SharedDir string
+	Logger    *slog.Logger // nil discards
+	// Users are the only clients that may connect. Without any, every client may
+	// connect and do everything. The store does not depend on the users.
 	Users []*server.NkeyUser
 }
 
-// Server is a running server. It is safe for concurrent use.
+// Server is a running server. Its methods can be called concurrently.
 type Server struct {
 	config Config
 	host   string
 	port   int
-	stop   func() // stops watching, and waits
+	stop   func() // stops the watch and waits for its end
 
 	mu      sync.Mutex
-	server  *server.Server // nil while it is being opened again
+	server  *server.Server // nil while the store is being opened again
 	url     string
-	ends    map[string]uint64 // the last sequence of each stream, when all was well
+	ends    map[string]uint64 // the last sequence of each stream when the store was last healthy
 	healthy context.Context
 	fail    context.CancelCauseFunc
 }
 
-// Start starts a server and returns once it takes connections. It is an error
-// that says so when a stream that the store holds cannot be opened.
+// Start starts a server, and returns when it accepts connections. The store is open
+// then, and its streams are complete: the error names a stream that the store holds
+// and that cannot be opened. The error wraps [ErrFull] if there is no space to start.
+// After an error nothing keeps running. Call [Server.Stop] when the server is no
+// longer needed.
 func Start(c Config) (*Server, error) {
-	host, port, err := address(c.Addr)
+	host, port, err := splitAddr(c.Addr)
 	if err != nil {
 		return nil, err
 	}
@@ -69,30 +70,30 @@ func Start(c Config) (*Server, error) {
 	if err := os.MkdirAll(c.Dir, 0o750); err != nil {
 		return nil, err
 	}
-	b := &Server{config: c, host: host, port: port}
-	b.healthy, b.fail = context.WithCancelCause(context.Background())
-	if err := b.open(); err != nil {
+	s := &Server{config: c, host: host, port: port}
+	s.healthy, s.fail = context.WithCancelCause(context.Background())
+	if err := s.open(); err != nil {
 		return nil, err
 	}
-	b.look()
+	s.check()
 	ctx, cancel := context.WithCancel(context.Background())
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		b.watch(ctx)
+		s.watch(ctx)
 	}()
-	b.stop = func() { cancel(); <-watched }
-	return b, nil
+	s.stop = func() { cancel(); <-watched }
+	return s, nil
 }
 
-func address(addr string) (host string, port int, err error) {
+func splitAddr(addr string) (host string, port int, err error) {
 	host, number, err := net.SplitHostPort(addr)
 	if err != nil {
-		return "", 0, fmt.Errorf("--nats %q: %w", addr, err)
+		return "", 0, fmt.Errorf("address %q of the NATS server: %w", addr, err)
 	}
 	port, err = strconv.Atoi(number)
 	if err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("--nats %q: port must be 0 to 65535", addr)
+		return "", 0, fmt.Errorf("address %q of the NATS server: the port must be 0 to 65535", addr)
 	}
 	if port == 0 {
 		port = server.RANDOM_PORT
@@ -100,115 +101,116 @@ func address(addr string) (host string, port int, err error) {
 	return host, port, nil
 }
 
-// open makes sure that what the store shows is on the disk, and starts a server
-// on it.
-func (b *Server) open() error {
-	held, err := streamsIn(b.config.Dir)
+// open makes sure that the store is on the disk as it reads, and starts a server on
+// it.
+func (s *Server) open() error {
+	held, err := streamsIn(s.config.Dir)
 	if err != nil {
 		return err
 	}
-	err = secure(b.config.Dir, b.config.unsynced())
+	err = rewriteUnsynced(s.config.Dir, s.config.maxUnsynced())
 	if errors.Is(err, syscall.ENOSPC) {
-		err = fmt.Errorf("%w, make room: %w", ErrFull, err)
+		err = fmt.Errorf("%w, free some space: %w", ErrFull, err)
 	}
 	if err != nil {
-		return fmt.Errorf("the store in %s: %w", b.config.Dir, err)
+		return fmt.Errorf("the store in %s: %w", s.config.Dir, err)
 	}
-	limit, err := b.config.limit()
+	limit, err := s.config.limit()
 	if err != nil {
 		return err
 	}
-	s, err := server.NewServer(&server.Options{
-		ServerName:         cmp.Or(b.config.Name, "nats"),
-		Host:               b.host,
-		Port:               b.port,
+	srv, err := server.NewServer(&server.Options{
+		ServerName:         cmp.Or(s.config.Name, "nats"),
+		Host:               s.host,
+		Port:               s.port,
 		JetStream:          true,
-		StoreDir:           b.config.Dir,
+		StoreDir:           s.config.Dir,
 		JetStreamMaxStore:  limit,
 		JetStreamMaxMemory: 64 << 20,
-		SyncAlways:         b.config.SyncAlways,
-		SyncInterval:       b.config.SyncInterval,
-		// A client that hangs is found out soon: until then it keeps its place in
-		// the queue groups.
+		SyncAlways:         s.config.SyncAlways,
+		SyncInterval:       s.config.SyncInterval,
+		// Detect a client that hangs early: until then it keeps its place in queue
+		// groups, and receives messages that it does not process.
 		PingInterval: 5 * time.Second,
 		MaxPingsOut:  2,
-		Nkeys:        b.config.Users,
+		Nkeys:        s.config.Users,
 		NoSigs:       true,
-		NoLog:        true, // it gets a logger below
+		NoLog:        true, // the logger is set below
 	})
 	if err != nil {
 		return fmt.Errorf("NATS server: %w", err)
 	}
-	var log fatal
-	s.SetLogger(&log, false, false)
-	s.Start()
-	if err := b.opened(s, &log, held); err != nil {
-		shutDown(s)
+	var log fatalLog
+	srv.SetLogger(&log, false, false)
+	srv.Start()
+	if err := s.checkOpened(srv, &log, held); err != nil {
+		shutDown(srv)
 		return err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.server, b.url = s, s.ClientURL()
-	b.port = s.Addr().(*net.TCPAddr).Port // the same one when it is opened again
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.server, s.url = srv, srv.ClientURL()
+	s.port = srv.Addr().(*net.TCPAddr).Port // so that it keeps its port when it is opened again
 	return nil
 }
 
-// opened waits until a server serves, and makes sure that it has opened all that
-// the store held: it passes over what it cannot read.
-func (b *Server) opened(s *server.Server, log *fatal, held []string) error {
-	if log.why() == "" && !s.ReadyForConnections(5*time.Second) {
-		log.Fatalf("it takes no connections")
+// checkOpened waits until a server accepts connections. It returns an error unless
+// all streams are there that the store held, with all messages: the server skips
+// what it cannot read.
+func (s *Server) checkOpened(srv *server.Server, log *fatalLog, held []string) error {
+	if log.message() == "" && !srv.ReadyForConnections(5*time.Second) {
+		log.Fatalf("it accepts no connections")
 	}
-	if why := log.why(); why != "" {
-		return fmt.Errorf("NATS server with its store in %s: %s", b.config.Dir, why)
+	if message := log.message(); message != "" {
+		return fmt.Errorf("NATS server with its store in %s: %s", s.config.Dir, message)
 	}
-	state, err := stateOf(s)
+	state, err := stateOf(srv)
 	if err != nil {
 		return err
 	}
 	for _, stream := range held {
-		if _, there := state.ends[stream]; !there {
-			return fmt.Errorf("stream %s in %s cannot be opened; restore the store, or remove that stream's folder if its messages are not needed", stream, b.config.Dir)
+		if _, ok := state.ends[stream]; !ok {
+			return fmt.Errorf("stream %s in %s cannot be opened; restore the store, or remove the stream's folder if its messages are not needed", stream, s.config.Dir)
 		}
 	}
-	for stream, end := range b.reached() {
+	for stream, end := range s.lastEnds() {
 		if state.ends[stream] < end {
-			return fmt.Errorf("stream %s ends at %d although it had reached %d: its disk has lost messages; restore it", stream, state.ends[stream], end)
+			return fmt.Errorf("stream %s ends at %d, but it had reached %d: the disk has lost messages; restore the stream", stream, state.ends[stream], end)
 		}
 	}
 	return nil
 }
 
-// fatal keeps what a server cannot start for. It tells that to its logger alone,
-// from whichever of its goroutines finds out.
-type fatal struct{ said atomic.Pointer[string] }
+// fatalLog is a logger that keeps the reason why a server cannot start. The server
+// reports that only to its logger, from any of its goroutines.
+type fatalLog struct{ last atomic.Pointer[string] }
 
-func (f *fatal) why() string {
-	if said := f.said.Load(); said != nil {
-		return *said
+func (l *fatalLog) message() string {
+	if last := l.last.Load(); last != nil {
+		return *last
 	}
 	return ""
 }
 
-func (f *fatal) Fatalf(format string, v ...any) { f.said.Store(new(fmt.Sprintf(format, v...))) }
-func (f *fatal) Errorf(string, ...any)          {}
-func (f *fatal) Warnf(string, ...any)           {}
-func (f *fatal) Noticef(string, ...any)         {}
-func (f *fatal) Debugf(string, ...any)          {}
-func (f *fatal) Tracef(string, ...any)          {}
+func (l *fatalLog) Fatalf(format string, v ...any) { l.last.Store(new(fmt.Sprintf(format, v...))) }
+func (l *fatalLog) Errorf(string, ...any)          {}
+func (l *fatalLog) Warnf(string, ...any)           {}
+func (l *fatalLog) Noticef(string, ...any)         {}
+func (l *fatalLog) Debugf(string, ...any)          {}
+func (l *fatalLog) Tracef(string, ...any)          {}
 
-// state is what a server stores, in bytes, and the last sequence of each stream.
+// state is the state of a server's store.
 type state struct {
-	used, most int64
-	ends       map[string]uint64
+	used, limit int64             // bytes
+	ends        map[string]uint64 // the last sequence of each stream
 }
 
-func stateOf(s *server.Server) (state, error) {
-	info, err := s.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+func stateOf(srv *server.Server) (state, error) {
+	info, err := srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
 	if err != nil {
 		return state{}, fmt.Errorf("NATS server: %w", err)
 	}
-	st := state{used: int64(info.Store), most: info.Config.MaxStore, ends: map[string]uint64{}}
+	st := state{used: int64(info.Store), limit: info.Config.MaxStore, ends: map[string]uint64{}}
 	for _, account := range info.AccountDetails {
 		for _, stream := range account.Streams {
 			st.ends[stream.Name] = stream.State.LastSeq
@@ -217,28 +219,30 @@ func stateOf(s *server.Server) (state, error) {
 	return st, nil
 }
 
-func shutDown(s *server.Server) {
-	s.Shutdown()
-	s.WaitForShutdown()
+func shutDown(srv *server.Server) {
+	srv.Shutdown()
+	srv.WaitForShutdown()
 }
 
-func (b *Server) reached() map[string]uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ends
+// lastEnds returns the last sequence of each stream when the store was last healthy.
+func (s *Server) lastEnds() map[string]uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ends
 }
 
-// URL is where clients connect. It stays the same.
-func (b *Server) URL() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.url
+// URL returns the URL for clients. It stays the same when the store is opened again.
+func (s *Server) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.url
 }
 
-// Stop stops the server and waits until its store is closed.
-func (b *Server) Stop() {
-	b.stop()
-	if b.server != nil {
-		shutDown(b.server)
+// Stop stops the server, and returns when its store is closed. The folder can be
+// used again then. Stop may be called twice.
+func (s *Server) Stop() {
+	s.stop()
+	if s.server != nil {
+		shutDown(s.server)
 	}
 }

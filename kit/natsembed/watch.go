@@ -10,60 +10,64 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// Why a store takes no messages. It does again, by itself, once there is space or
-// the disk takes and syncs files.
+// The reasons why a store accepts no messages; see [Server.Healthy]. It accepts them
+// again, without a restart of the process, when there is space and the disk can
+// write and sync files.
 var (
 	ErrFull   = errors.New("the disk is full")
 	ErrBroken = errors.New("the storage has failed")
 )
 
 const (
-	every    = 200 * time.Millisecond // how often the store is looked at
-	longest  = 5 * time.Second        // between two tries to open it again
-	flapping = 10 * time.Second       // a store that fails again within that is given more time
-	margin   = 1 << 20                // with fewer bytes left than that, the store is full
+	checkInterval = 200 * time.Millisecond // between two checks of the store
+	maxBackoff    = 5 * time.Second        // between two attempts to open it again
+	backoffReset  = 10 * time.Second       // there is no backoff if the last attempt is longer ago
+	fullMargin    = 1 << 20                // bytes; a store with less space below its limit is full
 )
 
-// Healthy is a context that ends when the store takes no messages any more. Its
-// cause is ErrDeadLettersFull or ErrBroken. Once the store has healed there is another one.
-func (b *Server) Healthy() context.Context {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.healthy
+// Healthy returns a context that ends when the store stops accepting messages. Its
+// cause, from [context.Cause], is [ErrFull] or [ErrBroken] then; until then the cause
+// is nil. When the store has recovered, Healthy returns a new context, so call it for
+// each request and do not keep the result. Stop does not end the context.
+func (s *Server) Healthy() context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.healthy
 }
 
-// Free is how many bytes are free on the store's disk.
-func (b *Server) Free() (int64, error) {
-	free, _, err := freeAround(b.config.Dir)
+// FreeBytes returns how many bytes are free on the disk of the store. It returns an
+// error if the operating system does not report them.
+func (s *Server) FreeBytes() (int64, error) {
+	free, _, err := diskSpace(s.config.Dir)
 	return free, err
 }
 
-// watch looks after the store until ctx ends. A store that has failed is opened
-// again as soon as its disk takes files; one that fails again and again, less and
-// less often.
-func (b *Server) watch(ctx context.Context) {
-	var tried time.Time
-	var rest time.Duration
-	for pause(ctx, every) {
-		if broken := b.look(); !broken || b.takesFiles() != nil {
+// watch checks the store until ctx ends. It opens a store that has failed again as
+// soon as the disk can write files. If the store keeps failing, watch waits longer
+// each time.
+func (s *Server) watch(ctx context.Context) {
+	var lastAttempt time.Time
+	var backoff time.Duration
+	for pause(ctx, checkInterval) {
+		if mustReopen := s.check(); !mustReopen || s.checkDisk() != nil {
 			continue
 		}
-		if time.Since(tried) > flapping {
-			rest = 0
+		if time.Since(lastAttempt) > backoffReset {
+			backoff = 0
 		}
-		if !pause(ctx, rest) {
+		if !pause(ctx, backoff) {
 			return
 		}
-		tried, rest = time.Now(), min(max(2*rest, every), longest)
-		if err := b.reopen(); err != nil {
-			b.config.Logger.Error("the store cannot be opened again yet", "error", err)
+		lastAttempt, backoff = time.Now(), min(max(2*backoff, checkInterval), maxBackoff)
+		if err := s.reopen(); err != nil {
+			s.config.Logger.Error("the store cannot be opened again yet", "error", err)
 			continue
 		}
-		b.look()
+		s.check()
 	}
 }
 
-// pause waits, and is false when ctx ended before.
+// pause waits for d. It returns false if ctx ends before.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -73,66 +77,68 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// look finds out whether the store takes messages, and tells those who hold Well.
-// It reports whether the store must be opened again.
-func (b *Server) look() (broken bool) {
-	broken, err := b.examine()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was := context.Cause(b.healthy)
+// check finds out whether the store accepts messages, and ends or renews the context
+// of Healthy. It reports whether the store must be opened again.
+func (s *Server) check() (mustReopen bool) {
+	mustReopen, err := s.examine()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := context.Cause(s.healthy)
 	switch {
-	case err != nil && was == nil:
-		b.config.Logger.Error("the store takes no messages", "reason", err)
-		b.fail(short(err))
-	case err == nil && was != nil:
-		b.config.Logger.Info("the store takes messages again")
-		b.healthy, b.fail = context.WithCancelCause(context.Background())
+	case err != nil && before == nil:
+		s.config.Logger.Error("the store accepts no messages", "reason", err)
+		s.fail(publicReason(err))
+	case err == nil && before != nil:
+		s.config.Logger.Info("the store accepts messages again")
+		s.healthy, s.fail = context.WithCancelCause(context.Background())
 	}
-	return broken
+	return mustReopen
 }
 
-// short is an error as anybody may see it.
-func short(err error) error {
+// publicReason returns an error without internals, since clients see it.
+func publicReason(err error) error {
 	if errors.Is(err, ErrFull) {
 		return ErrFull
 	}
 	return ErrBroken
 }
 
-// examine is why the store takes no messages, and whether it must be opened again.
-func (b *Server) examine() (broken bool, err error) {
-	b.mu.Lock()
-	s, was := b.server, context.Cause(b.healthy) != nil
-	b.mu.Unlock()
-	if s == nil {
+// examine returns the reason why the store accepts no messages, nil if it does, and
+// whether it must be opened again.
+func (s *Server) examine() (mustReopen bool, err error) {
+	s.mu.Lock()
+	srv, unhealthy := s.server, context.Cause(s.healthy) != nil
+	s.mu.Unlock()
+	if srv == nil {
 		return true, ErrBroken
 	}
-	if !s.JetStreamEnabled() {
+	if !srv.JetStreamEnabled() {
 		return true, fmt.Errorf("%w: the server has closed it", ErrBroken)
 	}
-	st, err := stateOf(s) // before its errors: without any, this was how far it had come
+	st, err := stateOf(srv) // before the write errors: if there are none, these ends were stored
 	if err != nil {
 		return true, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
-	if failed := writeErrors(s); failed != "" {
+	if failed := writeErrors(srv); failed != "" {
 		if strings.Contains(failed, "no space left") || strings.Contains(failed, "quota exceeded") {
 			return true, fmt.Errorf("%w: %s", ErrFull, failed)
 		}
 		return true, fmt.Errorf("%w: %s", ErrBroken, failed)
 	}
-	b.mu.Lock()
-	b.ends = st.ends
-	b.mu.Unlock()
-	if err := b.roomy(was); err != nil {
+	s.mu.Lock()
+	s.ends = st.ends
+	s.mu.Unlock()
+	if err := s.checkFree(unhealthy); err != nil {
 		return false, err
 	}
-	return b.filled(st)
+	return s.checkLimit(st)
 }
 
-// writeErrors are the server's own words about streams that it cannot write to.
-func writeErrors(s *server.Server) string {
+// writeErrors returns the server's error messages about streams that it cannot write
+// to, "" for none.
+func writeErrors(srv *server.Server) string {
 	var failed []string
-	for _, e := range s.Healthz(&server.HealthzOptions{Details: true}).Errors {
+	for _, e := range srv.Healthz(&server.HealthzOptions{Details: true}).Errors {
 		if strings.Contains(e.Error, "write error") {
 			failed = append(failed, e.Error)
 		}
@@ -140,51 +146,53 @@ func writeErrors(s *server.Server) string {
 	return strings.Join(failed, "; ")
 }
 
-// roomy is ErrDeadLettersFull when the disk has less left than the reserve. One that was full
-// must have half as much again before it counts as free.
-func (b *Server) roomy(was bool) error {
-	free, total, err := freeAround(b.config.Dir)
+// checkFree returns ErrFull if the disk has less space left than the reserve. While a
+// store is unhealthy, half as much again must be free, so that it does not switch
+// back and forth.
+func (s *Server) checkFree(unhealthy bool) error {
+	free, total, err := diskSpace(s.config.Dir)
 	if err != nil {
 		return err
 	}
-	least := reserve(total)
-	if was {
-		least += least / 2
+	required := reserve(total)
+	if unhealthy {
+		required += required / 2
 	}
-	if free < least {
-		return fmt.Errorf("%w: %d KiB are free around %s, and %d KiB are kept in reserve", ErrFull, free>>10, b.config.Dir, least>>10)
+	if free < required {
+		return fmt.Errorf("%w: %d KiB are free on the disk of %s, and %d KiB are kept in reserve", ErrFull, free>>10, s.config.Dir, required>>10)
 	}
 	return nil
 }
 
-// filled is ErrDeadLettersFull when the store has reached its limit. When there is more room
-// by now, the store must be opened again to use it.
-func (b *Server) filled(st state) (broken bool, err error) {
-	if st.used+margin <= st.most {
+// checkLimit returns ErrFull if the store has reached its limit. If the limit could be
+// higher now, the store must be opened again to apply it.
+func (s *Server) checkLimit(st state) (mustReopen bool, err error) {
+	if st.used+fullMargin <= st.limit {
 		return false, nil
 	}
-	limit, err := b.config.limit()
-	return err == nil && limit > st.most+4*margin, fmt.Errorf("%w: the store holds %d MiB of the %d that it may", ErrFull, st.used>>20, st.most>>20)
+	limit, err := s.config.limit()
+	return err == nil && limit > st.limit+4*fullMargin, fmt.Errorf("%w: the store holds %d MiB of at most %d MiB", ErrFull, st.used>>20, st.limit>>20)
 }
 
-// takesFiles makes sure that the disk has room, and takes a file and syncs it.
-func (b *Server) takesFiles() error {
-	if err := b.roomy(true); err != nil {
+// checkDisk returns an error unless the disk has space, and can write and sync a file.
+func (s *Server) checkDisk() error {
+	if err := s.checkFree(true); err != nil {
 		return err
 	}
-	return try(b.config.Dir)
+	return tryDisk(s.config.Dir)
 }
 
-// reopen closes the server, if it still runs, and opens it again. It does not go
-// on with less than what the streams had reached when all was well.
-func (b *Server) reopen() error {
-	b.mu.Lock()
-	s := b.server
-	b.server = nil
-	b.mu.Unlock()
-	if s != nil {
-		shutDown(s)
+// reopen closes the server if it still runs, and opens it again. It returns an error
+// if a stream ends before the last sequence that it had when the store was healthy:
+// acknowledged messages are lost then, and new ones would reuse their sequences.
+func (s *Server) reopen() error {
+	s.mu.Lock()
+	srv := s.server
+	s.server = nil
+	s.mu.Unlock()
+	if srv != nil {
+		shutDown(srv)
 	}
-	b.config.Logger.Warn("the store is opened again")
-	return b.open()
+	s.config.Logger.Warn("the store is being opened again")
+	return s.open()
 }

@@ -94,11 +94,11 @@ func TestView_IsNotStalledByEventsThatItDoesNotRead(t *testing.T) {
 func TestView_ReconnectsWhenItsRequestsAreLost(t *testing.T) {
 	h := newHarness(t)
 	recorder := *h.log
-	way := h.log.Deafen(t)
+	way := h.log.ConnectLossy(t)
 	h.log.JS = way.JS
 	v, stop := h.run(totals)
 	h.await(v, recorder.Add("c", 1))
-	way.Lose()
+	way.DropPulls()
 	h.within(time.Minute, func() error { // requests that are in progress still deliver
 		recorder.Add("c", 1)
 		if v.Stalled() == nil {
@@ -122,14 +122,14 @@ func TestView_ReconnectsWhenItsRequestsAreLost(t *testing.T) {
 func TestView_RecoversFromAStallDuringItsFirstBuild(t *testing.T) {
 	h := newHarness(t)
 	last := h.log.Add("c", 1)
-	way := h.log.Deafen(t)
+	way := h.log.ConnectLossy(t)
 	recorder := *h.log
 	h.log.JS = way.JS
 	v, err := h.open(totals)
 	if err != nil {
 		t.Fatal(err)
 	}
-	way.Lose()
+	way.DropPulls()
 	ctx, cancel := context.WithCancel(t.Context())
 	result := make(chan error, 1)
 	go func() { result <- v.Run(ctx) }()

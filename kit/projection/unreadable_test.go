@@ -20,7 +20,7 @@ func TestOpen_DoesNotReportAnUnreadableEventAsLost(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	h.log.Spoil()
+	h.log.MakeUnreadable()
 	if _, err := h.open(some); err == nil || errors.Is(err, projection.ErrLost) {
 		t.Errorf("opened with %v", err)
 	}

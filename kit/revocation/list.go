@@ -16,80 +16,88 @@ import (
 )
 
 const (
-	// fresh is how old a list may be that is judged by. With the time that a
-	// revocation takes to be written it makes up the second within which it holds.
-	fresh = 300 * time.Millisecond
-	// asking is how long the stream may take to say what is new.
-	asking = time.Second
-	// grace is how long the list is still good when the stream does not answer.
-	// As a rule it has no leader then, and nothing can be revoked either; an
+	// maxAge is how old the list may be when a token is checked. Together with the
+	// time it takes to publish a revocation, it stays below the promised second.
+	maxAge = 300 * time.Millisecond
+	// updateTimeout is how long the stream may take to answer an update.
+	updateTimeout = time.Second
+	// gracePeriod is how long the list is still used when the stream does not answer.
+	// Usually the stream has no leader then, so nothing can be revoked either; an
 	// election takes about as long.
-	grace = 10 * time.Second
-	// retry is how long nobody asks again when the stream did not answer.
-	retry = 500 * time.Millisecond
+	gracePeriod = 10 * time.Second
+	// retryDelay is how long no update is attempted after one has failed.
+	retryDelay = 500 * time.Millisecond
 )
 
-// List knows the revocations. It asks for what is new when it is asked itself
-// and what it knows is older than a moment, so it is never older than that: not
-// after its process was restarted, nor after it was cut off from NATS. It is
-// safe for concurrent use.
+// List is a copy of the revocations in memory. A check that finds the copy older than
+// 0.3 seconds updates it first, also after a restart of the process or a lost connection.
+// While the stream does not answer, the copy is used for up to ten seconds, unless the
+// connection is lost. Its methods can be called concurrently.
 type List struct {
-	conn   *nats.Conn
-	js     jetstream.JetStream
-	log    *eventlog.Log
-	flight singleflight.Group
+	conn    *nats.Conn
+	js      jetstream.JetStream
+	log     *eventlog.Log
+	updates singleflight.Group
 
-	mu     sync.RWMutex
-	users  map[string]revoked
-	heard  moment    // when the stream last said what is new
-	silent moment    // when it last did not
-	swept  time.Time // when users were last forgotten
-	stream time.Time // when the stream was created that seen is about
-	seen   uint64    // all of the stream up to here is known
+	mu      sync.RWMutex
+	users   map[string]revocation
+	updated moment    // when the last successful update began
+	failed  moment    // when the last failed update ended
+	pruned  time.Time // when old revocations were last removed from users
+
+	// Only updates use these, and only one update runs at a time.
+	created  time.Time // when the stream was created that position refers to
+	position uint64    // the sequence up to which the list includes the stream
 }
 
-type revoked struct {
-	before uint64
-	known  time.Time
+type revocation struct {
+	before uint64    // the sequence before which tokens are revoked
+	added  time.Time // when it was added to the list
 }
 
-// moment is a time on a connection; the zero moment is never.
+// moment is a time together with the state of the connection. The zero moment is never.
 type moment struct {
 	at         time.Time
 	connected  bool
-	reconnects uint64 // how often the connection had come back
+	reconnects uint64 // how often the connection had been restored
 }
 
-// within reports whether a moment was so short a time ago, on the connection that
-// still stands now.
+// within reports whether m is less than d before now, and the connection has not been
+// lost since.
 func (m moment) within(d time.Duration, now moment) bool {
 	return !m.at.IsZero() && now.connected && m.reconnects == now.reconnects && now.at.Sub(m.at) < d
 }
 
-// New is a list over a connection. It begins to ask when it is asked.
+// New returns a List that uses a connection. It makes no request until the first check.
+// The list does not close the connection, and needs no closing itself.
 func New(conn *nats.Conn) *List {
 	js, err := jetstream.New(conn)
 	if err != nil {
-		panic(err) // only options that contradict each other
+		panic(err) // happens only for invalid options
 	}
-	// A revocation is no event: there is nothing to decode.
-	return &List{conn: conn, js: js, log: eventlog.New(js, eventlog.Codec{}), users: map[string]revoked{}}
+	// A revocation is not an event, so the codec decodes nothing.
+	return &List{conn: conn, js: js, log: eventlog.New(js, eventlog.Codec{}), users: map[string]revocation{}}
 }
 
-// Check refuses as Unauthenticated when an actor's access token has been
-// revoked, and as Unavailable while nobody can say. A service, or nobody, has no
-// token. One that does not say when it was signed is older than any revocation.
-func (l *List) Check(ctx context.Context, who eventlog.Actor) error {
-	if who.ID == "" || strings.HasPrefix(who.ID, "service:") {
+// Check returns nil if an actor's access token has not been revoked. Otherwise it
+// returns an error with the code Unauthenticated or, if the list cannot be updated, with
+// the code Unavailable. An anonymous actor, whose ID is "", and a service, whose ID
+// begins with "service:", have no token and always pass. A token without the sequence of
+// its signing, which is 0 then, counts as older than any revocation of its user.
+//
+// Check waits for an update of up to a second if the list is not current, or until ctx
+// ends.
+func (l *List) Check(ctx context.Context, actor eventlog.Actor) error {
+	if actor.ID == "" || strings.HasPrefix(actor.ID, "service:") {
 		return nil
 	}
-	if err := l.current(ctx); err != nil {
+	if err := l.refresh(ctx); err != nil {
 		return err
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if who.Signed < l.users[who.ID].before {
-		return errs.New(errs.Unauthenticated, "the access token is no longer good; refresh the session, or log in again")
+	if actor.Signed < l.users[actor.ID].before {
+		return errs.New(errs.Unauthenticated, "the access token has been revoked; refresh the session, or log in again")
 	}
 	return nil
 }
@@ -98,38 +106,39 @@ func (l *List) now() moment {
 	return moment{time.Now(), l.conn.IsConnected(), l.conn.Stats().Reconnects}
 }
 
-// current makes sure that the list is fresh, or as fresh as it can be.
-func (l *List) current(ctx context.Context) error {
+// refresh updates the list if it is not current. It returns an error if that fails and
+// the grace period is over.
+func (l *List) refresh(ctx context.Context) error {
 	l.mu.RLock()
-	heard, silent := l.heard, l.silent
+	updated, failed := l.updated, l.failed
 	l.mu.RUnlock()
 	now := l.now()
-	if heard.within(fresh, now) || silent.within(retry, now) && heard.within(grace, now) {
+	if updated.within(maxAge, now) || failed.within(retryDelay, now) && updated.within(gracePeriod, now) {
 		return nil
 	}
-	done := l.flight.DoChan("", func() (any, error) { return nil, l.ask(context.WithoutCancel(ctx)) })
+	done := l.updates.DoChan("", func() (any, error) { return nil, l.update(context.WithoutCancel(ctx)) })
 	select {
 	case r := <-done:
-		if r.Err == nil || heard.within(grace, l.now()) {
+		if r.Err == nil || updated.within(gracePeriod, l.now()) {
 			return nil
 		}
 	case <-ctx.Done():
 	}
-	return errs.New(errs.Unavailable, "whether access tokens are still good cannot be said at the moment; try again")
+	return errs.New(errs.Unavailable, "access tokens cannot be checked for revocation at the moment; try again")
 }
 
-// ask takes in what the stream's leader knows and the list does not.
-func (l *List) ask(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, asking)
+// update reads new revocations from the stream's leader.
+func (l *List) update(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
-	began := l.now() // what is revoked from now on may be missed
+	began := l.now() // the update may miss later revocations
 	defer func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if err == nil {
-			l.heard = began
+			l.updated = began
 		} else {
-			l.silent = l.now()
+			l.failed = l.now()
 		}
 	}()
 	stream, err := l.js.Stream(ctx, Stream)
@@ -137,31 +146,31 @@ func (l *List) ask(ctx context.Context) (err error) {
 		return err
 	}
 	info := stream.CachedInfo()
-	if !info.Created.Equal(l.stream) || info.State.LastSeq < l.seen {
-		l.stream, l.seen = info.Created, 0 // another one: what is known of the old one stays
+	if !info.Created.Equal(l.created) || info.State.LastSeq < l.position {
+		l.created, l.position = info.Created, 0 // another stream; revocations of the old one stay valid
 	}
 	if info.State.Msgs > 0 {
-		if err := l.log.Load(ctx, Stream, prefix+">", l.seen, info.State.LastSeq, l.add); err != nil {
+		if err := l.log.Load(ctx, Stream, prefix+">", l.position, info.State.LastSeq, l.add); err != nil {
 			return err
 		}
 	}
-	l.seen = info.State.LastSeq
+	l.position = info.State.LastSeq
 	return nil
 }
 
-// add takes in one revocation. Nothing that is older takes anything back.
+// add adds a revocation to the list. The highest sequence of a user counts.
 func (l *List) add(r eventlog.Record) {
-	l.seen = r.Sequence
-	user, before, err := read(r)
+	l.position = r.Sequence
+	user, before, err := parseRecord(r)
 	if err != nil {
-		return // nobody but identity may write here, and it writes what can be read
+		return // only Revoke may publish here, and what it publishes can be parsed
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if now.Sub(l.swept) > Kept/4 {
-		l.swept = now
-		maps.DeleteFunc(l.users, func(_ string, r revoked) bool { return now.Sub(r.known) > Kept })
+	if now.Sub(l.pruned) > Retention/4 {
+		l.pruned = now
+		maps.DeleteFunc(l.users, func(_ string, r revocation) bool { return now.Sub(r.added) > Retention })
 	}
-	l.users[user] = revoked{max(before, l.users[user].before), now}
+	l.users[user] = revocation{max(before, l.users[user].before), now}
 }

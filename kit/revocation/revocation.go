@@ -1,12 +1,17 @@
-// Package revocation takes access tokens back before they expire. What ends
-// the trust in a user's tokens, a logout for instance, is an event on a stream
-// of events; the tokens that were signed before its sequence are refused from
-// then on, by every gateway and every service. A token says at which sequence
-// of that stream it was signed, so no clock decides, and the token that a user
-// gets next is good at once and everywhere.
+// Package revocation revokes access tokens before they expire.
 //
-// The last such sequence of each user is kept on a stream of its own for longer
-// than a token can live:
+// An event that ends the trust in a user's tokens, such as a logout, has a sequence in
+// the event stream. [Revoke] publishes that sequence, and from then on [List.Check]
+// rejects the user's tokens that were signed before it, in every process. A token
+// carries the sequence at which it was signed, so no clock is compared, and the next
+// token of the user is valid at once and everywhere.
+//
+// A revocation takes effect within a second, also for a process that was restarted or
+// disconnected. A process that cannot ask NATS rejects all tokens of users, after a
+// grace period of ten seconds at most.
+//
+// The last sequence of each user is a message on the stream [Stream], which the
+// application creates with max_msgs_per_subject 1 and max_age [Retention]:
 //
 //	revocations.<user>    {"before": 17}
 package revocation
@@ -28,50 +33,51 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// Stream holds the revocations, one for each user.
+// Stream is the name of the stream of revocations. It holds one message for each user.
 const Stream = "REVOCATIONS"
 
-// Kept is how long a revocation is kept: far longer than a token lives, for the
-// clocks of whoever judges its age may be more than an hour apart. It is the
-// stream's max_age.
-const Kept = 2 * time.Hour
+// Retention is how long a revocation is kept, and the max_age of the stream. Tokens must
+// expire in less. It is much longer than they live, because the clocks of the processes
+// that check a token's expiry can differ.
+const Retention = 2 * time.Hour
 
 const prefix = "revocations."
 
-// body is that of a revocation.
-type body struct {
+// message is the body of a revocation.
+type message struct {
 	Before uint64 `json:"before"`
 }
 
-// PermissionsToRevoke is what Revoke takes.
+// PermissionsToRevoke returns the permissions that Revoke requires.
 func PermissionsToRevoke() natsauth.Permissions {
-	g := natsauth.AllowRead(Stream)
-	g.Add(natsauth.AllowPublish(prefix + "*"))
-	return g
+	p := natsauth.AllowRead(Stream)
+	p.Add(natsauth.AllowPublish(prefix + "*"))
+	return p
 }
 
-// PermissionsToFollow is what a List takes.
+// PermissionsToFollow returns the permissions that a List requires.
 func PermissionsToFollow() natsauth.Permissions { return natsauth.AllowRead(Stream) }
 
-// Revoke makes the access tokens of a user worthless that were signed before a
-// sequence. To do it again changes nothing, nor does an earlier sequence that
-// comes late. An Unavailable refusal means that it is not done yet.
+// Revoke revokes the access tokens of a user that were signed before a sequence. It may
+// be repeated, and a lower sequence than the last one changes nothing. An error with the
+// code Unavailable means that the tokens may not be revoked yet: call it again. That also
+// happens when two processes revoke tokens of one user at the same time.
 func Revoke(ctx context.Context, js jetstream.JetStream, user string, before uint64) error {
 	stream, err := js.Stream(ctx, Stream)
 	if err != nil {
 		return unavailable(err)
 	}
 	var last uint64
-	switch was, err := stream.GetLastMsgForSubject(ctx, prefix+user); {
+	switch previous, err := stream.GetLastMsgForSubject(ctx, prefix+user); {
 	case err == nil:
-		last = was.Sequence
-		if b, err := parse(was.Data); err == nil && b.Before >= before {
+		last = previous.Sequence
+		if m, err := parse(previous.Data); err == nil && m.Before >= before {
 			return nil
 		}
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return unavailable(err)
 	}
-	data, err := json.Marshal(body{before})
+	data, err := json.Marshal(message{before})
 	if err != nil {
 		return err
 	}
@@ -80,7 +86,7 @@ func Revoke(ctx context.Context, js jetstream.JetStream, user string, before uin
 		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
 	}})
 	if err != nil {
-		return unavailable(err) // another replica was faster, too: the next try sees what it wrote
+		return unavailable(err) // including a conflict with another replica; the next attempt reads what that wrote
 	}
 	return nil
 }
@@ -89,16 +95,15 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the tokens could not be revoked yet"), err)
 }
 
-// parse reads a revocation.
-func parse(data []byte) (b body, err error) { return b, json.Unmarshal(data, &b) }
+func parse(data []byte) (m message, err error) { return m, json.Unmarshal(data, &m) }
 
-// read is whose tokens a message of the stream revokes, and those before which
+// parseRecord returns whose tokens a message of the stream revokes, and before which
 // sequence.
-func read(r eventlog.Record) (user string, before uint64, err error) {
+func parseRecord(r eventlog.Record) (user string, before uint64, err error) {
 	user, ok := strings.CutPrefix(r.Subject, prefix)
-	b, err := parse(r.Data)
+	m, err := parse(r.Data)
 	if err == nil && !ok {
-		err = fmt.Errorf("subject %s is none of a revocation", r.Subject)
+		err = fmt.Errorf("subject %s is not that of a revocation", r.Subject)
 	}
-	return user, b.Before, err
+	return user, m.Before, err
 }

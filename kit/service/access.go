@@ -36,12 +36,12 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 		}
 	}
 	g.Add(natsauth.AllowStreamInfo(bus.DeadLetterStream))
-	if config.Declares(revocation.Stream) {
+	if config.HasStream(revocation.Stream) {
 		g.Add(revocation.PermissionsToFollow())
 	}
 	own := s.consumers(config)
 	for _, durable := range own {
-		from := config.Stream(durable)
+		from := config.StreamOf(durable)
 		g.Add(natsauth.AllowConsume(from, durable))
 		if durable == s.retries() {
 			from = "*" // what is retried is a message of any stream
@@ -50,7 +50,7 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 		}
 		g.Add(bus.PermissionsToDeadLetter(durable, from), bus.PermissionsToDeadLetter(bus.Undecodable, from))
 	}
-	if config.Has(s.deferred()) {
+	if config.HasConsumer(s.deferred()) {
 		g.Add(natsauth.AllowPublish(bus.OutcomeSubject("*")))
 	}
 	if len(s.Announces) > 0 {
@@ -61,7 +61,7 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 			g.Add(bus.PermissionsToDeadLetter(bus.Undecodable, src.Stream))
 		}
 		g.Add(v.Permissions(func(stream string) []string {
-			return slices.DeleteFunc(config.Shared(stream), func(durable string) bool { return slices.Contains(own, durable) })
+			return slices.DeleteFunc(config.SharedConsumers(stream), func(durable string) bool { return slices.Contains(own, durable) })
 		}))
 	}
 	return g
@@ -77,7 +77,7 @@ func (s *Service) ClientPermissions(config *streams.Config) natsauth.Permissions
 			continue
 		}
 		g.Add(natsauth.AllowPublish("commands." + c.name()))
-		if config.Has(s.deferred()) {
+		if config.HasConsumer(s.deferred()) {
 			g.Add(natsauth.AllowPublish(bus.DeferredSubject(c.name(), "*")))
 		}
 	}
@@ -107,7 +107,7 @@ func (s *Service) consumers(config *streams.Config) []string {
 		names = append(names, r.Consumer)
 	}
 	for _, durable := range []string{s.retries(), s.deferred()} {
-		if config.Has(durable) {
+		if config.HasConsumer(durable) {
 			names = append(names, durable)
 		}
 	}

@@ -36,7 +36,7 @@ func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
 		{`garbage`, "invalid", ""},
 		{`{"counter":"c","by":0}`, "internal", ""},
 	} {
-		m, err := w.log.Conn.Request("commands.toys.add", []byte(test.payload), 5*time.Second)
+		m, err := w.log.Conn.Request("commands.counters.add", []byte(test.payload), 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
 			t.Errorf("an internal error is shown: %s", m.Data)
 		}
 	}
-	repeated := &nats.Msg{Subject: "commands.toys.add", Header: nats.Header{"twice": {"a", "b"}}, Data: []byte(`{}`)}
+	repeated := &nats.Msg{Subject: "commands.counters.add", Header: nats.Header{"twice": {"a", "b"}}, Data: []byte(`{}`)}
 	m, err := w.log.Conn.RequestMsg(repeated, 5*time.Second)
 	if err != nil || m.Header.Get(bus.HeaderErrorCode) != "invalid" {
 		t.Errorf("a repeated header: %v, %v", m, err)

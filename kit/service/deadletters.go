@@ -102,7 +102,7 @@ func (s *Service) retries() string { return s.Name + "-retries" }
 // addRetries takes letters that are given back, each for the consumer that had
 // failed, as if its message came for the first time.
 func (s *Service) addRetries(router *message.Router, d *deps) error {
-	if !d.Streams.Has(s.retries()) {
+	if !d.Streams.HasConsumer(s.retries()) {
 		return nil // nothing of it can be retried
 	}
 	return d.consume(router, s.retries(), func(ctx context.Context, m *message.Message) error {
@@ -129,14 +129,14 @@ func (d *deps) givenBack(ctx context.Context, m *message.Message) (consumer stri
 	if err != nil {
 		return consumer, stored, fmt.Errorf("%w: %w", errGivenUp, err)
 	}
-	if consumer == d.service.retries() || !slices.Contains(d.service.consumers(d.Streams), consumer) || d.Streams.Stream(consumer) != stream {
+	if consumer == d.service.retries() || !slices.Contains(d.service.consumers(d.Streams), consumer) || d.Streams.StreamOf(consumer) != stream {
 		return consumer, stored, fmt.Errorf("%w: service %s has no consumer %s on %s", errGivenUp, d.service.Name, consumer, stream)
 	}
 	stored, err = d.find(ctx, stream, seq, m.Metadata.Get(eventlog.HeaderID), m.Payload)
 	if errors.Is(err, errGone) && m.Metadata.Get(HeaderOriginalPosition) != "" {
 		stored, err = d.original(ctx, m.Metadata.Get, m.Payload) // a reminder that is no longer kept
 	}
-	if err == nil && stored.Stream == stream && !slices.Contains(d.Streams.Readers(stream, stored.Subject), consumer) {
+	if err == nil && stored.Stream == stream && !slices.Contains(d.Streams.ConsumersOf(stream, stored.Subject), consumer) {
 		err = fmt.Errorf("%w: %s takes nothing of %s", errGivenUp, consumer, stored.Subject)
 	}
 	if err == nil {

@@ -25,7 +25,7 @@ func TestWhatFailsForEverGoesToTheDeadLettersOnceAndBackWhenRetried(t *testing.T
 		}
 		return err
 	})
-	want := map[string]uint64{"undecodable": poison, "toys-echo": event}
+	want := map[string]uint64{"undecodable": poison, "counters-echo": event}
 	for _, l := range letters {
 		if want[l.Consumer] != l.Sequence || l.Stream != kittest.Stream || l.Reason == "" {
 			t.Errorf("letter %+v", l)
@@ -35,7 +35,7 @@ func TestWhatFailsForEverGoesToTheDeadLettersOnceAndBackWhenRetried(t *testing.T
 		t.Errorf("letters %+v", letters)
 	}
 	w.broken.Store(false)
-	if to, err := box.Retry(t.Context(), letters[1].ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+	if to, err := box.Retry(t.Context(), letters[1].ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 		t.Fatal(to, err)
 	}
 	w.awaitTotal("echo-c", 5)
@@ -59,7 +59,7 @@ func TestWhatIsRetriedInVainComesBackAsALetter(t *testing.T) {
 	for range 2 {
 		w.eventually(func() error {
 			letters, _, err := box.List(t.Context(), 1, 10)
-			if err == nil && (len(letters) != 1 || letters[0].Consumer != "toys-echo") {
+			if err == nil && (len(letters) != 1 || letters[0].Consumer != "counters-echo") {
 				err = fmt.Errorf("letters %+v", letters)
 			}
 			if err == nil {

@@ -15,7 +15,7 @@ func decodeStrictly[T any](payload []byte) (v T, err error) {
 		payload = []byte("{}")
 	}
 	err = strictjson.Decode(payload, &v)
-	var broken *strictjson.Malformed
+	var broken *strictjson.SyntaxError
 	if errors.As(err, &broken) {
 		err = errs.New(errs.Invalid, "the body is %v", broken)
 	}

@@ -23,7 +23,7 @@ func (s *Service) deferred() string { return s.Name + "-deferred" }
 
 // addDeferred takes up the commands that were left while the service was away.
 func (s *Service) addDeferred(router *message.Router, d *deps) error {
-	if !d.Streams.Has(s.deferred()) {
+	if !d.Streams.HasConsumer(s.deferred()) {
 		return nil // its commands are not for keeping: they hold secrets
 	}
 	return d.consume(router, s.deferred(), func(ctx context.Context, m *message.Message) error {

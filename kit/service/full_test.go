@@ -36,7 +36,7 @@ func (w *world) refused(stream string) (n float64) {
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			for _, l := range m.GetLabel() {
-				if f.GetName() == "toys_stream_full_total" && l.GetName() == "stream" && l.GetValue() == stream {
+				if f.GetName() == "counters_stream_full_total" && l.GetName() == "stream" && l.GetValue() == stream {
 					n += m.GetCounter().GetValue()
 				}
 			}
@@ -66,7 +66,7 @@ func TestFullDeadLettersHoldNothingUp(t *testing.T) {
 	w.awaitTotal("d", 1)
 	w.awaitTotal("echo-d", 1)
 	w.awaitTotal("echo-c", 0)
-	w.publish(fmt.Sprintf("retries.toys.toys-echo.%s.%d", kittest.Stream, seq), nil, "")
+	w.publish(fmt.Sprintf("retries.counters.counters-echo.%s.%d", kittest.Stream, seq), nil, "")
 	w.awaitTotal("echo-c", 5)
 }
 
@@ -88,7 +88,7 @@ func TestFullOutcomesHoldNoCommandUp(t *testing.T) {
 		if n := w.refused(bus.DeferredStream); n != 1 {
 			return fmt.Errorf("%v outcomes were refused", n)
 		}
-		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "toys-deferred")
+		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
 		if err == nil && cons.CachedInfo().NumAckPending > 0 {
 			err = fmt.Errorf("%d commands are still under way", cons.CachedInfo().NumAckPending)
 		}

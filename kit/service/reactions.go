@@ -49,7 +49,7 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 		Consumer: func(ctx context.Context) (jetstream.Consumer, error) {
 			return d.Streams.Ensure(ctx, d.js, consumer)
 		},
-		Group:      d.Streams.Group(consumer),
+		Group:      d.Streams.PriorityGroup(consumer),
 		Timeout:    2 * timeout,
 		Logger:     d.Logger,
 		Unreadable: d.deadLetters.unreadable,

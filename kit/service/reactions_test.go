@@ -14,7 +14,7 @@ func TestASharedConsumerThatIsDeletedComesBack(t *testing.T) {
 	w.start()
 	w.log.Add("a", 1)
 	w.awaitTotal("echo-a", 1)
-	if err := w.log.JS.DeleteConsumer(t.Context(), kittest.Stream, "toys-echo"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+	if err := w.log.JS.DeleteConsumer(t.Context(), kittest.Stream, "counters-echo"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Fatal(err)
 	}
 	w.log.Add("b", 2)

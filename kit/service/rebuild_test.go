@@ -24,7 +24,7 @@ func (w *world) rebuild(body string) (said []service.RebuildStatus) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if err := w.log.Conn.PublishRequest("rebuild.toys", inbox, []byte(body)); err != nil {
+	if err := w.log.Conn.PublishRequest("rebuild.counters", inbox, []byte(body)); err != nil {
 		w.t.Fatal(err)
 	}
 	for {
@@ -46,7 +46,7 @@ func (w *world) rebuild(body string) (said []service.RebuildStatus) {
 func (w *world) health() []bus.Health {
 	ctx, cancel := context.WithTimeout(w.t.Context(), 100*time.Millisecond)
 	defer cancel()
-	return w.Health(ctx, "toys")
+	return w.Health(ctx, "counters")
 }
 
 func TestARebuildIsAskedForAndToldOf(t *testing.T) {
@@ -63,7 +63,7 @@ func TestARebuildIsAskedForAndToldOf(t *testing.T) {
 	} {
 		said := w.rebuild(body)
 		last := said[len(said)-1]
-		if got := fmt.Sprint(last.Status, " ", last.View, " ", last.Events); got != want || last.Service != "toys" || last.Replica != "a" {
+		if got := fmt.Sprint(last.Status, " ", last.View, " ", last.Events); got != want || last.Service != "counters" || last.Replica != "a" {
 			t.Errorf("%s: %+v, want %q", body, last, want)
 		}
 		if last.Status == service.RebuildDone && (len(said) < 2 || last.Bytes == 0) {
@@ -79,7 +79,7 @@ func TestAViewThatIsGoneIsNotReadyUntilItIsBuilt(t *testing.T) {
 	w.log.Add("x-1", 2)
 	w.awaitTotal("x-1", 2)
 	stop()
-	files, err := filepath.Glob(filepath.Join(w.dir, "toys", "a", "totals-*.db"))
+	files, err := filepath.Glob(filepath.Join(w.dir, "counters", "a", "totals-*.db"))
 	if err != nil || len(files) != 1 {
 		t.Fatal(files, err)
 	}
@@ -89,7 +89,7 @@ func TestAViewThatIsGoneIsNotReadyUntilItIsBuilt(t *testing.T) {
 	w.gate.Lock()
 	open := sync.OnceFunc(w.gate.Unlock)
 	defer open()
-	w.begin(w.toys())
+	w.begin(w.counters())
 	w.eventually(func() error {
 		all := w.health()
 		if len(all) != 1 || all[0].Ready || !all[0].Views[0].Rebuilding || all[0].Views[0].Failed != "" {

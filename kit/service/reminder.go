@@ -55,7 +55,7 @@ func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event event
 	header := event.Envelope.Header()
 	header[HeaderOriginal] = []string{event.Subject}
 	header[HeaderOriginalPosition] = []string{eventlog.Position(event.Stream, event.Sequence)}
-	header[jetstream.ExpectedStreamHeader] = []string{d.Streams.Holding(subject)}
+	header[jetstream.ExpectedStreamHeader] = []string{d.Streams.StreamFor(subject)}
 	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
 	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + event.ID}
 	header["Nats-Schedule-TTL"] = []string{keptAfterDue}

@@ -39,7 +39,7 @@ func (w *world) publish(subject string, header nats.Header, data string) {
 // dead are the headers of a letter on its way back, as they were believed once.
 func dead(consumer, stream, seq, subject string) nats.Header {
 	id := eventlog.NewID()
-	h := eventlog.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "by-hand-" + id, Time: time.Now()}.Header()
+	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "by-hand-" + id, Time: time.Now()}.Header()
 	h[bus.HeaderDeadLetterConsumer], h[bus.HeaderDeadLetterStream] = []string{consumer}, []string{stream}
 	h[bus.HeaderDeadLetterSequence], h[bus.HeaderDeadLetterSubject] = []string{seq}, []string{subject}
 	return h
@@ -54,14 +54,14 @@ func TestWhatIsSaidOnRetriesIsNotBelieved(t *testing.T) {
 	w.start()
 	w.awaitTotal("echo-real", 1)
 	said := fmt.Sprint(seq)
-	forged := dead("toys-echo", kittest.Stream, said, "events.counter.forged.added")
-	w.publish("retries.toys.toys-echo.TOYS."+said, forged, `{"counter":"forged","by":1000}`)
-	w.publish("retries.toys.toys-echo.TOYS.1000000", dead("toys-echo", kittest.Stream, "1000000", "events.counter.far.added"), `{"counter":"far","by":1}`)
-	w.publish("retries.toys.toys-echo.DEFERRED.1", forged, `{"counter":"forged","by":1000}`)
-	w.publish("retries.toys.toys-nobody.TOYS.1", forged, "")
-	w.publish("retries.toys.nonsense", forged, "")
+	forged := dead("counters-echo", kittest.Stream, said, "events.counter.forged.added")
+	w.publish("retries.counters.counters-echo.COUNTERS."+said, forged, `{"counter":"forged","by":1000}`)
+	w.publish("retries.counters.counters-echo.COUNTERS.1000000", dead("counters-echo", kittest.Stream, "1000000", "events.counter.far.added"), `{"counter":"far","by":1}`)
+	w.publish("retries.counters.counters-echo.DEFERRED.1", forged, `{"counter":"forged","by":1000}`)
+	w.publish("retries.counters.counters-nobody.COUNTERS.1", forged, "")
+	w.publish("retries.counters.nonsense", forged, "")
 	for _, l := range w.awaitLetters(5) {
-		if l.Consumer != "toys-retries" || l.Stream != bus.RetryStream || !strings.HasPrefix(l.Subject, "retries.toys.") || l.Reason == "" {
+		if l.Consumer != "counters-retries" || l.Stream != bus.RetryStream || !strings.HasPrefix(l.Subject, "retries.counters.") || l.Reason == "" {
 			t.Errorf("letter %+v", l)
 		}
 	}
@@ -80,9 +80,9 @@ func TestALetterWaitsForALogThatIsRestored(t *testing.T) {
 	w.start()
 	box := bus.NewDeadLetterQueue(w.log.JS)
 	id := eventlog.NewID()
-	h := eventlog.Envelope{ID: id, Type: "toy.counter.added.v1", Causation: "test-" + id, Time: time.Now()}.Header()
+	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "test-" + id, Time: time.Now()}.Header()
 	const data = `{"counter":"c","by":5}`
-	if _, err := box.Add(t.Context(), bus.DeadLetter{Consumer: "toys-echo", Stream: kittest.Stream, Sequence: 1,
+	if _, err := box.Add(t.Context(), bus.DeadLetter{Consumer: "counters-echo", Stream: kittest.Stream, Sequence: 1,
 		Subject: "events.counter.c.added", Reason: "a test's", Headers: h, Data: data}); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestAMessageIsRetriedByItsPlaceAlone(t *testing.T) {
 	if err := bus.NewDeadLetterQueue(w.log.JS).Drop(t.Context(), letters[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	w.publish(fmt.Sprintf("retries.toys.toys-echo.TOYS.%d", seq), nil, "")
+	w.publish(fmt.Sprintf("retries.counters.counters-echo.COUNTERS.%d", seq), nil, "")
 	w.awaitTotal("echo-c", 5)
 }
 
@@ -133,7 +133,7 @@ func TestNobodyWaitsForALetterThatNobodyTakes(t *testing.T) {
 	w := newWorld(t)
 	box := bus.NewDeadLetterQueue(w.log.JS)
 	for _, l := range []bus.DeadLetter{
-		{Consumer: "nobody-on-toys", Stream: kittest.Stream, Sequence: 1, Subject: "events.counter.c.added"},
+		{Consumer: "nobody-on-counters", Stream: kittest.Stream, Sequence: 1, Subject: "events.counter.c.added"},
 		{Consumer: bus.Undecodable, Stream: kittest.Stream, Sequence: 2, Subject: "events.counter.c.subtracted"},
 	} {
 		if _, err := box.Add(t.Context(), l); err != nil {
@@ -169,16 +169,16 @@ func TestAReminderIsBelievedOnlyOfItsOwnService(t *testing.T) {
 		h["Nats-Schedule-Target"] = []string{"timers.due." + due + "." + stored.ID}
 		w.publish("timers.set."+set+"."+stored.ID, h, string(stored.Data))
 	}
-	remind("toys-later", "toys-later", "own", "TOYS:SEQ")
-	remind("toys-later", "toys-later", "older", "") // as programs before set them
-	remind("thief-later", "toys-later", "stolen", "TOYS:SEQ")
-	remind("toys-later", "toys-later", "other", "TOYS:1")
-	remind("toys-later", "toys-later", "lost", "TOYS:1000000")
-	remind("toys-later", "toys-later", "odd", "TOYS")
+	remind("counters-later", "counters-later", "own", "COUNTERS:SEQ")
+	remind("counters-later", "counters-later", "older", "") // as programs before set them
+	remind("thief-later", "counters-later", "stolen", "COUNTERS:SEQ")
+	remind("counters-later", "counters-later", "other", "COUNTERS:1")
+	remind("counters-later", "counters-later", "lost", "COUNTERS:1000000")
+	remind("counters-later", "counters-later", "odd", "COUNTERS")
 	w.awaitTotal("later-own", 2)
 	w.awaitTotal("later-older", 2)
 	for _, l := range w.awaitLetters(4) {
-		if l.Consumer != "toys-later" || l.Stream != "TIMERS" || l.Reason == "" {
+		if l.Consumer != "counters-later" || l.Stream != "TIMERS" || l.Reason == "" {
 			t.Errorf("letter %+v", l)
 		}
 	}
@@ -212,11 +212,11 @@ func TestADeferredCommandThatFailedIsRetried(t *testing.T) {
 	}
 	letter := w.awaitLetters(1)[0]
 	became(bus.Refused)
-	if letter.Consumer != "toys-deferred" || letter.Stream != bus.DeferredStream {
+	if letter.Consumer != "counters-deferred" || letter.Stream != bus.DeferredStream {
 		t.Fatalf("letter %+v", letter)
 	}
 	w.broken.Store(false)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), letter.ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-deferred]" {
+	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), letter.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-deferred]" {
 		t.Fatal(to, err)
 	}
 	became(bus.Done)
@@ -253,19 +253,19 @@ func TestWhatANewerProgramReactsToIsLeftToIt(t *testing.T) {
 	w := newWorld(t)
 	w.start()
 	id := eventlog.NewID()
-	h := eventlog.Envelope{ID: id, Type: "toy.counter.added.v2", Causation: "test-" + id, Time: time.Now()}.Header()
+	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v2", Causation: "test-" + id, Time: time.Now()}.Header()
 	w.publish("events.counter.c.added", h, `{"counter":"c","by":5}`)
 	letters := map[string]bus.DeadLetter{}
 	for _, l := range w.awaitLetters(2) { // the view's comes at once
 		letters[l.Consumer] = l
 	}
-	l := letters["toys-echo"]
-	if l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, "toy.counter.added.v2") || letters[bus.Undecodable].Sequence != 1 {
+	l := letters["counters-echo"]
+	if l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, "kittest.counter.added.v2") || letters[bus.Undecodable].Sequence != 1 {
 		t.Fatalf("letters %+v", letters)
 	}
 	w.log.Add("d", 1)
 	w.awaitTotal("echo-d", 1)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 		t.Error(to, err)
 	}
 }
@@ -274,12 +274,12 @@ func TestWhatANewerProgramReactsToIsLeftToIt(t *testing.T) {
 // extended by an upgrade, what replicas of before know nothing to do about.
 func TestAFactThatOnlyANewerReplicaReactsToIsNotLost(t *testing.T) {
 	w := newWorld(t)
-	older := w.toys()
+	older := w.counters()
 	older.Reactions[0].Handlers = nil
 	stop := w.run(older)
 	w.log.Add("c", 5)
 	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "toys-echo")
+		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
 		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
 			err = errors.New("the older replica has not seen it, or has kept it")
 		}
@@ -295,7 +295,7 @@ func TestAFactThatOnlyANewerReplicaReactsToIsNotLost(t *testing.T) {
 // replicas of before do not know, and then one that nobody ever will.
 func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 	w := newWorld(t)
-	older := w.toys()
+	older := w.counters()
 	older.Commands = nil
 	stop := w.run(older)
 	outcome := func(id, want string) (o bus.Outcome) {
@@ -313,7 +313,7 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "toys-deferred")
+		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
 		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
 			err = errors.New("the older replica has not seen it, or has kept it")
 		}
@@ -322,7 +322,7 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 	stop()
 	w.start()
 	outcome(known, bus.Done)
-	w.publish(bus.DeferredSubject("toys.shrink", never), nats.Header{eventlog.HeaderID: {never}}, "{}")
+	w.publish(bus.DeferredSubject("counters.shrink", never), nats.Header{eventlog.HeaderID: {never}}, "{}")
 	if o := outcome(never, bus.Refused); o.Problem.Code != errs.NotFound {
 		t.Errorf("refused with %+v", o.Problem)
 	}

@@ -24,7 +24,7 @@ func (r *revoker[E]) bind(*eventlog.Log, decider.Config) {}
 // handle leaves alone what happened longer ago than any token lives: when the
 // consumer is made anew, it brings all that ever happened.
 func (r *revoker[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
-	if d.Clock().Sub(event.Time) > revocation.Kept {
+	if d.Clock().Sub(event.Time) > revocation.Retention {
 		return nil
 	}
 	return revocation.Revoke(ctx, d.js, r.user(event.Event.(E)), event.Sequence)

@@ -32,7 +32,7 @@ func (s *Service) checkStreams(ctx context.Context, d *deps) error {
 		}
 	}
 	for _, durable := range s.consumers(d.Streams) {
-		names = append(names, d.Streams.Stream(durable))
+		names = append(names, d.Streams.StreamOf(durable))
 	}
 	wrong, err := d.Streams.Check(ctx, d.js, names)
 	for _, w := range wrong {

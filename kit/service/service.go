@@ -169,7 +169,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 	}
 	d.metrics = newMetrics(s, d)
 	d.deadLetters = &deadLetters{deps: d, box: bus.NewDeadLetterQueue(js)}
-	if config.Streams.Declares(revocation.Stream) {
+	if config.Streams.HasStream(revocation.Stream) {
 		d.revoked = revocation.New(config.Conn)
 	}
 	s.bind(d)

@@ -26,7 +26,7 @@ func TestService_GoesOnAfterItsStoreHasFailed(t *testing.T) {
 	w.awaitTotal("echo-a", 1)
 	for round := 1; round <= 3; round++ {
 		well := w.log.Server.Healthy()
-		w.log.Break(baddisk.Full)
+		w.log.InjectFault(baddisk.NoSpace)
 		_, err := w.Send(t.Context(), add{"a", 1}, eventlog.Envelope{ID: fmt.Sprint("w", round)})
 		if r, ok := errs.As(err); !ok || r.Code != errs.Unavailable || !strings.Contains(r.Detail, natsembed.ErrFull.Error()) {
 			t.Errorf("round %d: a command that cannot be written: %v", round, err)

@@ -95,7 +95,7 @@ func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
 	var handled atomic.Int64
 	w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			if message.HandlerNameFromCtx(m.Context()) == "toys.add" {
+			if message.HandlerNameFromCtx(m.Context()) == "counters.add" {
 				handled.Add(1)
 			}
 			return h(m)
@@ -126,7 +126,7 @@ func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
 		}
 	}
 	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "toys-echo")
+		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
 		if err != nil {
 			return err
 		}
@@ -167,7 +167,7 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 			w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 				return func(m *message.Message) ([]*message.Message, error) {
 					out, err := h(m)
-					if mu.Lock(); m.Metadata.Get(eventlog.MetaSequence) == "1" && message.HandlerNameFromCtx(m.Context()) == "toys-echo" {
+					if mu.Lock(); m.Metadata.Get(eventlog.MetaSequence) == "1" && message.HandlerNameFromCtx(m.Context()) == "counters-echo" {
 						outcomes = append(outcomes, fmt.Sprint(err != nil && strings.Contains(err.Error(), test.reason)))
 					}
 					mu.Unlock()
@@ -181,7 +181,7 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 			w.log.Add("d", 2)
 			w.awaitTotal("echo-d", 2) // it holds up nobody
 			l := w.awaitLetters(1)[0]
-			if l.Consumer != "toys-echo" || l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, test.reason) {
+			if l.Consumer != "counters-echo" || l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, test.reason) {
 				t.Errorf("letter %+v", l)
 			}
 			if calls := r.on("echo-c"); len(calls) != 6 {
@@ -193,7 +193,7 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 			}
 			mu.Unlock()
 			mended.Store(true)
-			if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[toys-echo]" {
+			if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 				t.Fatal(to, err)
 			}
 			w.awaitTotal("echo-c", 5)
@@ -240,7 +240,7 @@ func TestPublisher_NothingElsePublishesEvents(t *testing.T) {
 		}
 	}
 	r.mu.Unlock()
-	for _, name := range []string{"toys.add", "toys-echo", "toys-deferred", "toys-retries"} {
+	for _, name := range []string{"counters.add", "counters-echo", "counters-deferred", "counters-retries"} {
 		if !handlers[name] {
 			t.Errorf("nothing was published by %s", name)
 		}
@@ -289,7 +289,7 @@ func TestHandler_KeepsADeadLetterThoughItsTimeIsUp(t *testing.T) {
 	w := newWorld(t)
 	w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
-			if message.HandlerNameFromCtx(m.Context()) == "toys-retries" {
+			if message.HandlerNameFromCtx(m.Context()) == "counters-retries" {
 				ended, end := context.WithCancel(m.Context())
 				end()
 				m.SetContext(ended)
@@ -298,8 +298,8 @@ func TestHandler_KeepsADeadLetterThoughItsTimeIsUp(t *testing.T) {
 		}
 	}}
 	w.start()
-	w.publish("retries.toys.nonsense", nil, "")
-	if l := w.awaitLetters(1)[0]; l.Consumer != "toys-retries" {
+	w.publish("retries.counters.nonsense", nil, "")
+	if l := w.awaitLetters(1)[0]; l.Consumer != "counters-retries" {
 		t.Errorf("letter %+v", l)
 	}
 }

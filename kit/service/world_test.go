@@ -25,11 +25,11 @@ import (
 
 const config = `
 streams:
-  - name: TOYS
+  - name: COUNTERS
     subjects: [events.counter.>]
     allow_direct: true
     consumers:
-      - {durable_name: toys-echo, filter_subjects: [events.counter.*.added], ack_policy: explicit, max_deliver: -1}
+      - {durable_name: counters-echo, filter_subjects: [events.counter.*.added], ack_policy: explicit, max_deliver: -1}
   - name: TIMERS
     subjects: [timers.>]
     allow_direct: true
@@ -37,7 +37,7 @@ streams:
     allow_msg_ttl: true
     allow_rollup_hdrs: true
     consumers:
-      - {durable_name: toys-later, filter_subjects: [timers.due.toys-later.>], ack_policy: explicit, max_deliver: -1}
+      - {durable_name: counters-later, filter_subjects: [timers.due.counters-later.>], ack_policy: explicit, max_deliver: -1}
   - name: DEADLETTERS
     subjects: [deadletters.>]
     allow_direct: true
@@ -45,12 +45,12 @@ streams:
     subjects: [retries.>]
     retention: workqueue
     consumers:
-      - {durable_name: toys-retries, filter_subjects: [retries.toys.>], ack_policy: explicit, max_deliver: -1}
+      - {durable_name: counters-retries, filter_subjects: [retries.counters.>], ack_policy: explicit, max_deliver: -1}
   - name: DEFERRED
     subjects: [deferred.>, outcomes.>]
     allow_direct: true
     consumers:
-      - {durable_name: toys-deferred, filter_subjects: [deferred.toys.>], ack_policy: explicit, max_deliver: -1}
+      - {durable_name: counters-deferred, filter_subjects: [deferred.counters.>], ack_policy: explicit, max_deliver: -1}
 `
 
 // add adds to a counter; zero panics, one hundred is refused.
@@ -59,7 +59,7 @@ type add struct {
 	By      int    `json:"by"`
 }
 
-func (add) CommandName() string { return "toys.add" }
+func (add) CommandName() string { return "counters.add" }
 func (a add) EntityID() string  { return a.Counter }
 func (a add) Check() error      { return nil }
 
@@ -68,9 +68,9 @@ type total struct {
 	Counter string `json:"counter"`
 }
 
-func (total) QueryName() string { return "toys.total" }
+func (total) QueryName() string { return "counters.total" }
 
-// world is a server and a toy service on it.
+// world is a server and the counters service on it.
 type world struct {
 	*bus.Client
 	t        *testing.T
@@ -104,9 +104,9 @@ func newWorldWith(t *testing.T, more string) *world {
 	return &world{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
 }
 
-// toys is a service that adds to counters. To every counter "x" that is added
+// counters is a service that adds to counters. To every counter "x" that is added
 // to, it adds the same to "echo-x"; and, a little later, to "later-x".
-func (w *world) toys() *service.Service {
+func (w *world) counters() *service.Service {
 	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
 		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
 	totals := projection.New(projection.Definition{
@@ -140,7 +140,7 @@ func (w *world) toys() *service.Service {
 		})
 	}
 	return &service.Service{
-		Name:  "toys",
+		Name:  "counters",
 		Views: []*projection.View{totals},
 		Commands: []service.Command{
 			service.Handle(counters, func(_ int, c add, m decider.Meta) (eventlog.Event, error) {
@@ -158,8 +158,8 @@ func (w *world) toys() *service.Service {
 			}).Reply(func(n int, _ eventlog.Event) any { return n }),
 		},
 		Reactions: []service.Reaction{
-			{Consumer: "toys-echo", Handlers: []service.Handler{follow("echo-")}},
-			{Consumer: "toys-later", Handlers: []service.Handler{follow("later-")}},
+			{Consumer: "counters-echo", Handlers: []service.Handler{follow("echo-")}},
+			{Consumer: "counters-later", Handlers: []service.Handler{follow("later-")}},
 		},
 		Queries: []service.Query{
 			service.Answer(totals, func(ctx context.Context, q total, _ eventlog.Actor) (any, error) {
@@ -174,10 +174,10 @@ func (w *world) toys() *service.Service {
 // start runs the service and returns when it is ready.
 func (w *world) start() (stop func()) {
 	w.t.Helper()
-	return w.run(w.toys())
+	return w.run(w.counters())
 }
 
-// run is start for a service that is not quite toys.
+// run is start for a service that is not quite counters.
 func (w *world) run(s *service.Service) (stop func()) {
 	w.t.Helper()
 	ready, failed, stop := w.begin(s)
@@ -194,7 +194,7 @@ func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan 
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.Run(ctx, service.Config{Application: "toys", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
+		done <- s.Run(ctx, service.Config{Application: "counters", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
 			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry, PublisherDecorators: w.decorators, Middleware: w.middleware}, func() { close(serving) })
 	}()
 	stopped := false

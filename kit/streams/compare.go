@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Difference is a field of a configuration that is not as streams.yaml says.
-// The values are JSON, null for none; where a limit is said to be none, it is -1.
+// Difference is a field in which a configuration on the server differs from the
+// wanted one. The values are JSON: null means not set, and -1 an explicit "no limit".
 type Difference struct {
 	Field string          `json:"field"`
 	Is    json.RawMessage `json:"is"`
 	Want  json.RawMessage `json:"want"`
 }
 
-// fields is a configuration of JetStream's by its field names.
+// fields is a configuration of JetStream by field name.
 type fields map[string]json.RawMessage
 
-// defaults are what the server fills in where streams.yaml says nothing.
+// defaults lists the values that the server fills in for fields that are not set.
 var defaults = map[string][]string{
 	"duplicate_window": {"120000000000"},
 	"compression":      {`"none"`},
@@ -32,30 +32,32 @@ var defaults = map[string][]string{
 	"consumer_limits":  {"{}"},
 }
 
-// ignored are fields that say nothing about what the shop relies on: the
-// server's own notes, and the names that the client gives.
+// ignored lists fields that have no effect on delivery and storage: notes of the
+// server, and names that the client chooses.
 var ignored = []string{"metadata", "name", "placement", "pause_until"}
 
-// replicas is the field that a cluster's operator chooses, not streams.yaml.
-const replicas = "num_replicas"
+// replicasField is chosen by the operator of a cluster, not by streams.yaml.
+const replicasField = "num_replicas"
 
-// Compare tells in which fields the configuration of a stream or a consumer is
-// not as wanted, num_replicas apart. Want and is are of one of jetstream's types.
+// Compare returns the fields in which the configuration of a stream or a consumer
+// differs from the wanted one, sorted by name. It ignores num_replicas, and fields
+// that want does not set and the server filled in. Both arguments must have the same
+// type, [jetstream.StreamConfig] or [jetstream.ConsumerConfig].
 func Compare(want, is any) []Difference {
-	return slices.DeleteFunc(compare(want, is), func(d Difference) bool { return d.Field == replicas })
+	return slices.DeleteFunc(compare(want, is), func(d Difference) bool { return d.Field == replicasField })
 }
 
 func compare(want, is any) []Difference {
-	wanted, has := fieldsOf(want), fieldsOf(is)
+	wanted, actual := fieldsOf(want), fieldsOf(is)
 	all := maps.Clone(wanted)
-	maps.Copy(all, has)
-	var found []Difference
+	maps.Copy(all, actual)
+	var differences []Difference
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		if !slices.Contains(ignored, name) && !same(name, wanted[name], has[name]) {
-			found = append(found, Difference{name, orNull(has[name]), orNull(wanted[name])})
+		if !slices.Contains(ignored, name) && !same(name, wanted[name], actual[name]) {
+			differences = append(differences, Difference{name, orNull(actual[name]), orNull(wanted[name])})
 		}
 	}
-	return found
+	return differences
 }
 
 func fieldsOf(config any) fields {
@@ -65,12 +67,13 @@ func fieldsOf(config any) fields {
 		err = json.Unmarshal(data, &f)
 	}
 	if err != nil {
-		panic(err) // configurations of JetStream's always are JSON objects
+		panic(err) // a configuration of JetStream is always a JSON object
 	}
 	return f
 }
 
-// same compares a field; what streams.yaml leaves out may be the server's default.
+// same reports whether a field is as wanted. A field that is not wanted may have the
+// server's default.
 func same(name string, want, is json.RawMessage) bool {
 	if unset(want) {
 		return unset(is) || slices.Contains(defaults[name], string(is))
@@ -78,7 +81,8 @@ func same(name string, want, is json.RawMessage) bool {
 	return bytes.Equal(want, is)
 }
 
-// unset tells whether a value is none: JetStream writes "no limit" as -1, too.
+// unset reports whether a value means "not set". JetStream also writes "no limit" as
+// -1.
 func unset(value json.RawMessage) bool {
 	switch strings.TrimSpace(string(value)) {
 	case "", "null", "0", "-1", `""`, "false", "[]", "{}":

@@ -12,42 +12,45 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Action is what a change does.
+// Action is the kind of a change.
 type Action string
 
-// The actions. Refuse is what JetStream does not do, or not without a loss.
+// The actions. Refuse marks a change that JetStream cannot make; Change.Impossible
+// gives the reason.
 const (
 	Create Action = "create"
 	Update Action = "update"
 	Refuse Action = "refuse"
 )
 
-// Change is what is to be done so that a stream, or a consumer that is shared,
-// is as streams.yaml says.
+// Change is one step towards streams.yaml: it creates or updates a stream or a shared
+// consumer.
 type Change struct {
 	Action   Action       `json:"action"`
 	Stream   string       `json:"stream"`
 	Consumer string       `json:"consumer,omitempty"` // "" means the stream itself
-	Fields   []Difference `json:"fields,omitempty"`   // of an update
-	// Impossible says why JetStream does not do it.
+	Fields   []Difference `json:"fields,omitempty"`   // what an update changes, or Refuse cannot
+	// Impossible is the reason why JetStream cannot make the change, and what to do
+	// instead. It is "" unless the action is Refuse.
 	Impossible string `json:"impossible,omitempty"`
-	// Loses says which messages it may throw away. It is done only when it is
-	// allowed by the stream's name.
+	// Loses describes why the change may delete messages, "" if it cannot. Such a
+	// change is made only if its stream is named in allowLoss.
 	Loses string `json:"loses,omitempty"`
 
 	stream   jetstream.StreamConfig
 	consumer jetstream.ConsumerConfig
 }
 
-// Plan is all that is to be done.
+// Plan lists the changes that make a server match streams.yaml. [Config.Plan] returns
+// one.
 type Plan struct {
-	Changes []Change `json:"changes"`
-	AsSaid  int      `json:"as_said"` // streams and consumers that are as streams.yaml says
-	// Foreign are the account's other streams. They are left alone.
+	Changes   []Change `json:"changes"`
+	Unchanged int      `json:"as_said"` // how many streams and consumers need no change
+	// Foreign lists the account's other streams. They are never touched.
 	Foreign []string `json:"foreign"`
 }
 
-// Count is how many changes are of an action.
+// Count returns the number of changes with an action.
 func (p Plan) Count(a Action) (n int) {
 	for _, c := range p.Changes {
 		if c.Action == a {
@@ -57,12 +60,14 @@ func (p Plan) Count(a Action) (n int) {
 	return n
 }
 
-// Plan compares a server with streams.yaml and changes nothing. Replicas, when
-// above zero, overrides num_replicas; else streams that exist keep theirs.
+// Plan compares a server with streams.yaml. It changes nothing. Replicas above 0
+// override num_replicas of all streams. Otherwise num_replicas applies to new streams
+// only, and existing ones keep theirs. Plan returns an error if the server does not
+// answer.
 func (c *Config) Plan(ctx context.Context, js jetstream.JetStream, replicas int) (Plan, error) {
 	p := Plan{Changes: []Change{}, Foreign: []string{}}
 	for _, s := range c.Streams {
-		if err := p.look(ctx, js, s, replicas); err != nil {
+		if err := p.planStream(ctx, js, s, replicas); err != nil {
 			return p, err
 		}
 	}
@@ -76,8 +81,8 @@ func (c *Config) Plan(ctx context.Context, js jetstream.JetStream, replicas int)
 	return p, names.Err()
 }
 
-// look plans for a stream and its consumers.
-func (p *Plan) look(ctx context.Context, js jetstream.JetStream, s Stream, replicas int) error {
+// planStream adds the changes of a stream and its consumers.
+func (p *Plan) planStream(ctx context.Context, js jetstream.JetStream, s Stream, replicas int) error {
 	want := s.StreamConfig
 	if replicas > 0 {
 		want.Replicas = replicas
@@ -99,14 +104,14 @@ func (p *Plan) look(ctx context.Context, js jetstream.JetStream, s Stream, repli
 	}
 	p.add(streamChange(want, is))
 	for _, cons := range s.Consumers {
-		found, err := stream.Consumer(ctx, cons.Durable)
+		existing, err := stream.Consumer(ctx, cons.Durable)
 		switch {
 		case errors.Is(err, jetstream.ErrConsumerNotFound):
 			p.add(Change{Action: Create, Stream: s.Name, Consumer: cons.Durable, consumer: cons})
 		case err != nil:
 			return fmt.Errorf("consumer %s: %w", cons.Durable, err)
 		default:
-			p.add(consumerChange(s.Name, cons, found.CachedInfo().Config))
+			p.add(consumerChange(s.Name, cons, existing.CachedInfo().Config))
 		}
 	}
 	return nil
@@ -114,13 +119,14 @@ func (p *Plan) look(ctx context.Context, js jetstream.JetStream, s Stream, repli
 
 func (p *Plan) add(c Change) {
 	if c.Action == "" {
-		p.AsSaid++
+		p.Unchanged++
 		return
 	}
 	p.Changes = append(p.Changes, c)
 }
 
-// streamChange is what makes a stream as wanted; its Action is "" when it is.
+// streamChange returns the change that makes a stream as wanted. Its Action is "" if
+// there is nothing to change.
 func streamChange(want, is jetstream.StreamConfig) Change {
 	c := Change{Stream: want.Name, stream: want, Fields: compare(want, is)}
 	if len(c.Fields) == 0 {
@@ -130,37 +136,37 @@ func streamChange(want, is jetstream.StreamConfig) Change {
 	var impossible, loses []string
 	for _, d := range c.Fields {
 		switch {
-		case fixedOfStreams(d):
+		case fixedForStream(d):
 			impossible = append(impossible, d.Field)
 		case tightens(d, want.Discard):
 			loses = append(loses, d.Field)
 		}
 	}
 	if len(impossible) > 0 {
-		c.Action, c.Impossible = Refuse, fmt.Sprintf("%s of a stream cannot be changed: back it up (nats stream backup), delete it, apply, and restore", strings.Join(impossible, ", "))
+		c.Action, c.Impossible = Refuse, fmt.Sprintf("%s of a stream cannot be changed: back it up (nats stream backup), delete it, apply, and restore it", strings.Join(impossible, ", "))
 	}
 	if len(loses) > 0 {
-		c.Loses = fmt.Sprintf("%s may throw away messages that are there", strings.Join(loses, ", "))
+		c.Loses = fmt.Sprintf("%s may delete messages in the stream", strings.Join(loses, ", "))
 	}
 	return c
 }
 
-// fixedOfStreams reports whether JetStream does not let a field of a stream
-// change in this way.
-func fixedOfStreams(d Difference) bool {
+// fixedForStream reports whether JetStream rejects this change of a stream's field.
+func fixedForStream(d Difference) bool {
 	switch d.Field {
 	case "storage", "persist_mode", "allow_msg_counter", "mirror", "sealed":
 		return true
 	case "retention":
 		return strings.Contains(string(d.Is)+string(d.Want), "workqueue")
 	case "deny_delete", "deny_purge", "allow_msg_ttl", "allow_msg_schedules":
-		return string(d.Want) == "null" // what is allowed or forbidden once is so for ever
+		return string(d.Want) == "null" // these can be set, but never unset
 	}
 	return false
 }
 
-// tightens reports whether a field's change makes the stream keep less. One that
-// discards what is new keeps what is there, however much that is.
+// tightens reports whether a change of a field makes the stream delete messages that
+// it holds. A stream that discards new messages keeps all that it has, even above its
+// limit.
 func tightens(d Difference, discard jetstream.DiscardPolicy) bool {
 	switch d.Field {
 	case "retention":
@@ -182,57 +188,61 @@ func number(value json.RawMessage) int64 {
 	return n
 }
 
-// fixedOfConsumers are the fields that JetStream lets no consumer change.
-var fixedOfConsumers = []string{"deliver_policy", "opt_start_seq", "opt_start_time", "ack_policy", "replay_policy", "mem_storage", "max_waiting"}
+// fixedForConsumers lists the fields of a consumer that JetStream never changes.
+var fixedForConsumers = []string{"deliver_policy", "opt_start_seq", "opt_start_time", "ack_policy", "replay_policy", "mem_storage", "max_waiting"}
 
-// consumerChange is what makes a consumer as wanted; its Action is "" when it is.
+// consumerChange returns the change that makes a consumer as wanted. Its Action is ""
+// if there is nothing to change.
 func consumerChange(stream string, want, is jetstream.ConsumerConfig) Change {
-	want.Replicas = is.Replicas // as many as its stream
+	want.Replicas = is.Replicas // it follows its stream
 	c := Change{Stream: stream, Consumer: want.Durable, consumer: want, Fields: compare(want, is)}
 	if len(c.Fields) == 0 {
 		return c
 	}
 	c.Action = Update
 	for _, d := range c.Fields {
-		if slices.Contains(fixedOfConsumers, d.Field) {
+		if slices.Contains(fixedForConsumers, d.Field) {
 			c.Action, c.Impossible = Refuse, fmt.Sprintf(
-				"%s of a consumer cannot be changed: delete the consumer (nats consumer rm %s %s) and apply; it begins at the stream's first message, which changes nothing that was done", d.Field, stream, want.Durable)
+				"%s of a consumer cannot be changed: delete the consumer (nats consumer rm %s %s) and apply; it starts again at the stream's first message, so handlers must be idempotent", d.Field, stream, want.Durable)
 		}
 	}
 	return c
 }
 
-// Apply does what the plan says. It does nothing at all when something is
-// impossible, or when something may lose messages of a stream that is not named
-// in allowLoss: the error says what. It never deletes anything.
+// Apply makes the changes of the plan. It makes none of them if [Plan.Validate]
+// returns an error. It never deletes a stream or a consumer. If it fails half way, it
+// returns an error that names the stream or consumer; make a new plan and apply that.
+// Applying a plan twice has no further effect.
 func (p Plan) Apply(ctx context.Context, js jetstream.JetStream, allowLoss []string) error {
-	if err := p.Refused(allowLoss); err != nil {
+	if err := p.Validate(allowLoss); err != nil {
 		return err
 	}
 	for _, c := range p.Changes {
 		if err := c.apply(ctx, js); err != nil {
-			return fmt.Errorf("%s: %w", c.What(), err)
+			return fmt.Errorf("%s: %w", c.Target(), err)
 		}
 	}
 	return nil
 }
 
-// Refused is why Apply would do nothing, nil when it would do something.
-func (p Plan) Refused(allowLoss []string) error {
+// Validate returns an error if a change is impossible, or may delete messages of a
+// stream that allowLoss does not name. The error lists all such changes.
+func (p Plan) Validate(allowLoss []string) error {
 	var failed []error
 	for _, c := range p.Changes {
 		switch {
 		case c.Impossible != "":
-			failed = append(failed, fmt.Errorf("%s: %s", c.What(), c.Impossible))
+			failed = append(failed, fmt.Errorf("%s: %s", c.Target(), c.Impossible))
 		case c.Loses != "" && !slices.Contains(allowLoss, c.Stream):
-			failed = append(failed, fmt.Errorf("%s: %s; if that is meant, add --allow-loss %s", c.What(), c.Loses, c.Stream))
+			failed = append(failed, fmt.Errorf("%s: %s; if you accept that, add --allow-loss %s", c.Target(), c.Loses, c.Stream))
 		}
 	}
 	return errors.Join(failed...)
 }
 
-// What names what changes: "stream ORDERS".
-func (c Change) What() string {
+// Target returns what the change applies to: "stream ORDERS", or "consumer
+// orders-on-stock on INVENTORY".
+func (c Change) Target() string {
 	if c.Consumer != "" {
 		return "consumer " + c.Consumer + " on " + c.Stream
 	}

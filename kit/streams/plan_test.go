@@ -15,7 +15,7 @@ import (
 	"lonja/kit/streams"
 )
 
-const said = `
+const oneStream = `
 streams:
   - name: THINGS
     subjects: [things.>]
@@ -34,8 +34,8 @@ func parse(t *testing.T, text string) *streams.Config {
 	return c
 }
 
-// planned is what a plan says, a line for each change.
-func planned(t *testing.T, c *streams.Config, js jetstream.JetStream) (streams.Plan, []string) {
+// planLines makes a plan, and returns it with a line for each change.
+func planLines(t *testing.T, c *streams.Config, js jetstream.JetStream) (streams.Plan, []string) {
 	t.Helper()
 	plan, err := c.Plan(t.Context(), js, 0)
 	if err != nil {
@@ -43,7 +43,7 @@ func planned(t *testing.T, c *streams.Config, js jetstream.JetStream) (streams.P
 	}
 	var lines []string
 	for _, change := range plan.Changes {
-		line := string(change.Action) + " " + change.What()
+		line := string(change.Action) + " " + change.Target()
 		for _, d := range change.Fields {
 			line += " " + d.Field
 		}
@@ -52,17 +52,18 @@ func planned(t *testing.T, c *streams.Config, js jetstream.JetStream) (streams.P
 	return plan, lines
 }
 
+// wantPlan makes a plan, and fails the test unless its lines are as wanted.
 func wantPlan(t *testing.T, c *streams.Config, js jetstream.JetStream, want ...string) streams.Plan {
 	t.Helper()
-	plan, got := planned(t, c, js)
+	plan, got := planLines(t, c, js)
 	if strings.Join(got, "; ") != strings.Join(want, "; ") {
-		t.Fatalf("planned %q, want %q", got, want)
+		t.Fatalf("the plan is %q, want %q", got, want)
 	}
 	return plan
 }
 
-func TestAPlanIsCarriedOutAndThenEmpty(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, said)
+func TestPlan_IsEmptyAfterApply(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, oneStream)
 	plan := wantPlan(t, c, js, "create stream THINGS", "create consumer things-reader on THINGS")
 	if !slices.Contains(plan.Foreign, kittest.Stream) {
 		t.Errorf("foreign streams are %v", plan.Foreign)
@@ -70,16 +71,16 @@ func TestAPlanIsCarriedOutAndThenEmpty(t *testing.T) {
 	if err := plan.Apply(t.Context(), js, nil); err != nil {
 		t.Fatal(err)
 	}
-	if plan := wantPlan(t, c, js); plan.AsSaid != 2 {
-		t.Errorf("%d are as said", plan.AsSaid)
+	if plan := wantPlan(t, c, js); plan.Unchanged != 2 {
+		t.Errorf("%d are unchanged, want 2", plan.Unchanged)
 	}
 	if _, err := js.Stream(t.Context(), kittest.Stream); err != nil {
-		t.Errorf("the stream of somebody else: %v", err)
+		t.Errorf("the foreign stream was touched: %v", err)
 	}
 }
 
-func TestWhatWasChangedBehindOurBackIsPutRight(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, said)
+func TestApply_RevertsChangesMadeOnTheServer(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, oneStream)
 	if err := c.Apply(t.Context(), js, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -95,8 +96,8 @@ func TestWhatWasChangedBehindOurBackIsPutRight(t *testing.T) {
 	if err := js.DeleteConsumer(t.Context(), "THINGS", "things-reader"); err != nil {
 		t.Fatal(err)
 	}
-	if wrong, err := c.Check(t.Context(), js, []string{"THINGS"}); err != nil || len(wrong) != 1 || !strings.Contains(wrong[0], "max_age is 3600000000000") {
-		t.Errorf("check: %q, %v", wrong, err)
+	if got, err := c.Check(t.Context(), js, []string{"THINGS"}); err != nil || len(got) != 1 || !strings.Contains(got[0], "max_age is 3600000000000") {
+		t.Errorf("check: %q, %v", got, err)
 	}
 	wantPlan(t, c, js, "update stream THINGS max_age", "create consumer things-reader on THINGS")
 	if err := c.Apply(t.Context(), js, 0); err != nil {
@@ -105,16 +106,15 @@ func TestWhatWasChangedBehindOurBackIsPutRight(t *testing.T) {
 	wantPlan(t, c, js)
 }
 
-// A consumer that a shop has had for long is given another patience in passing:
-// what is under way stays so.
-func TestAConsumersPatienceIsChanged(t *testing.T) {
+// An existing consumer gets other timeouts while a message is being processed.
+func TestPlan_UpdatesTheTimeoutsOfAConsumer(t *testing.T) {
 	js := kittest.New(t).JS
-	grouped := strings.Replace(said, "max_deliver: -1", "max_deliver: -1, priority_policy: pinned_client, priority_groups: [one], priority_timeout: 5000000000", 1)
-	cons := things(t, parse(t, grouped), js, 1)
+	pinned := strings.Replace(oneStream, "max_deliver: -1", "max_deliver: -1, priority_policy: pinned_client, priority_groups: [one], priority_timeout: 5000000000", 1)
+	cons := applyWithMessages(t, parse(t, pinned), js, 1)
 	if _, err := cons.Fetch(1, jetstream.FetchPriorityGroup("one")); err != nil {
 		t.Fatal(err)
 	}
-	c := parse(t, strings.NewReplacer("ack_wait: 12000000000", "ack_wait: 2000000000", "priority_timeout: 5000000000", "priority_timeout: 2000000000").Replace(grouped))
+	c := parse(t, strings.NewReplacer("ack_wait: 12000000000", "ack_wait: 2000000000", "priority_timeout: 5000000000", "priority_timeout: 2000000000").Replace(pinned))
 	wantPlan(t, c, js, "update consumer things-reader on THINGS ack_wait priority_timeout")
 	if err := c.Apply(t.Context(), js, 0); err != nil {
 		t.Fatal(err)
@@ -122,78 +122,78 @@ func TestAConsumersPatienceIsChanged(t *testing.T) {
 	wantPlan(t, c, js)
 }
 
-func TestNothingIsDoneWhenSomethingIsImpossibleOrLosesMessages(t *testing.T) {
+func TestApply_ChangesNothingIfOneChangeIsImpossibleOrLosesMessages(t *testing.T) {
 	for _, test := range []struct {
-		name, from, to, planned, why string
+		name, from, to, plan, reason string
 		allowed                      bool // with --allow-loss
 	}{
-		{"less age", "storage: file", "storage: file\n    max_age: 3600000000000", "update stream THINGS max_age", "max_age may throw away messages", true},
+		{"a shorter age", "storage: file", "storage: file\n    max_age: 3600000000000", "update stream THINGS max_age", "max_age may delete messages", true},
 		{"fewer messages", "storage: file", "storage: file\n    max_msgs: 5", "update stream THINGS max_msgs", "--allow-loss THINGS", true},
-		{"memory", "storage: file", "storage: memory", "refuse stream THINGS storage", "storage of a stream cannot be changed", false},
-		{"deletes", "deny_delete: true", "deny_delete: false", "refuse stream THINGS deny_delete", "deny_delete of a stream cannot be changed", false},
+		{"memory storage", "storage: file", "storage: memory", "refuse stream THINGS storage", "storage of a stream cannot be changed", false},
+		{"allowing deletes", "deny_delete: true", "deny_delete: false", "refuse stream THINGS deny_delete", "deny_delete of a stream cannot be changed", false},
 		{"a work queue", "storage: file", "storage: file\n    retention: workqueue", "refuse stream THINGS retention", "retention of a stream cannot be changed", false},
-		{"acks", "ack_policy: explicit", "ack_policy: none", "refuse consumer things-reader on THINGS ack_policy", "nats consumer rm THINGS things-reader", false},
+		{"no acks", "ack_policy: explicit", "ack_policy: none", "refuse consumer things-reader on THINGS ack_policy", "nats consumer rm THINGS things-reader", false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			js := kittest.New(t).JS
-			if err := parse(t, said).Apply(t.Context(), js, 0); err != nil {
+			if err := parse(t, oneStream).Apply(t.Context(), js, 0); err != nil {
 				t.Fatal(err)
 			}
-			changed := parse(t, strings.Replace(said, test.from, test.to, 1)+`
+			changed := parse(t, strings.Replace(oneStream, test.from, test.to, 1)+`
   - {name: MORE, subjects: [more.>]}
 `)
-			plan := wantPlan(t, changed, js, test.planned, "create stream MORE")
-			if err := plan.Apply(t.Context(), js, []string{"MORE"}); err == nil || !strings.Contains(err.Error(), test.why) {
-				t.Fatalf("applied with %v", err)
+			plan := wantPlan(t, changed, js, test.plan, "create stream MORE")
+			if err := plan.Apply(t.Context(), js, []string{"MORE"}); err == nil || !strings.Contains(err.Error(), test.reason) {
+				t.Fatalf("apply returned %v", err)
 			}
 			if _, err := js.Stream(t.Context(), "MORE"); err == nil {
-				t.Error("half of it was done")
+				t.Error("another change of the plan was made")
 			}
 			err := plan.Apply(t.Context(), js, []string{"THINGS"})
 			if (err == nil) != test.allowed {
-				t.Errorf("allowed by name: %v", err)
+				t.Errorf("with allowLoss for the stream: %v", err)
 			}
 		})
 	}
 }
 
-func TestReplicasThatNobodyAskedForStay(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, strings.Replace(said, "storage: file", "storage: file\n    num_replicas: 1", 1))
+func TestPlan_KeepsReplicasOfExistingStreamsUnlessAsked(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, strings.Replace(oneStream, "storage: file", "storage: file\n    num_replicas: 1", 1))
 	if err := c.Apply(t.Context(), js, 0); err != nil {
 		t.Fatal(err)
 	}
 	plan, err := c.Plan(t.Context(), js, 3)
 	if err != nil || len(plan.Changes) != 1 || plan.Changes[0].Fields[0].Field != "num_replicas" {
-		t.Errorf("asked for three: %+v, %v", plan, err)
+		t.Errorf("with three replicas: %+v, %v", plan, err)
 	}
-	three := parse(t, strings.Replace(said, "storage: file", "storage: file\n    num_replicas: 3", 1))
-	wantPlan(t, three, js) // what streams.yaml says is for streams that are not there yet
+	three := parse(t, strings.Replace(oneStream, "storage: file", "storage: file\n    num_replicas: 3", 1))
+	wantPlan(t, three, js) // num_replicas applies to new streams only
 }
 
-func TestCheckWantsTheStreamsToBeThere(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, said)
+func TestCheck_ReportsAMissingStream(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, oneStream)
 	if _, err := c.Check(t.Context(), js, []string{"THINGS"}); !errors.Is(err, streams.ErrMissing) || !strings.Contains(err.Error(), "THINGS") {
 		t.Errorf("got %v", err)
 	}
 	if _, err := js.Stream(t.Context(), "THINGS"); err == nil {
-		t.Error("checking made it")
+		t.Error("Check created the stream")
 	}
 }
 
-func TestAPlanIsJSON(t *testing.T) {
+func TestPlan_JSONFormat(t *testing.T) {
 	js := kittest.New(t).JS
-	plan, err := parse(t, said).Plan(t.Context(), js, 0)
+	plan, err := parse(t, oneStream).Plan(t.Context(), js, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	data, err := json.Marshal(plan)
-	if want := `{"changes":[{"action":"create","stream":"THINGS"},{"action":"create","stream":"THINGS","consumer":"things-reader"}],"as_said":0,"foreign":["DEADLETTERS","TIMERS","TOYS"]}`; err != nil || string(data) != want {
+	if want := `{"changes":[{"action":"create","stream":"THINGS"},{"action":"create","stream":"THINGS","consumer":"things-reader"}],"as_said":0,"foreign":["COUNTERS","DEADLETTERS","TIMERS"]}`; err != nil || string(data) != want {
 		t.Errorf("got %s, %v", data, err)
 	}
 }
 
-// TestALimitThatDiscardsWhatIsNewLosesNothing bounds a stream that already holds more.
-func TestALimitThatDiscardsWhatIsNewLosesNothing(t *testing.T) {
+// The stream already holds more than its new limit.
+func TestPlan_ALimitThatDiscardsNewMessagesLosesNone(t *testing.T) {
 	log := kittest.New(t)
 	before := parse(t, "streams: [{name: THINGS, subjects: [things.>], storage: file}]")
 	after := parse(t, "streams: [{name: THINGS, subjects: [things.>], storage: file, discard: new, max_msgs: 5, max_bytes: 1000}]")
@@ -211,9 +211,9 @@ func TestALimitThatDiscardsWhatIsNewLosesNothing(t *testing.T) {
 	}
 	wantPlan(t, after, log.JS)
 	if stream, err := log.JS.Stream(t.Context(), "THINGS"); err != nil || stream.CachedInfo().State.Msgs != 20 {
-		t.Errorf("%d of 20 are left, %v", stream.CachedInfo().State.Msgs, err)
+		t.Errorf("%d of 20 messages are left, %v", stream.CachedInfo().State.Msgs, err)
 	}
 	if _, err := log.JS.Publish(t.Context(), "things.one", nil); !eventlog.IsFull(err) {
-		t.Errorf("one more was taken: %v", err)
+		t.Errorf("another message was accepted: %v", err)
 	}
 }

@@ -1,4 +1,21 @@
-// Package streams makes JetStream look as streams.yaml says.
+// Package streams manages JetStream streams and consumers as code.
+//
+// A file, streams.yaml by convention, declares the streams and the durable consumers
+// that replicas share, with JetStream's own field names and units: durations are
+// nanoseconds. [Config.Plan] compares it with a server, and [Plan.Apply] changes what
+// differs. Both can run at every start and next to running services:
+//
+//   - Nothing is ever deleted. Streams that the file does not name are left alone.
+//   - A change that JetStream cannot make stops the whole plan before its first
+//     change, and so does one that may delete messages, unless the caller allows that
+//     for its stream. The error explains what to do.
+//   - num_replicas is only a default for new streams: the operator of a cluster
+//     chooses it.
+//
+// Two metadata keys have a meaning here: "private" on a stream names the only
+// identity that may read all of it, and "service" on a consumer names the service
+// that works on it. The package also reports which stream stores a subject, and which
+// consumers receive it.
 package streams
 
 import (
@@ -14,19 +31,21 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// Config is streams.yaml.
+// Config is the content of streams.yaml. Its methods do not change it.
 type Config struct {
 	Streams []Stream `json:"streams"`
 }
 
-// Stream is one stream and the consumers on it that replicas share.
+// Stream is a stream and its shared consumers: the durable ones on which all replicas
+// of a service work together.
 type Stream struct {
 	jetstream.StreamConfig
 	Consumers []jetstream.ConsumerConfig `json:"consumers,omitempty"`
 }
 
-// Parse reads streams.yaml. Field names that JetStream does not know, and
-// consumers whose name is used twice, are errors.
+// Parse parses streams.yaml. It returns an error for a field that JetStream does not
+// know, and for a consumer whose durable_name is missing or used twice, be it on
+// another stream.
 func Parse(data []byte) (*Config, error) {
 	var c Config
 	if err := yaml.UnmarshalStrict(data, &c); err != nil {
@@ -44,8 +63,8 @@ func Parse(data []byte) (*Config, error) {
 	return &c, nil
 }
 
-// Apply makes the streams and consumers as streams.yaml says, as far as nothing
-// can be lost by it; see Plan, which it carries out.
+// Apply plans and applies in one step, without permission to delete messages. Replicas
+// are as in [Config.Plan], errors as in [Plan.Apply].
 func (c *Config) Apply(ctx context.Context, js jetstream.JetStream, replicas int) error {
 	plan, err := c.Plan(ctx, js, replicas)
 	if err != nil {
@@ -54,12 +73,14 @@ func (c *Config) Apply(ctx context.Context, js jetstream.JetStream, replicas int
 	return plan.Apply(ctx, js, nil)
 }
 
-// ErrMissing means that a stream of streams.yaml is not on the server.
+// ErrMissing reports that a stream of streams.yaml is not on the server.
 var ErrMissing = errors.New("does not exist: restore it if it held events, otherwise apply streams.yaml")
 
-// Check makes sure that streams are there, and returns in which fields they are
-// not as streams.yaml says, as a line for each.
-func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []string) (wrong []string, err error) {
+// Check compares the named streams with streams.yaml, and changes nothing. It returns
+// one sentence for each field that differs, without num_replicas. The error wraps
+// [ErrMissing] if one of the streams does not exist. Names that streams.yaml does not
+// declare are ignored.
+func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []string) (differences []string, err error) {
 	for _, s := range c.Streams {
 		if !slices.Contains(names, s.Name) {
 			continue
@@ -72,15 +93,15 @@ func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []stri
 			return nil, fmt.Errorf("stream %s: %w", s.Name, err)
 		}
 		for _, d := range Compare(s.StreamConfig, stream.CachedInfo().Config) {
-			wrong = append(wrong, fmt.Sprintf("stream %s: %s is %s; streams.yaml says %s", s.Name, d.Field, d.Is, d.Want))
+			differences = append(differences, fmt.Sprintf("stream %s: %s is %s; streams.yaml says %s", s.Name, d.Field, d.Is, d.Want))
 		}
 	}
-	return wrong, nil
+	return differences, nil
 }
 
-// Ensure looks a shared consumer up, and makes it again, from the stream's first
-// message, when it is gone: every reaction may run again without harm. It is an
-// error that there is none of this name in streams.yaml.
+// Ensure returns a shared consumer. If it does not exist, Ensure creates it at the
+// stream's first message, so all messages are delivered again: handlers must be
+// idempotent. It returns an error if streams.yaml has no consumer of this name.
 func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error) {
 	stream, config, err := c.consumer(durable)
 	if err != nil {
@@ -96,16 +117,18 @@ func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable str
 	return cons, nil
 }
 
-// redone is how many messages a consumer may do again to be rid of those that
-// somebody has who is dead; with more it is quicker to wait for ack_wait.
-const redone = 2000
+// maxRedelivered is how many messages a consumer may deliver again to get back those
+// that died with their client. If there are more, waiting for ack_wait is faster.
+const maxRedelivered = 2000
 
-// GiveBack lets the shared consumers deliver at once what they delivered and what
-// nobody acknowledged. It is meant for the start of a server whose clients died
-// with it: else they would hold it until ack_wait. A consumer begins again at the
-// first such message, and what was done after that changes nothing when it is
-// done again. So it may be interrupted and repeated, and done while others work.
-func (c *Config) GiveBack(ctx context.Context, js jetstream.JetStream) error {
+// Redeliver makes the shared consumers deliver their unacknowledged messages at once,
+// instead of after ack_wait. Call it when a server starts whose clients ended with it.
+// Each consumer restarts at its first unacknowledged message, so later ones that were
+// acknowledged are delivered again: handlers must be idempotent. A consumer for which
+// that would be more than 2000 messages is left alone. Redeliver may be interrupted,
+// repeated, and called while clients are working. It returns an error if a consumer
+// does not exist.
+func (c *Config) Redeliver(ctx context.Context, js jetstream.JetStream) error {
 	for _, s := range c.Streams {
 		for _, want := range s.Consumers {
 			cons, err := js.Consumer(ctx, s.Name, want.Durable)
@@ -113,7 +136,7 @@ func (c *Config) GiveBack(ctx context.Context, js jetstream.JetStream) error {
 				return fmt.Errorf("consumer %s: %w", want.Durable, err)
 			}
 			info := cons.CachedInfo()
-			if info.NumAckPending == 0 || info.Delivered.Stream-info.AckFloor.Stream > redone {
+			if info.NumAckPending == 0 || info.Delivered.Stream-info.AckFloor.Stream > maxRedelivered {
 				continue
 			}
 			if _, err := js.ResetConsumer(ctx, s.Name, want.Durable); err != nil {
@@ -124,34 +147,35 @@ func (c *Config) GiveBack(ctx context.Context, js jetstream.JetStream) error {
 	return nil
 }
 
-// Group is the priority group of a consumer, or "".
-func (c *Config) Group(durable string) string {
+// PriorityGroup returns the first priority group of a consumer; "" if it has none, or
+// does not exist.
+func (c *Config) PriorityGroup(durable string) string {
 	if _, config, err := c.consumer(durable); err == nil && len(config.PriorityGroups) > 0 {
 		return config.PriorityGroups[0]
 	}
 	return ""
 }
 
-// Has reports whether there is a consumer of this name.
-func (c *Config) Has(durable string) bool {
+// HasConsumer reports whether streams.yaml has a shared consumer of this name.
+func (c *Config) HasConsumer(durable string) bool {
 	_, _, err := c.consumer(durable)
 	return err == nil
 }
 
-// Declares reports whether there is a stream of this name.
-func (c *Config) Declares(stream string) bool {
+// HasStream reports whether streams.yaml has a stream of this name.
+func (c *Config) HasStream(stream string) bool {
 	return slices.ContainsFunc(c.Streams, func(s Stream) bool { return s.Name == stream })
 }
 
-// Stream is the stream that a consumer is on, or "".
-func (c *Config) Stream(durable string) string {
+// StreamOf returns the stream of a shared consumer; "" if there is no such consumer.
+func (c *Config) StreamOf(durable string) string {
 	stream, _, _ := c.consumer(durable)
 	return stream
 }
 
-// Holding is the stream that records a subject, or "". The subject must have no
-// wildcards.
-func (c *Config) Holding(subject string) string {
+// StreamFor returns the stream that stores a subject; "" if none does. The subject
+// must not contain wildcards.
+func (c *Config) StreamFor(subject string) string {
 	for _, s := range c.Streams {
 		if slices.ContainsFunc(s.Subjects, func(f string) bool { return Matches(f, subject) }) {
 			return s.Name
@@ -160,22 +184,22 @@ func (c *Config) Holding(subject string) string {
 	return ""
 }
 
-// service is the key of a consumer's metadata that names the service which works on it.
-const service = "service"
+// serviceKey is the metadata key of a consumer that names the service working on it.
+const serviceKey = "service"
 
-// ServiceOf is the service that works on a consumer: the one that its metadata
-// names, or else what its name begins with, up to the first dash. So
-// "orders-on-stock" is a consumer of "orders".
+// ServiceOf returns the name of the service that works on a consumer. It is the value
+// of "service" in the consumer's metadata or, without that, the part of its name
+// before the first dash: "orders-on-stock" belongs to "orders".
 func (c *Config) ServiceOf(durable string) string {
-	if _, config, err := c.consumer(durable); err == nil && config.Metadata[service] != "" {
-		return config.Metadata[service]
+	if _, config, err := c.consumer(durable); err == nil && config.Metadata[serviceKey] != "" {
+		return config.Metadata[serviceKey]
 	}
 	name, _, _ := strings.Cut(durable, "-")
 	return name
 }
 
-// Shared are the names of a stream's consumers.
-func (c *Config) Shared(stream string) []string {
+// SharedConsumers returns the durable names of a stream's shared consumers.
+func (c *Config) SharedConsumers(stream string) []string {
 	var names []string
 	for _, s := range c.Streams {
 		if s.Name == stream {
@@ -187,29 +211,30 @@ func (c *Config) Shared(stream string) []string {
 	return names
 }
 
-// private is the key of a stream's metadata that names the one identity which
-// may read all of it.
-const private = "private"
+// privateKey is the metadata key of a stream that names the only identity which may
+// read all of it.
+const privateKey = "private"
 
-// Private is the one identity that may read all of a stream, "" when anybody
-// who works here may.
-func (s Stream) Private() string { return s.Metadata[private] }
+// PrivateTo returns the only identity that may read all of the stream, which is the
+// value of "private" in its metadata. "" means that every identity may.
+func (s Stream) PrivateTo() string { return s.Metadata[privateKey] }
 
-// ObserverPermissions is what it takes to look at all streams that are not private,
-// and to change nothing: no consumer can be made, and nothing published.
+// ObserverPermissions returns the permissions to read all streams that are not
+// private, and to change nothing: they permit no consumer and no publishing. The inbox
+// is not included; see [natsauth.AllowInbox].
 func (c *Config) ObserverPermissions() natsauth.Permissions {
-	g := natsauth.AllowMonitoring()
+	p := natsauth.AllowMonitoring()
 	for _, s := range c.Streams {
-		if s.Private() == "" {
-			g.Add(natsauth.AllowRead(s.Name), natsauth.Permissions{Subscribe: s.Subjects})
+		if s.PrivateTo() == "" {
+			p.Add(natsauth.AllowRead(s.Name), natsauth.Permissions{Subscribe: s.Subjects})
 		}
 	}
-	return g
+	return p
 }
 
-// Readers are the durable names of the shared consumers that get what is
-// recorded on a stream's subject.
-func (c *Config) Readers(stream, subject string) []string {
+// ConsumersOf returns the durable names of the shared consumers that receive the
+// messages on a subject of a stream.
+func (c *Config) ConsumersOf(stream, subject string) []string {
 	var names []string
 	for _, s := range c.Streams {
 		for _, cons := range s.Consumers {
@@ -221,7 +246,8 @@ func (c *Config) Readers(stream, subject string) []string {
 	return names
 }
 
-// Matches reports whether a filter, which may hold wildcards, takes all of a subject.
+// Matches reports whether a filter, which may contain wildcards, matches every subject
+// that the second argument stands for.
 func Matches(filter, subject string) bool {
 	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
 	for i, token := range f {

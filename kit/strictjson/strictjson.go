@@ -1,7 +1,16 @@
-// Package strictjson reads JSON that others wrote, and takes nothing for what
-// it is not. encoding/json puts U+FFFD in the place of bytes that are no UTF-8,
-// takes a member whose name differs in case for the one that is meant, and the
-// last of two with one name.
+// Package strictjson decodes JSON from untrusted senders, and accepts only input
+// that has one meaning.
+//
+// [encoding/json] is lenient where two readers of the same bytes could disagree:
+// it replaces invalid UTF-8 with U+FFFD, matches member names without regard to
+// case, ignores unknown members, and takes the last of two members with the same
+// name. [Decode] returns an error for each of these. Its errors can be shown to
+// the sender: a [SyntaxError] gives the byte offset, and all others are an
+// [errs.Error] that names the field.
+//
+// It is a package of its own because both sides of a message broker need it: the
+// HTTP edge for request bodies, and services for commands and queries. Neither
+// should import the other, and errs stays free of a JSON library.
 package strictjson
 
 import (
@@ -19,71 +28,79 @@ import (
 	"lonja/kit/errs"
 )
 
-// Malformed says that a text is not JSON. Offset counts bytes from 0 and is
-// where the fault is.
-type Malformed struct {
-	Offset int64
-	Reason string
+// SyntaxError reports that a text is not exactly one JSON value in valid UTF-8.
+type SyntaxError struct {
+	Offset int64  // where the error is, in bytes from 0
+	Reason string // in English, for the sender's developer
 }
 
-func (m *Malformed) Error() string { return fmt.Sprintf("not JSON at byte %d: %s", m.Offset, m.Reason) }
+// Error implements error.
+func (e *SyntaxError) Error() string {
+	return fmt.Sprintf("not JSON at byte %d: %s", e.Offset, e.Reason)
+}
 
-// Check returns a *Malformed unless data is one JSON value in valid UTF-8 and
-// nothing after it. The memory that it takes does not grow with data.
+// Check returns a *SyntaxError unless data is exactly one JSON value in valid
+// UTF-8, with nothing but white space around it. It checks syntax only: unlike
+// [Decode] it accepts duplicate members and any number. Its memory use does not
+// grow with data, so it can run before the sender is known.
 func Check(data []byte) error {
-	d := NewReader(data)
+	d := NewDecoder(data)
 	if err := d.SkipValue(); err != nil {
-		return malformed(err, len(data))
+		return syntaxError(err, len(data))
 	}
 	rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n")
 	if len(rest) == 0 {
 		return nil
 	}
-	return &Malformed{int64(len(data) - len(rest)), "the value must be one, and nothing after it"}
+	return &SyntaxError{int64(len(data) - len(rest)), "there must be one value, and nothing after it"}
 }
 
-// NewReader reads data token by token. It lets members through that are there
-// twice: to notice them anywhere it would have to remember every name.
-func NewReader(data []byte) *jsontext.Decoder {
+// NewDecoder returns a decoder that reads data token by token. It accepts
+// duplicate member names: to detect them it would have to remember all names.
+func NewDecoder(data []byte) *jsontext.Decoder {
 	return jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true))
 }
 
-// Decode reads one JSON value: each member known, in the case that is
-// written, and there once, each number in range. The error is a *Malformed, or
-// an Invalid refusal that names the field. It stops at the first.
+// Decode decodes one JSON value into the value that into points to. Each member
+// must be known, spelled in the same case, and given once; each number must fit
+// its field. Decode stops at the first error, which is a *SyntaxError, or an
+// *errs.Error with the code Invalid that names the field. After an error the
+// value may be partly set.
 func Decode(data []byte, into any) error {
 	err := json.Unmarshal(data, into, json.RejectUnknownMembers(true))
-	var meaning *json.SemanticError
+	var semantic *json.SemanticError
 	var syntax *jsontext.SyntacticError
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return errs.InvalidField(Path(syntax.JSONPointer), "is given twice")
-	case !errors.As(err, &meaning):
-		return malformed(err, len(data))
+		return errs.InvalidField(fieldPath(syntax.JSONPointer), "is given twice")
+	case !errors.As(err, &semantic):
+		return syntaxError(err, len(data))
 	case errors.Is(err, json.ErrUnknownName):
-		return errs.InvalidField(Path(meaning.JSONPointer), "is no field of this request; names are written in lower case")
-	case meaning.JSONKind == '0' && meaning.GoType.Kind() != reflect.String:
-		return errs.InvalidField(Path(meaning.JSONPointer), "must be a whole number, and not too large")
+		return errs.InvalidField(fieldPath(semantic.JSONPointer), "is not a field of this request; names are written in lower case")
+	case semantic.JSONKind == '0' && semantic.GoType.Kind() != reflect.String:
+		return errs.InvalidField(fieldPath(semantic.JSONPointer), "must be a whole number, and not too large")
 	}
-	return errs.InvalidField(Path(meaning.JSONPointer), "cannot be a JSON %v", meaning.JSONKind)
+	return errs.InvalidField(fieldPath(semantic.JSONPointer), "cannot be a JSON %v", semantic.JSONKind)
 }
 
-func malformed(err error, length int) error {
+// syntaxError converts an error of the decoder. Length is that of the text.
+func syntaxError(err error, length int) error {
 	var syntax *jsontext.SyntacticError
-	if !errors.As(err, &syntax) { // only that there is nothing at all
-		return &Malformed{int64(length), "the text ends too early"}
+	if !errors.As(err, &syntax) { // an empty text is plain io.EOF
+		return &SyntaxError{int64(length), "the text ends too early"}
 	}
-	m := &Malformed{syntax.ByteOffset, syntax.Err.Error()}
+	e := &SyntaxError{syntax.ByteOffset, syntax.Err.Error()}
 	if errors.Is(syntax.Err, io.ErrUnexpectedEOF) {
-		m.Reason = "the text ends too early"
+		e.Reason = "the text ends too early"
 	}
-	return m
+	return e
 }
 
-// Path is where a pointer points, as fields are called: items[2].quantity.
-func Path(p jsontext.Pointer) string {
+// fieldPath writes a JSON pointer the way developers write a field:
+// items[2].quantity.
+func fieldPath(p jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range p.Tokens() {
 		switch {
@@ -95,18 +112,19 @@ func Path(p jsontext.Pointer) string {
 			b.WriteString(token)
 		}
 	}
-	return Shorten(b.String())
+	return Truncate(b.String())
 }
 
-// longest is how much of a name that a stranger chose is repeated to them.
-const longest = 80
+// maxEchoed is how many bytes of the sender's own text an error repeats.
+const maxEchoed = 80
 
-// Shorten is a text that is repeated in an error, as far as that makes sense.
-func Shorten(s string) string {
-	if len(s) <= longest {
+// Truncate shortens text that an error repeats to its sender. It keeps at most 80
+// bytes, cuts between characters, and marks the cut with an ellipsis.
+func Truncate(s string) string {
+	if len(s) <= maxEchoed {
 		return s
 	}
-	end := longest
+	end := maxEchoed
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}

@@ -20,7 +20,7 @@ type item struct {
 	Quantity int64  `json:"quantity"`
 }
 
-func TestDecode_NamesTheFieldThatIsWrong(t *testing.T) {
+func TestDecode_NamesTheFieldAtFault(t *testing.T) {
 	for body, field := range map[string]string{
 		`{"Email":"a"}`:                          "Email",
 		`{"email":"a","email":"b"}`:              "email",
@@ -32,8 +32,8 @@ func TestDecode_NamesTheFieldThatIsWrong(t *testing.T) {
 		`{"` + strings.Repeat("ä", 999) + `":1}`: strings.Repeat("ä", 40) + "…",
 	} {
 		var into order
-		var r *errs.Error
-		if err := strictjson.Decode([]byte(body), &into); !errors.As(err, &r) || r.Code != errs.Invalid || r.Field != field {
+		var e *errs.Error
+		if err := strictjson.Decode([]byte(body), &into); !errors.As(err, &e) || e.Code != errs.Invalid || e.Field != field {
 			t.Errorf("%.60s: want field %s, got %v", body, field, err)
 		}
 	}
@@ -46,7 +46,7 @@ func TestDecode_NamesTheFieldThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestCheck_TellsWhereTheTextIsNoJSON(t *testing.T) {
+func TestCheck_ReportsWhereTheTextIsNotJSON(t *testing.T) {
 	for text, offset := range map[string]int64{
 		``:                                   0,
 		`  `:                                 2,
@@ -55,7 +55,7 @@ func TestCheck_TellsWhereTheTextIsNoJSON(t *testing.T) {
 		"{\"em\xffail\":1}":                  4,
 		`{"email":"pass\ud800word"}`:         14,
 		`{"email":"pass\udc00word"}`:         14,
-		"{\"email\":\"\xed\xa0\x80\"}":       10, // a surrogate as UTF-8 would have it
+		"{\"email\":\"\xed\xa0\x80\"}":       10, // a surrogate, encoded as UTF-8
 		`{"email":""} {}`:                    13,
 		`{"email":""}]`:                      12,
 		"\xef\xbb\xbf{}":                     0,
@@ -63,18 +63,18 @@ func TestCheck_TellsWhereTheTextIsNoJSON(t *testing.T) {
 		`{"items":[{"quantity":01}]}`:        23,
 	} {
 		for name, err := range map[string]error{"Check": strictjson.Check([]byte(text)), "Decode": strictjson.Decode([]byte(text), &order{})} {
-			var m *strictjson.Malformed
-			if !errors.As(err, &m) || m.Offset != offset {
-				t.Errorf("%s %q: want a fault at %d, got %v", name, text, offset, err)
+			var syntax *strictjson.SyntaxError
+			if !errors.As(err, &syntax) || syntax.Offset != offset {
+				t.Errorf("%s %q: want an error at byte %d, got %v", name, text, offset, err)
 			}
 		}
 	}
 	if err := strictjson.Check([]byte(` {"email":"\ud83d\ude00","email":[1e999]} `)); err != nil {
-		t.Errorf("of the text alone nothing is wrong: %v", err)
+		t.Errorf("syntax is valid, but Check returned %v", err)
 	}
 }
 
-func TestCheck_TakesNoMemoryOfItsOwn(t *testing.T) {
+func TestCheck_MemoryDoesNotGrowWithTheText(t *testing.T) {
 	for _, text := range []string{
 		`{` + strings.Repeat(`"a":0,`, 100_000) + `"a":0}`,
 		`[` + strings.Repeat(`{},`, 200_000) + `{}]`,

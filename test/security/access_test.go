@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"lonja"
 	"lonja/kit/natsauth"
 	"lonja/kit/streams"
 	"lonja/shop"
@@ -268,10 +269,10 @@ func TestIdentities_AreThoseOfTheProgram(t *testing.T) {
 		}
 		before = append(before, string(data))
 	}
-	written, err := natsauth.WriteConfig(natsauth.Config{Dir: dir, Identities: shop.Identities(harness.Config, harness.Streams(t)),
+	written, err := natsauth.WriteConfig(natsauth.Config{Name: lonja.Name, Account: shop.Account, Dir: dir, Identities: shop.Identities(harness.Config, harness.Streams(t)),
 		Servers: []string{"nats"}, Store: "/data", MaxStore: "10GB"})
-	if err != nil || len(written.Made) > 0 {
-		t.Fatalf("identities that the program does not know: %v (%v)", written.Made, err)
+	if err != nil || len(written.Created) > 0 {
+		t.Fatalf("identities that the program does not know: %v (%v)", written.Created, err)
 	}
 	for i, name := range names {
 		after, err := os.ReadFile(filepath.Join(dir, name))

@@ -27,7 +27,7 @@ import (
 )
 
 // Name is what an API of Front is called.
-const Name = "toys"
+const Name = "counters"
 
 // KeyID is the id of the key that Front signs tokens with.
 const KeyID = "key-1"

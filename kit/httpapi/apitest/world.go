@@ -21,7 +21,7 @@ import (
 
 const config = `
 streams:
-  - name: TOYS
+  - name: COUNTERS
     subjects: [events.counter.>]
     allow_direct: true
   - name: TIMERS
@@ -110,7 +110,7 @@ func (w *World) RunCounters() (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- Counters().Run(ctx, service.Config{Application: "toys", Conn: nc, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir + "/views"}, func() { close(ready) })
+		done <- Counters().Run(ctx, service.Config{Application: "counters", Conn: nc, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir + "/views"}, func() { close(ready) })
 	}()
 	select {
 	case <-ready:

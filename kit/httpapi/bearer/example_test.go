@@ -52,5 +52,5 @@ func Example() {
 	fmt.Println(err)
 	// Output:
 	// ana [editor] <nil>
-	// unauthenticated: the access token is no longer good; refresh the session, or log in again
+	// unauthenticated: the access token has been revoked; refresh the session, or log in again
 }

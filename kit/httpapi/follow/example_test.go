@@ -30,7 +30,7 @@ func ExampleChanges_Follow() {
 		log.Fatal(err)
 	}
 	registry := prometheus.NewRegistry()
-	changes, err := follow.New(follow.Config{Client: world.Client, Service: "counters", Stream: "TOYS", Events: events,
+	changes, err := follow.New(follow.Config{Client: world.Client, Service: "counters", Stream: "COUNTERS", Events: events,
 		Following: "following counters", Waiting: "waiting for counters", Namespace: "example", Registry: registry})
 	if err != nil {
 		log.Fatal(err)

@@ -28,7 +28,7 @@ func open(t *testing.T, most int) *apitest.Front {
 	t.Helper()
 	f := apitest.Open(t)
 	registry := prometheus.NewRegistry()
-	changes, err := follow.New(follow.Config{Client: f.Client, Service: "counters", Stream: "TOYS", Events: events,
+	changes, err := follow.New(follow.Config{Client: f.Client, Service: "counters", Stream: "COUNTERS", Events: events,
 		MaxFollowers: most, MaxWaiting: most, Following: "following counters", Waiting: "waiting for counters", Namespace: apitest.Name, Registry: registry})
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestFollow_OutlivesTheServiceAndLostNews(t *testing.T) {
 		t.Fatal(got)
 	}
 	f.Quiet("queries.counters.additions")
-	if err := f.Conn.Publish("changes.counters.a", []byte(eventlog.Position("TOYS", 2))); err != nil {
+	if err := f.Conn.Publish("changes.counters.a", []byte(eventlog.Position("COUNTERS", 2))); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() && lines.Text() != ": waiting" {
@@ -212,7 +212,7 @@ func TestPlaces_AreBounded(t *testing.T) {
 		t.Errorf("a second follower: %d %v", resp.StatusCode, resp.Header)
 	}
 	metrics := f.Do("GET", "/metrics", "").Text
-	for _, want := range []string{"\ntoys_followers 1\n", "\ntoys_followers_refused_total 1\n", "\ntoys_waiting 0\n", "\ntoys_waiting_refused_total 0\n"} {
+	for _, want := range []string{"\ncounters_followers 1\n", "\ncounters_followers_refused_total 1\n", "\ncounters_waiting 0\n", "\ncounters_waiting_refused_total 0\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %q", want)
 		}

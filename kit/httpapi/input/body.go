@@ -105,7 +105,7 @@ func Parse(registry huma.Registry, schema *huma.Schema, raw []byte, into any) er
 func CheckContent[T any](h http.Header, taken map[string]T) error {
 	for _, coding := range h["Content-Encoding"] {
 		if !strings.EqualFold(coding, "identity") {
-			return unsupported("Content-Encoding", "the body must be sent as it is, without Content-Encoding: "+strictjson.Shorten(coding)).
+			return unsupported("Content-Encoding", "the body must be sent as it is, without Content-Encoding: "+strictjson.Truncate(coding)).
 				With("Accept-Encoding", "identity")
 		}
 	}
@@ -118,7 +118,7 @@ func CheckContent[T any](h http.Header, taken map[string]T) error {
 		return unsupported("Content-Type", "the body must be sent as Content-Type: application/json")
 	}
 	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
-		return unsupported("Content-Type", "the body must be sent in UTF-8, not in "+strictjson.Shorten(charset))
+		return unsupported("Content-Type", "the body must be sent in UTF-8, not in "+strictjson.Truncate(charset))
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func Fields(encoded string, known []string) (url.Values, error) {
 		switch {
 		case len(faults) == maxFaults:
 		case !slices.Contains(known, name):
-			faults = append(faults, problem.Fault{Field: strictjson.Shorten(strings.ToValidUTF8(name, "\ufffd")), Detail: "is not known here" + instead(known)})
+			faults = append(faults, problem.Fault{Field: strictjson.Truncate(strings.ToValidUTF8(name, "\ufffd")), Detail: "is not known here" + instead(known)})
 		case len(given[name]) > 1:
 			faults = append(faults, problem.Fault{Field: name, Detail: "is given more than once"})
 		}

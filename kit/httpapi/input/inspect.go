@@ -34,7 +34,7 @@ type inspection struct {
 
 // inspect returns what is wrong with a JSON text, or nothing.
 func inspect(registry huma.Registry, s *huma.Schema, raw []byte) []problem.Fault {
-	i := &inspection{registry: registry, text: strictjson.NewReader(raw)}
+	i := &inspection{registry: registry, text: strictjson.NewDecoder(raw)}
 	if err := i.value(s); err != nil && !errors.Is(err, errEnough) {
 		_ = i.fault("cannot be read") // nothing that is JSON
 	}
@@ -93,7 +93,7 @@ func (i *inspection) object(s *huma.Schema) error {
 			return err
 		}
 		name := token.String()
-		err = i.in("."+strictjson.Shorten(name), func() error {
+		err = i.in("."+strictjson.Truncate(name), func() error {
 			member, known := s.Properties[name]
 			switch {
 			case !known:

@@ -1,19 +1,26 @@
-// Package baddisk makes files of this process fail as those on a bad disk do, for
-// tests that may not mount one.
+// Package baddisk makes open files of this process fail, the way files on a bad disk
+// do. Tests need no permission to mount a disk for it.
+//
+// It works on Linux, for files that the process has open: their file descriptors are
+// redirected to a device that fails. The file on the disk stays as it is. On other
+// systems [Inject] fails the test.
 package baddisk
 
 import "testing"
 
-// What fails, and how.
+// Fault is a way in which a file can fail. Its value is the path of a device.
+type Fault string
+
+// The faults.
 const (
-	Full   = "/dev/full" // a write, with ENOSPC
-	Unsafe = "/dev/null" // a sync, and what is written is gone
+	NoSpace Fault = "/dev/full" // every write fails with ENOSPC
+	NoSync  Fault = "/dev/null" // every sync fails with EINVAL, and written data is lost
 )
 
-// Put puts a device in the place of a file that this process has open: what it
-// writes there from now on goes to the device, and fails as the device does. The
-// file on the disk stays as it is.
-func Put(t testing.TB, device, file string) {
+// Inject makes a file fail that this process has open under this absolute path. From
+// now on, what the process writes to it is lost. A file that is opened later works. It
+// ends the test if the file is not open.
+func Inject(t testing.TB, fault Fault, file string) {
 	t.Helper()
-	put(t, device, file)
+	inject(t, fault, file)
 }

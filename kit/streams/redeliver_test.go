@@ -11,7 +11,7 @@ import (
 	"lonja/kit/streams"
 )
 
-const heldLong = `
+const longAckWait = `
 streams:
   - name: THINGS
     subjects: [things.>]
@@ -19,8 +19,9 @@ streams:
       - {durable_name: things-reader, filter_subjects: [things.*], ack_policy: explicit, ack_wait: 3600000000000, max_deliver: -1, max_ack_pending: 8}
 `
 
-// things applies a configuration and records so many things.
-func things(t *testing.T, c *streams.Config, js jetstream.JetStream, n int) jetstream.Consumer {
+// applyWithMessages applies a configuration, publishes n messages, and returns the
+// consumer.
+func applyWithMessages(t *testing.T, c *streams.Config, js jetstream.JetStream, n int) jetstream.Consumer {
 	t.Helper()
 	if err := c.Apply(t.Context(), js, 0); err != nil {
 		t.Fatal(err)
@@ -37,9 +38,9 @@ func things(t *testing.T, c *streams.Config, js jetstream.JetStream, n int) jets
 	return cons
 }
 
-// fetch takes n messages, acknowledges those after the first ones, which it keeps
-// for itself, and returns their sequences.
-func fetch(t *testing.T, cons jetstream.Consumer, n, kept int) (got []uint64) {
+// fetch fetches n messages, acknowledges all but the first unacked ones, and returns
+// the sequences.
+func fetch(t *testing.T, cons jetstream.Consumer, n, unacked int) (got []uint64) {
 	t.Helper()
 	batch, err := cons.Fetch(n, jetstream.FetchMaxWait(10*time.Second))
 	if err != nil {
@@ -50,7 +51,7 @@ func fetch(t *testing.T, cons jetstream.Consumer, n, kept int) (got []uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got = append(got, meta.Sequence.Stream); len(got) > kept {
+		if got = append(got, meta.Sequence.Stream); len(got) > unacked {
 			if err := m.DoubleAck(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -59,34 +60,34 @@ func fetch(t *testing.T, cons jetstream.Consumer, n, kept int) (got []uint64) {
 	return got
 }
 
-// Whoever fetched took all that a consumer may have under way, and died. Nothing
-// else moves for an hour, unless it is given back.
-func TestWhatTheDeadHadIsGivenBackAtOnce(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, heldLong)
-	cons := things(t, c, js, 10)
+// A client fetched as many messages as max_ack_pending allows, and crashed. Without
+// Redeliver the consumer delivers nothing for an hour.
+func TestRedeliver_DeliversUnacknowledgedMessagesAtOnce(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, longAckWait)
+	cons := applyWithMessages(t, c, js, 10)
 	if got := fetch(t, cons, 8, 8); len(got) != 8 {
 		t.Fatalf("fetched %v", got)
 	}
-	for range 2 { // it may be interrupted, and done again
-		if err := c.GiveBack(t.Context(), js); err != nil {
+	for range 2 { // may be repeated
+		if err := c.Redeliver(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := fetch(t, cons, 8, 0); !slices.Equal(got, []uint64{1, 2, 3, 4, 5, 6, 7, 8}) {
-		t.Errorf("given back were %v", got)
+		t.Errorf("redelivered %v", got)
 	}
 	if got := fetch(t, cons, 2, 0); !slices.Equal(got, []uint64{9, 10}) {
-		t.Errorf("then came %v", got)
+		t.Errorf("then delivered %v", got)
 	}
 	wantPlan(t, c, js)
 }
 
-// Very much is not done again for the sake of one.
-func TestWhatWasDoneLongAfterIsNotDoneAgain(t *testing.T) {
-	js, c := kittest.New(t).JS, parse(t, heldLong)
-	cons := things(t, c, js, 2100)
+// One old unacknowledged message is not worth 2099 redeliveries.
+func TestRedeliver_LeavesAConsumerThatIsFarAhead(t *testing.T) {
+	js, c := kittest.New(t).JS, parse(t, longAckWait)
+	cons := applyWithMessages(t, c, js, 2100)
 	fetch(t, cons, 2100, 1)
-	if err := c.GiveBack(t.Context(), js); err != nil {
+	if err := c.Redeliver(t.Context(), js); err != nil {
 		t.Fatal(err)
 	}
 	info, err := cons.Info(t.Context())

@@ -18,18 +18,18 @@ func config(t *testing.T, servers ...string) natsauth.Config {
 	worker := natsauth.AllowPublish("work.*")
 	worker.Add(natsauth.AllowReply("orders.>"), natsauth.Permissions{DenyPublish: []string{"work.secret"}})
 	return natsauth.Config{
-		Name: "toys", Account: "TOYS", Dir: t.TempDir(), Servers: servers,
-		Identities: []natsauth.Identity{{Name: "boss", Permissions: natsauth.AllowAll()}, {Name: "worker", Permissions: worker}},
+		Name: "counters", Account: "COUNTERS", Dir: t.TempDir(), Servers: servers,
+		Identities: []natsauth.Identity{{Name: "operator", Permissions: natsauth.AllowAll()}, {Name: "worker", Permissions: worker}},
 	}
 }
 
-func write(t *testing.T, c natsauth.Config) natsauth.Written {
+func write(t *testing.T, c natsauth.Config) natsauth.Result {
 	t.Helper()
-	w, err := natsauth.WriteConfig(c)
+	r, err := natsauth.WriteConfig(c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w
+	return r
 }
 
 func read(t *testing.T, c natsauth.Config, name ...string) string {
@@ -41,7 +41,7 @@ func read(t *testing.T, c natsauth.Config, name ...string) string {
 	return string(data)
 }
 
-func TestAServerUnderstandsWhatIsWritten(t *testing.T) {
+func TestWriteConfig_IsReadByTheServer(t *testing.T) {
 	c := config(t, "one", "two", "three")
 	c.Store, c.MaxStore, c.TLS = "/elsewhere", "3GB", true
 	write(t, c)
@@ -56,7 +56,7 @@ func TestAServerUnderstandsWhatIsWritten(t *testing.T) {
 		t.Fatalf("%d users", len(o.Nkeys))
 	}
 	for _, u := range o.Nkeys {
-		key, err := natsauth.Key(filepath.Join(c.Dir, "keys"), "worker")
+		key, err := natsauth.LoadKey(filepath.Join(c.Dir, "keys"), "worker")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,23 +66,23 @@ func TestAServerUnderstandsWhatIsWritten(t *testing.T) {
 		p := u.Permissions
 		if strings.Join(p.Publish.Allow, " ") != "work.*" || strings.Join(p.Publish.Deny, " ") != "work.secret" ||
 			strings.Join(p.Subscribe.Allow, " ") != "orders.>" || p.Response == nil || p.Response.MaxMsgs != 64 {
-			t.Errorf("the worker may %+v", p)
+			t.Errorf("worker has permissions %+v", p)
 		}
 		return
 	}
-	t.Error("there is no worker")
+	t.Error("worker is not a user")
 }
 
-func TestCertificatesAreMadeOnceAndAgainWhenTheyAreNotTheAuthoritys(t *testing.T) {
+func TestWriteConfig_KeepsCertificatesUnlessTheAuthorityChanges(t *testing.T) {
 	c := config(t, "one")
 	c.TLS = true
 	write(t, c)
 	authority, first := read(t, c, "tls", "ca.pem"), read(t, c, "tls", "one.pem")
 	write(t, c)
 	if read(t, c, "tls", "ca.pem") != authority || read(t, c, "tls", "one.pem") != first {
-		t.Error("made again without a reason")
+		t.Error("certificates were replaced without a reason")
 	}
-	for _, name := range []string{"ca.pem", "ca-key.pem"} { // another authority
+	for _, name := range []string{"ca.pem", "ca-key.pem"} { // so that another authority is created
 		if err := os.Remove(filepath.Join(c.Dir, "tls", name)); err != nil {
 			t.Fatal(err)
 		}
@@ -101,22 +101,22 @@ func TestCertificatesAreMadeOnceAndAgainWhenTheyAreNotTheAuthoritys(t *testing.T
 	}
 }
 
-func TestAKeyIsRotatedAndRetired(t *testing.T) {
+func TestWriteConfig_RotatesAndRetiresAKey(t *testing.T) {
 	c := config(t, "one")
-	if w := write(t, c); len(w.Made) != 2 || len(w.Kept) != 0 {
-		t.Errorf("first: %+v", w)
+	if r := write(t, c); len(r.Created) != 2 || len(r.Kept) != 0 {
+		t.Errorf("first: %+v", r)
 	}
 	c.Rotate = []string{"worker"}
-	if w := write(t, c); len(w.Made) != 1 || len(w.Old) != 1 || strings.Count(read(t, c, "auth.conf"), "# worker") != 2 {
-		t.Errorf("rotated: %+v", w)
+	if r := write(t, c); len(r.Created) != 1 || len(r.Rotating) != 1 || strings.Count(read(t, c, "auth.conf"), "# worker") != 2 {
+		t.Errorf("rotated: %+v", r)
 	}
 	c.Rotate, c.Retire = nil, []string{"worker"}
-	if w := write(t, c); len(w.Kept) != 2 || len(w.Old) != 0 || strings.Count(read(t, c, "auth.conf"), "# worker") != 1 {
-		t.Errorf("retired: %+v", w)
+	if r := write(t, c); len(r.Kept) != 2 || len(r.Rotating) != 0 || strings.Count(read(t, c, "auth.conf"), "# worker") != 1 {
+		t.Errorf("retired: %+v", r)
 	}
 }
 
-func TestWhatCannotBeDoneIsSaid(t *testing.T) {
+func TestWriteConfig_ErrorsNameTheCause(t *testing.T) {
 	c := config(t, "one")
 	c.Rotate = []string{"nobody"}
 	if _, err := natsauth.WriteConfig(c); err == nil || !strings.Contains(err.Error(), `"nobody"`) {
@@ -132,6 +132,6 @@ func TestWhatCannotBeDoneIsSaid(t *testing.T) {
 	}
 	_, err := natsauth.WriteConfig(c)
 	if err == nil || !strings.Contains(err.Error(), seed) || strings.Contains(err.Error(), "SUNONSENSE") {
-		t.Errorf("a seed that is none: %v", err)
+		t.Errorf("an invalid seed: %v", err)
 	}
 }

@@ -1,0 +1,69 @@
+package revocation_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/kit/errs"
+	"lonja/kit/eventlog"
+	"lonja/kit/natsembed"
+	"lonja/kit/revocation"
+)
+
+// Ana signs in, and her logout is event 17. Her token from before is rejected, the next
+// one is valid.
+func Example() {
+	if err := logout(); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// before: <nil>
+	// rejected: true
+	// next token: <nil>
+}
+
+func logout() error {
+	dir, err := os.MkdirTemp("", "revocation-example-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	server, err := natsembed.Start(natsembed.Config{Dir: dir, Addr: "127.0.0.1:0"})
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	nc, err := nats.Connect(server.URL())
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: revocation.Stream, Subjects: []string{"revocations.>"},
+		MaxMsgsPerSubject: 1, MaxAge: revocation.Retention, AllowDirect: true})
+	if err != nil {
+		return err
+	}
+
+	list := revocation.New(nc)
+	old := eventlog.Actor{ID: "ana", Signed: 9} // as read from a verified token
+	fmt.Println("before:", list.Check(ctx, old))
+	if err := revocation.Revoke(ctx, js, "ana", 17); err != nil {
+		return err
+	}
+	// A list of another process, or this one within a second, rejects the token.
+	err = revocation.New(nc).Check(ctx, old)
+	fmt.Println("rejected:", errs.Is(err, errs.Unauthenticated))
+	fmt.Println("next token:", list.Check(ctx, eventlog.Actor{ID: "ana", Signed: 17}))
+	return nil
+}
