@@ -27,6 +27,7 @@ var importPolicy = []struct {
 	{"audit", []string{"events", "kit"}, "the proof of the log judges events by itself: it must not share a fault with the services"},
 	{"kit", []string{"kit"}, "the kit knows nothing of any shop"},
 	{"cmd/lonja", []string{"", "cmd/lonja", "events", "services", "shop", "gateway", "audit", "kit"}, "main names all the parts and wires them"},
+	{"examples/tickets", []string{"kit"}, "an application that is not the shop: it has only the kit, which others have too"},
 	{"test", []string{"", "test", "audit", "client", "events", "kit", "services", "shop"}, "the end-to-end tests drive the real program, or name all its parts; nothing else may need them"},
 	{"client", []string{"client"}, "whoever writes a storefront gets the HTTP API and nothing of what is behind it"},
 	{"examples", []string{"client", "examples"}, "an example is a stranger: it sees only the HTTP API, through the public client"},

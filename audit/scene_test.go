@@ -2,6 +2,7 @@ package audit
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,6 +77,16 @@ func (s *scene) handled(consumers ...string) {
 			}
 		}
 	}
+}
+
+// everyReaction are the shared consumers of all streams of events.
+func (s *scene) everyReaction() (names []string) {
+	for _, stream := range s.Streams.Streams {
+		if strings.HasPrefix(stream.Subjects[0], "events.") {
+			names = append(names, s.Streams.SharedConsumers(stream.Name)...)
+		}
+	}
+	return names
 }
 
 // filtered is how many messages a consumer brings in all. What it says itself
@@ -213,8 +224,6 @@ var (
 	stocked = all(offers, counts(10, 0))
 	ordered = then(stocked, places, reserves, awaits, requests)
 	bought  = then(ordered, captures(678, false), pays, commits(2, false))
-
-	everyReaction = []string{"inventory-on-orders", "inventory-reminders", "orders-on-stock", "orders-on-payments", "payments-on-orders", "payments-on-payments"}
 )
 
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }

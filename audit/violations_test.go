@@ -30,7 +30,7 @@ func TestWhatIsLegalIsLeftAlone(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
 			s.says(given...)
-			s.handled(everyReaction...)
+			s.handled(s.everyReaction()...)
 			r := s.audited(true, "")
 			if want(t, r); r.UnderWay != 0 {
 				t.Errorf("%d under way", r.UnderWay)

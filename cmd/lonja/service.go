@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -115,7 +114,15 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer stopProbes()
-	return c.serve(ctx, func() { fmt.Println("ready     serving", strings.Join(c.Names, ", "), "as replica", c.Replica) })
+	ready, stop := c.start()
+	defer stop()
+	select {
+	case <-ready:
+		fmt.Println("ready     serving", strings.Join(c.Names, ", "), "as replica", c.Replica)
+	case <-ctx.Done():
+	}
+	<-ctx.Done()
+	return nil
 }
 
 // usable checks what the services would otherwise find out one after the other,
@@ -132,24 +139,13 @@ func (c *serviceCommand) usable() error {
 	return nil
 }
 
-// serve runs the services until ctx ends, each on its own: one that fails is
-// started again, later each time, and takes no other down with it. Ready is
-// called once all serve.
-func (c *serviceCommand) serve(ctx context.Context, ready func()) error {
-	var running, starting sync.WaitGroup
-	starting.Add(len(c.Names))
+// start starts the services; see service.Supervise.
+func (c *serviceCommand) start() (ready <-chan struct{}, stop func()) {
+	services := map[string]service.Start{}
 	for _, name := range c.Names {
-		running.Go(func() { c.supervise(ctx, name, sync.OnceFunc(starting.Done)) })
+		services[name] = func(ctx context.Context, ready func()) error { return c.serveOne(ctx, name, ready) }
 	}
-	started := make(chan struct{})
-	go func() { starting.Wait(); close(started) }()
-	select {
-	case <-started:
-		ready()
-	case <-ctx.Done():
-	}
-	running.Wait()
-	return nil
+	return service.Supervise(slog.Default(), services)
 }
 
 // checkFolders makes sure that there are folders for the views, or can be: without
@@ -161,20 +157,6 @@ func (c *serviceCommand) checkFolders() error {
 		}
 	}
 	return nil
-}
-
-func (c *serviceCommand) supervise(ctx context.Context, name string, ready func()) {
-	for wait := time.Second; ctx.Err() == nil; wait = min(2*wait, 30*time.Second) {
-		err := c.serveOne(ctx, name, ready)
-		if err == nil || ctx.Err() != nil {
-			return
-		}
-		slog.Error("a service has stopped and will be started again", "service", name, "in", wait, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
-	}
 }
 
 func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()) error {

@@ -93,10 +93,8 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 	if err := services.checkFolders(); err != nil {
 		return err
 	}
-	serving, stopServices := context.WithCancel(context.WithoutCancel(ctx))
-	stopped, started := make(chan error, 1), make(chan struct{})
-	go func() { stopped <- services.serve(serving, func() { close(started) }) }()
-	defer func() { stopServices(); <-stopped }()
+	started, stop := services.start()
+	defer stop()
 
 	// It does not drain: there is no other gateway to turn to.
 	config := c.face(listener.Addr().(*net.TCPAddr))

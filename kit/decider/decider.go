@@ -150,13 +150,17 @@ func keyOf(id string) (k commandKey) {
 // the state after the event and the event itself (nil when the command was already
 // fulfilled without one); it must not keep the state.
 //
-// Errors are the decision's own refusals, and Unavailable when the log did not
-// answer in time: then the command may have been recorded or not, and asking again
+// Errors are the decision's own refusals; Invalid when the entity's id cannot stand in
+// a subject, where it might name other entities, too; and Unavailable when the log did
+// not answer in time: then the command may have been recorded or not, and asking again
 // with the same id tells.
 func (d *Decider[S]) Decide(ctx context.Context, w Command, decide Decide[S], reply func(S, eventlog.Event) any) (Receipt, error) {
 	id := w.EntityID
 	if id == "" {
 		id = eventlog.NewEntityID(d.entityType.Prefix, w.ID)
+	}
+	if err := eventlog.CheckEntityID("entity id", id); err != nil {
+		return Receipt{}, err
 	}
 	e, done, err := d.acquire(ctx, id)
 	if err != nil {

@@ -223,3 +223,17 @@ func TestARepeatedWishOfAKindWhoseFactsAnswerFoldsNothingAnew(t *testing.T) {
 		t.Errorf("%+v, %v, %d facts folded", r, err, folded)
 	}
 }
+
+// An id that a caller chose must not reach the filter that an append is conditional on.
+func TestDecider_RefusesAnEntityIDThatIsNoToken(t *testing.T) {
+	log := kittest.New(t)
+	d := newDecider(log)
+	for _, id := range []string{"*", "a.b", "a.>", "a b"} {
+		if _, err := d.Decide(t.Context(), wish("w-"+id, id), add(1), nil); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	if end, err := log.End(t.Context(), kittest.Stream); end != 0 || err != nil {
+		t.Errorf("the log ends at %d, %v", end, err)
+	}
+}

@@ -1,7 +1,6 @@
 package decider_test
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -23,23 +22,7 @@ func (d doubled) EntityID() string { return d.Counter }
 func (doubled) Check() error       { return nil }
 
 // newerLanguage speaks of doubled, too.
-var newerLanguage = eventlog.Codec{
-	Type: kittest.Codec.Type, Encode: kittest.Codec.Encode,
-	Subject: func(e eventlog.Event) string {
-		if d, ok := e.(doubled); ok {
-			return "events.counter." + d.Counter + ".doubled"
-		}
-		return kittest.Codec.Subject(e)
-	},
-	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "kittest.counter.doubled.v1" {
-			return kittest.Codec.Decode(typ, data)
-		}
-		var d doubled
-		return d, json.Unmarshal(data, &d)
-	},
-	Knows: func(typ string) bool { return typ == "kittest.counter.doubled.v1" || kittest.Codec.Knows(typ) },
-}
+var newerLanguage = eventlog.NewCodec("kittest", kittest.Added{}, doubled{})
 
 // stored records a message of a type, whatever it is.
 func stored(t *testing.T, log *kittest.Log, subject, typ string) {

@@ -1,9 +1,7 @@
 package kittest
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"lonja/kit/eventlog"
 )
@@ -36,23 +34,6 @@ func (a Added) Check() error {
 }
 
 // Codec writes and reads Added. It knows no other type of event.
-var Codec = eventlog.Codec{
-	Type:    func(e eventlog.Event) string { return "kittest." + e.EventName() },
-	Subject: func(e eventlog.Event) string { return addedSubject(e.EntityID()) },
-	Encode:  func(e eventlog.Event) ([]byte, error) { return json.Marshal(e) },
-	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if !known(typ) {
-			return nil, fmt.Errorf("unknown type %q", typ)
-		}
-		var a Added
-		if err := json.Unmarshal(data, &a); err != nil {
-			return nil, err
-		}
-		return a, a.Check()
-	},
-	Knows: known,
-}
-
-func known(typ string) bool { return typ == addedType }
+var Codec = eventlog.NewCodec("kittest", Added{})
 
 func addedSubject(counter string) string { return "events.counter." + counter + ".added" }
