@@ -31,7 +31,7 @@ func TestWhatIsNoFactIsNamedUnlessItIsKnown(t *testing.T) {
 	header = eventlog.Envelope{ID: "e", Causation: "f", Type: "lonja.user.registered.v1"}.Header()
 	s.publishes("events.user.usr_ana.registered", `{"roles":["SECRET"]}`, header)
 	want(t, s.audited(false, ""),
-		`decoding: ORDERS:1: is no fact, and there is no dead letter of it (subject "events.order.ord_1.placed"): header ce-id stands there 0 times, not once`,
+		`decoding: ORDERS:1: is no fact, and there is no dead letter of it (subject "events.order.ord_1.placed"): header ce-id occurs 0 times; an event has it once`,
 		`decoding: CATALOG:2: is no fact, and there is no dead letter of it (subject "events.product.other.created"): lonja.product.created.v1 of "71053" does not belong on subject events.product.other.created`,
 		`decoding: IDENTITY:1: is no fact, and there is no dead letter of it (subject "events.user.usr_ana.registered"): what it holds is not shown`)
 	s.putsAside("undecodable", "ORDERS", 1)

@@ -100,7 +100,7 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 func TestARevokedTokenIsRefused(t *testing.T) {
 	shop := open(t)
 	var seen uint64
-	shop.plays("queries.orders.order", func(m *nats.Msg) any { seen = header(m).Actor.Signed; return struct{}{} })
+	shop.plays("queries.orders.order", func(m *nats.Msg) any { seen = header(m).Actor.TokenPosition; return struct{}{} })
 	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{} })
 	read := func(authorization string) *response {
 		return shop.do("GET", "/api/orders/ord_1", nil, "Authorization", authorization)

@@ -14,55 +14,58 @@ import (
 	"lonja/kit/kittest"
 )
 
-// A counter that may not go beyond ten.
-var counterKind = decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream, Prefix: "cnt_",
+// counterType is a counter, which must not exceed limit.
+var counterType = decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream, Prefix: "cnt_",
 	Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }}
 
 const limit = 10
 
+// add decides to add to a counter; 0 is nothing to do.
 func add(by int) decider.Decide[int] {
 	return func(n int, m decider.Meta) (eventlog.Event, error) {
 		switch {
 		case by == 0:
 			return nil, nil
 		case n+by > limit:
-			return nil, errs.New(errs.Conflict, "%d and %d is more than %d", n, by, limit)
+			return nil, errs.New(errs.Conflict, "%d + %d exceeds %d", n, by, limit)
 		}
 		return kittest.Added{Counter: m.EntityID, By: by}, nil
 	}
 }
 
+// total replies with the counter's value.
 func total(n int, _ eventlog.Event) any { return n }
 
 func newDecider(log *kittest.Log) *decider.Decider[int] {
-	d := decider.New(counterKind)
+	d := decider.New(counterType)
 	d.Bind(log.Log, decider.Config{Source: "test"})
 	return d
 }
 
-func wish(id, counter string) decider.Command {
+// command returns a command on a counter; the empty counter is a new one.
+func command(id, counter string) decider.Command {
 	return decider.Command{Envelope: eventlog.Envelope{ID: id}, EntityID: counter}
 }
 
-func TestTheSameWishIsRecordedOnceAndAnsweredAlike(t *testing.T) {
+func TestDecider_RecordsACommandOnceAndRepeatsItsReceipt(t *testing.T) {
 	log := kittest.New(t)
 	d := newDecider(log)
-	first, err := d.Decide(t.Context(), wish("w1", "c"), add(3), total)
+	first, err := d.Decide(t.Context(), command("w1", "c"), add(3), total)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Decide(t.Context(), wish("w2", "c"), add(4), total); err != nil {
+	if _, err := d.Decide(t.Context(), command("w2", "c"), add(4), total); err != nil {
 		t.Fatal(err)
 	}
 	for name, replica := range map[string]*decider.Decider[int]{"the same process": d, "another process": newDecider(log)} {
-		again, err := replica.Decide(t.Context(), wish("w1", "c"), add(3), total)
+		again, err := replica.Decide(t.Context(), command("w1", "c"), add(3), total)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := first
 		want.Replayed = true
 		if again != want {
-			t.Errorf("%s answers %+v, not %+v", name, again, want)
+			t.Errorf("%s returns %+v, want %+v", name, again, want)
 		}
 	}
 	if last, err := log.Last(t.Context(), kittest.Stream, "events.counter.c.>"); err != nil || last != 2 {
@@ -70,64 +73,64 @@ func TestTheSameWishIsRecordedOnceAndAnsweredAlike(t *testing.T) {
 	}
 }
 
-func TestTheSameIDWithAnotherBodyIsRefused(t *testing.T) {
+func TestDecider_RejectsAReusedIDWithAnotherHash(t *testing.T) {
 	d := newDecider(kittest.New(t))
-	w := wish("w1", "c")
-	w.RequestHash = "one"
-	if _, err := d.Decide(t.Context(), w, add(1), nil); err != nil {
+	c := command("w1", "c")
+	c.RequestHash = "one"
+	if _, err := d.Decide(t.Context(), c, add(1), nil); err != nil {
 		t.Fatal(err)
 	}
-	w.RequestHash = "other"
-	if _, err := d.Decide(t.Context(), w, add(2), nil); !errs.Is(err, errs.Invalid) {
+	c.RequestHash = "other"
+	if _, err := d.Decide(t.Context(), c, add(2), nil); !errs.Is(err, errs.Invalid) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestANewEntityIsNamedAfterItsWish(t *testing.T) {
+func TestDecider_DerivesANewEntityFromItsCommand(t *testing.T) {
 	d := newDecider(kittest.New(t))
 	id := "0198f3c2-7c1e-7d50-a4a2-0123456789ab"
 	for i := range 2 {
-		r, err := d.Decide(t.Context(), wish(id, ""), add(1), nil)
+		r, err := d.Decide(t.Context(), command(id, ""), add(1), nil)
 		if err != nil || r.EntityID != "cnt_0198f3c27c1e7d50a4a20123456789ab" || r.Replayed != (i == 1) {
 			t.Errorf("round %d: %+v, %v", i, r, err)
 		}
 	}
 }
 
-func TestARefusalIsNeverBasedOnAStaleState(t *testing.T) {
+func TestDecider_NeverRejectsOnAStaleState(t *testing.T) {
 	log := kittest.New(t)
 	here, there := newDecider(log), newDecider(log)
-	if _, err := here.Decide(t.Context(), wish("w1", "c"), add(10), nil); err != nil {
+	if _, err := here.Decide(t.Context(), command("w1", "c"), add(10), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := there.Decide(t.Context(), wish("w2", "c"), add(1), nil); !errs.Is(err, errs.Conflict) {
+	if _, err := there.Decide(t.Context(), command("w2", "c"), add(1), nil); !errs.Is(err, errs.Conflict) {
 		t.Fatalf("want a conflict, got %v", err)
 	}
-	if _, err := here.Decide(t.Context(), wish("w3", "c"), add(-5), nil); err != nil {
+	if _, err := here.Decide(t.Context(), command("w3", "c"), add(-5), nil); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := there.Decide(t.Context(), wish("w4", "c"), add(5), total); err != nil || r.Reply != 10 {
-		t.Fatalf("there still sees the old state: %+v, %v", r, err)
+	if r, err := there.Decide(t.Context(), command("w4", "c"), add(5), total); err != nil || r.Reply != 10 {
+		t.Fatalf("decided on a stale state: %+v, %v", r, err)
 	}
-	if r, err := here.Decide(t.Context(), wish("w5", "c"), add(0), total); err != nil || r.Reply != 10 {
-		t.Fatalf("a fulfilled wish is answered with an old state: %+v, %v", r, err)
+	if r, err := here.Decide(t.Context(), command("w5", "c"), add(0), total); err != nil || r.Reply != 10 {
+		t.Fatalf("nothing to do, but the reply is from a stale state: %+v, %v", r, err)
 	}
 }
 
-func TestReplicasRaceAndTheLimitHolds(t *testing.T) {
+func TestDecider_KeepsTheLimitWhenReplicasRace(t *testing.T) {
 	log := kittest.New(t)
 	replicas := []*decider.Decider[int]{newDecider(log), newDecider(log), newDecider(log)}
 	var racing sync.WaitGroup
 	var mu sync.Mutex
-	granted := map[string]bool{}
+	accepted := map[string]bool{}
 	for i := range 60 {
 		racing.Go(func() {
 			id := fmt.Sprintf("w%d", i%30) // every command is sent to two replicas
-			_, err := replicas[i%3].Decide(t.Context(), wish(id, "c"), add(1), nil)
+			_, err := replicas[i%3].Decide(t.Context(), command(id, "c"), add(1), nil)
 			switch {
 			case err == nil:
 				mu.Lock()
-				granted[id] = true
+				accepted[id] = true
 				mu.Unlock()
 			case !errs.Is(err, errs.Conflict):
 				t.Error(err)
@@ -136,36 +139,36 @@ func TestReplicasRaceAndTheLimitHolds(t *testing.T) {
 	}
 	racing.Wait()
 	last, err := log.Last(t.Context(), kittest.Stream, "events.counter.c.>")
-	if err != nil || last != limit || len(granted) != limit {
-		t.Errorf("%d facts and %d granted wishes, want %d of both (%v)", last, len(granted), limit, err)
+	if err != nil || last != limit || len(accepted) != limit {
+		t.Errorf("%d events and %d accepted commands, want %d of both (%v)", last, len(accepted), limit, err)
 	}
 }
 
-func TestAMessageThatIsNoFactStopsNobody(t *testing.T) {
+func TestDecider_SkipsAMessageThatIsNoEvent(t *testing.T) {
 	log := kittest.New(t)
 	d := newDecider(log)
 	log.Poison("events.counter.c.added", "garbage")
-	if _, err := d.Decide(t.Context(), wish("w1", "c"), add(1), nil); err != nil {
+	if _, err := d.Decide(t.Context(), command("w1", "c"), add(1), nil); err != nil {
 		t.Fatal(err)
 	}
 	log.Poison("events.counter.c.unheard", "{}")
-	if r, err := d.Decide(t.Context(), wish("w2", "c"), add(1), total); err != nil || r.Reply != 2 {
+	if r, err := d.Decide(t.Context(), command("w2", "c"), add(1), total); err != nil || r.Reply != 2 {
 		t.Fatalf("%+v, %v", r, err)
 	}
 }
 
-func TestAFullLogIsUnavailableAndNothingIsRecorded(t *testing.T) {
+func TestDecider_IsUnavailableAndRecordsNothingWhenTheLogIsFull(t *testing.T) {
 	log := kittest.New(t)
 	d := newDecider(log)
 	limitMessages(t, log, 1)
-	if _, err := d.Decide(t.Context(), wish("w1", "c"), add(1), nil); err != nil {
+	if _, err := d.Decide(t.Context(), command("w1", "c"), add(1), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Decide(t.Context(), wish("w2", "c"), add(1), nil); !errs.Is(err, errs.Unavailable) {
+	if _, err := d.Decide(t.Context(), command("w2", "c"), add(1), nil); !errs.Is(err, errs.Unavailable) {
 		t.Fatalf("want unavailable, got %v", err)
 	}
 	limitMessages(t, log, -1)
-	if r, err := d.Decide(t.Context(), wish("w2", "c"), add(1), total); err != nil || r.Reply != 2 || r.Replayed {
+	if r, err := d.Decide(t.Context(), command("w2", "c"), add(1), total); err != nil || r.Reply != 2 || r.Replayed {
 		t.Fatalf("%+v, %v", r, err)
 	}
 }
@@ -179,7 +182,7 @@ func limitMessages(t *testing.T, log *kittest.Log, n int64) {
 	}
 }
 
-func TestManyFactsAreLoadedInOrder(t *testing.T) {
+func TestLoad_ReturnsManyEventsInOrder(t *testing.T) {
 	log := kittest.New(t)
 	var want []uint64
 	for range 700 { // more than two batches
@@ -189,47 +192,47 @@ func TestManyFactsAreLoadedInOrder(t *testing.T) {
 	var got []uint64
 	err := log.Load(t.Context(), kittest.Stream, "events.counter.c.>", 0, want[len(want)-1], func(r eventlog.Record) { got = append(got, r.Sequence) })
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
-		t.Errorf("got %d facts, want %d (%v)", len(got), len(want), err)
+		t.Errorf("got %d events, want %d (%v)", len(got), len(want), err)
 	}
 }
 
-func TestTheSameWishForAnotherEntityIsRefusedAtOnce(t *testing.T) {
+func TestDecider_RejectsAReusedIDForAnotherEntity(t *testing.T) {
 	log := kittest.New(t)
 	d := newDecider(log)
-	if _, err := d.Decide(t.Context(), wish("w1", "c"), add(1), nil); err != nil {
+	if _, err := d.Decide(t.Context(), command("w1", "c"), add(1), nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := d.Decide(t.Context(), wish("w1", "other"), add(1), nil); !errs.Is(err, errs.Invalid) {
+	if _, err := d.Decide(t.Context(), command("w1", "other"), add(1), nil); !errs.Is(err, errs.Invalid) {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestARepeatedWishOfAKindWhoseFactsAnswerFoldsNothingAnew(t *testing.T) {
+func TestDecider_ReplyFromEventsRepliesToARepeatedCommandWithoutFolding(t *testing.T) {
 	log := kittest.New(t)
 	folded := 0
-	kind := counterKind
-	kind.ReplyFromEvents = true
-	kind.Evolve = func(n int, e eventlog.Event, at time.Time) int { folded++; return counterKind.Evolve(n, e, at) }
-	d := decider.New(kind)
+	entityType := counterType
+	entityType.ReplyFromEvents = true
+	entityType.Evolve = func(n int, e eventlog.Event, at time.Time) int { folded++; return counterType.Evolve(n, e, at) }
+	d := decider.New(entityType)
 	d.Bind(log.Log, decider.Config{})
 	by := func(_ int, e eventlog.Event) any { return e.(kittest.Added).By }
 	for i := range 3 {
-		if _, err := d.Decide(t.Context(), wish(fmt.Sprintf("w%d", i), "c"), add(i+1), by); err != nil {
+		if _, err := d.Decide(t.Context(), command(fmt.Sprintf("w%d", i), "c"), add(i+1), by); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r, err := d.Decide(t.Context(), wish("w0", "c"), add(1), by)
+	r, err := d.Decide(t.Context(), command("w0", "c"), add(1), by)
 	if err != nil || !r.Replayed || r.Reply != 1 || folded != 3 {
-		t.Errorf("%+v, %v, %d facts folded", r, err, folded)
+		t.Errorf("%+v, %v, %d events folded", r, err, folded)
 	}
 }
 
 // An id that a caller chose must not reach the filter that an append is conditional on.
-func TestDecider_RefusesAnEntityIDThatIsNoToken(t *testing.T) {
+func TestDecider_RejectsAnEntityIDThatNoSubjectCanHold(t *testing.T) {
 	log := kittest.New(t)
 	d := newDecider(log)
 	for _, id := range []string{"*", "a.b", "a.>", "a b"} {
-		if _, err := d.Decide(t.Context(), wish("w-"+id, id), add(1), nil); !errs.Is(err, errs.Invalid) {
+		if _, err := d.Decide(t.Context(), command("w-"+id, id), add(1), nil); !errs.Is(err, errs.Invalid) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"lonja/kit/eventlog"
 )
 
-func TestAnEnvelopeIsReadAsItWasWritten(t *testing.T) {
+func TestParseEnvelope_ReturnsTheWrittenEnvelope(t *testing.T) {
 	want := eventlog.Envelope{
 		ID: "e1", Type: "kittest.added.v1", Source: "counters", Time: time.Date(2026, 11, 23, 1, 2, 3, 456_000, time.UTC),
 		Causation: "c1", Correlation: "c0", Actor: eventlog.Actor{ID: "ana", Roles: []string{"customer", "staff"}},
@@ -26,29 +26,29 @@ func TestAnEnvelopeIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestTimesBeyondAllSenseAreErrors(t *testing.T) {
+func TestParseEnvelope_RejectsTimesThatCannotBeWrittenAgain(t *testing.T) {
 	for _, s := range []string{"yesterday", "0000-01-01T00:00:00+23:59", "2026-11-23", "99999-01-01T00:00:00Z"} {
 		h := eventlog.Envelope{ID: "e1"}.Header()
 		h.Set(eventlog.HeaderTime, s)
 		if e, err := eventlog.ParseEnvelope(h.Get); err == nil {
-			t.Errorf("%q reads as %v", s, e.Time)
+			t.Errorf("%q is parsed as %v", s, e.Time)
 		}
 	}
 }
 
-func TestDerivedIDsNeverChange(t *testing.T) {
+func TestDeriveID_NeverChanges(t *testing.T) {
 	if got := eventlog.DeriveID("a", "b"); got != "b8d7c005-bbb8-5997-8ff2-4eb692802c98" {
 		t.Errorf("got %s: ids in existing logs would no longer match", got)
 	}
 	if eventlog.DeriveID("a", "b") == eventlog.DeriveID("ab") {
-		t.Error("parts run into each other")
+		t.Error("parts are not separated")
 	}
 	if got := eventlog.NewEntityID("ord_", "0198F3C2-7C1E-7D50-A4A2-0123456789AB"); got != "ord_0198f3c27c1e7d50a4a20123456789ab" {
 		t.Error(got)
 	}
 }
 
-func TestActor_RequireIsForbiddenWithoutOneOfTheRoles(t *testing.T) {
+func TestActor_RequireForbidsActorsWithoutOneOfTheRoles(t *testing.T) {
 	for _, roles := range [][]string{{"staff"}, {"admin"}, {"customer", "admin"}} {
 		if err := (eventlog.Actor{Roles: roles}).Require("staff", "admin"); err != nil {
 			t.Errorf("%v: %v", roles, err)

@@ -16,37 +16,37 @@ import (
 	"lonja/kit/kittest"
 )
 
-// lossy is a way to a server on which the next request that names a subject gets
-// lost, as one does that was sent to a server which stood still.
-type lossy struct {
+// lossyDialer dials connections that lose the first request to a subject, as a server
+// does that was paused.
+type lossyDialer struct {
 	subject string
-	lost    atomic.Int64
-	all     atomic.Bool // not only the next one
+	lost    atomic.Int64 // number of lost requests
+	all     atomic.Bool  // lose all requests to the subject
 }
 
 type lossyConn struct {
 	net.Conn
-	way *lossy
+	dialer *lossyDialer
 }
 
-func (l *lossy) Dial(network, address string) (net.Conn, error) {
+func (d *lossyDialer) Dial(network, address string) (net.Conn, error) {
 	conn, err := net.Dial(network, address)
-	return &lossyConn{conn, l}, err
+	return &lossyConn{conn, d}, err
 }
 
 func (c *lossyConn) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("PUB "+c.way.subject)) && (c.way.all.Load() || c.way.lost.Load() == 0) {
-		c.way.lost.Add(1)
+	if bytes.Contains(b, []byte("PUB "+c.dialer.subject)) && (c.dialer.all.Load() || c.dialer.lost.Load() == 0) {
+		c.dialer.lost.Add(1)
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
 }
 
-// behind is the same log, reached on a way that loses the next request to subject.
-func behind(t *testing.T, log *kittest.Log, subject string) (*eventlog.Log, *lossy) {
+// connectLossy returns the same log over a connection that loses requests to subject.
+func connectLossy(t *testing.T, log *kittest.Log, subject string) (*eventlog.Log, *lossyDialer) {
 	t.Helper()
-	way := &lossy{subject: subject}
-	nc, err := nats.Connect(log.Server.URL(), nats.SetCustomDialer(way))
+	dialer := &lossyDialer{subject: subject}
+	nc, err := nats.Connect(log.Server.URL(), nats.SetCustomDialer(dialer))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,19 +55,19 @@ func behind(t *testing.T, log *kittest.Log, subject string) (*eventlog.Log, *los
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.AccountInfo(t.Context()); err != nil { // so that the client hears answers before any is lost
+	if _, err := js.AccountInfo(t.Context()); err != nil { // subscribes to replies before any request is lost
 		t.Fatal(err)
 	}
-	return eventlog.New(js, kittest.Codec), way
+	return eventlog.New(js, kittest.Codec), dialer
 }
 
 const filter = "events.counter.c.>"
 
-// The time that a caller has is not used up by one request that nobody answers.
-func TestALostRequestIsNotWaitedForLong(t *testing.T) {
+// One request without an answer does not use up the caller's deadline.
+func TestLog_GivesUpALostRequestBeforeTheDeadline(t *testing.T) {
 	log := kittest.New(t)
 	added := kittest.Added{Counter: "c", By: 1}
-	asks := map[string]func(context.Context, *eventlog.Log) error{
+	requests := map[string]func(context.Context, *eventlog.Log) error{
 		"$JS.API.STREAM.MSG.GET.COUNTERS": func(ctx context.Context, l *eventlog.Log) error {
 			_, err := l.Last(ctx, kittest.Stream, filter)
 			return err
@@ -77,30 +77,30 @@ func TestALostRequestIsNotWaitedForLong(t *testing.T) {
 			return err
 		},
 	}
-	for subject, ask := range asks {
+	for subject, request := range requests {
 		t.Run(subject, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			l, way := behind(t, log, subject)
-			if err := ask(ctx, l); !errors.Is(err, eventlog.ErrOutcomeUnknown) || ctx.Err() != nil || way.lost.Load() != 1 {
-				t.Errorf("got %v, lost %d; a minute had passed: %v", err, way.lost.Load(), ctx.Err())
+			l, dialer := connectLossy(t, log, subject)
+			if err := request(ctx, l); !errors.Is(err, eventlog.ErrOutcomeUnknown) || ctx.Err() != nil || dialer.lost.Load() != 1 {
+				t.Errorf("got %v, lost %d requests; context: %v", err, dialer.lost.Load(), ctx.Err())
 			}
-			if err := ask(ctx, l); err != nil {
-				t.Errorf("asked again: %v", err)
+			if err := request(ctx, l); err != nil {
+				t.Errorf("second request: %v", err)
 			}
 		})
 	}
 }
 
-func TestLoadingAsksAgain(t *testing.T) {
+func TestLoad_RepeatsALostRequest(t *testing.T) {
 	log := kittest.New(t)
 	first, last := log.Add("c", 4), log.Add("c", 5)
-	l, way := behind(t, log, "$JS.API.DIRECT.GET.COUNTERS")
+	l, dialer := connectLossy(t, log, "$JS.API.DIRECT.GET.COUNTERS")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var got []uint64
 	err := l.Load(ctx, kittest.Stream, filter, 0, last, func(r eventlog.Record) { got = append(got, r.Sequence) })
-	if err != nil || len(got) != 2 || got[0] != first || got[1] != last || way.lost.Load() != 1 {
-		t.Errorf("loaded %v, %v, lost %d", got, err, way.lost.Load())
+	if err != nil || len(got) != 2 || got[0] != first || got[1] != last || dialer.lost.Load() != 1 {
+		t.Errorf("loaded %v, %v, lost %d", got, err, dialer.lost.Load())
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"lonja/kit/kittest"
 )
 
-// golden holds a stored event: its subject, its sorted headers and its body. It was
-// written before the log had a Watermill publisher, and stays for ever: what is on
-// disks looks like that.
+// golden is a file with a stored event: its subject, its sorted headers and its body. The
+// file must never change: existing logs hold events like it, which were written before the
+// log had a Watermill publisher.
 const golden = "testdata/event.golden"
 
 func TestAppend_StoresTheBytesOfTheGoldenEvent(t *testing.T) {
@@ -38,7 +38,7 @@ func TestAppend_StoresTheBytesOfTheGoldenEvent(t *testing.T) {
 	if got := stored(t, log, r.Sequence); got != string(want) {
 		t.Errorf("stored is\n%s\nwant\n%s", got, want)
 	}
-	// The same event without what may be missing has no empty headers.
+	// Fields that are empty give no headers.
 	r, err = log.Append(t.Context(), kittest.Stream, filter, r.Sequence, eventlog.Envelope{ID: "e", Causation: "w"}, kittest.Added{Counter: "c", By: 3})
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +61,7 @@ ce-type: kittest.counter.added.v1
 	}
 }
 
-// stored is the message at a sequence as text.
+// stored returns the message at a sequence as text.
 func stored(t *testing.T, log *kittest.Log, seq uint64) string {
 	t.Helper()
 	r, err := log.At(t.Context(), kittest.Stream, seq)

@@ -5,23 +5,25 @@ import (
 	"slices"
 )
 
-// Merge yields what was read from several streams as one line. Each stream keeps its
-// own order, whatever compare says: only the log knows it, and clocks may disagree.
-// Of the streams' next elements the least comes first, and of equal ones that of the
-// stream which all mentions first. Compare is called anew for each element, after
-// those before it were yielded, so it may depend on them. All is left as it is.
-func Merge[T any](all []T, stream func(T) string, compare func(a, b T) int) iter.Seq[T] {
+// Merge yields the elements of several streams in one sequence. The elements of a stream
+// keep their order, whatever compare returns: only the log knows it, because clocks may
+// disagree. Among the next elements of all streams, Merge yields the least one; if several
+// are equal, the stream that occurs first in items wins.
+//
+// Merge calls compare again after each yielded element, so compare may depend on those
+// that were yielded before. Merge does not change items.
+func Merge[T any](items []T, stream func(T) string, compare func(a, b T) int) iter.Seq[T] {
 	return func(yield func(T) bool) {
-		at := map[string]int{}
+		index := map[string]int{}
 		var queues [][]T // one for each stream; none is ever empty
-		for _, t := range all {
-			i, seen := at[stream(t)]
-			if !seen {
+		for _, item := range items {
+			i, known := index[stream(item)]
+			if !known {
 				i = len(queues)
-				at[stream(t)] = i
+				index[stream(item)] = i
 				queues = append(queues, nil)
 			}
-			queues[i] = append(queues[i], t)
+			queues[i] = append(queues[i], item)
 		}
 		for len(queues) > 0 {
 			least := 0

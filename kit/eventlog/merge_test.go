@@ -17,7 +17,7 @@ func TestMerge_KeepsTheOrderOfEachStream(t *testing.T) {
 		"A1 A2 A3":             "A1 A2 A3",
 		"A2 A4 B1 B3":          "B1 A2 B3 A4",
 		"A5 A3 A6 B4 B9":       "B4 A5 A3 A6 B9", // A's clock goes back
-		"B1 B1 A1 A1":          "B1 B1 A1 A1",    // equal: the stream that comes first
+		"B1 B1 A1 A1":          "B1 B1 A1 A1",    // equal: the stream that occurs first
 		"A1 B1 A1 C0 B0 C1 A0": "C0 A1 A1 A0 B1 B0 C1",
 	} {
 		given := strings.Fields(all)
@@ -31,21 +31,21 @@ func TestMerge_KeepsTheOrderOfEachStream(t *testing.T) {
 	}
 }
 
-func TestMerge_AsksAnewAfterEachElement(t *testing.T) {
-	var told []string
-	wanted := "B1" // nothing of A comes before it was told
+func TestMerge_ComparesAgainAfterEachElement(t *testing.T) {
+	var yielded []string
+	first := "B1" // all of B comes before A until it was yielded
 	compare := func(a, b string) int {
-		if slices.Contains(told, wanted) {
+		if slices.Contains(yielded, first) {
 			return strings.Compare(a, b)
 		}
 		return strings.Compare(b, a)
 	}
 	for s := range eventlog.Merge([]string{"A1", "A2", "B1", "B2"}, func(s string) string { return s[:1] }, compare) {
-		if told = append(told, s); len(told) == 3 {
-			break // and whoever has enough is told no more
+		if yielded = append(yielded, s); len(yielded) == 3 {
+			break // Merge must stop
 		}
 	}
-	if got := strings.Join(told, " "); got != "B1 A1 A2" {
-		t.Errorf("told %s", got)
+	if got := strings.Join(yielded, " "); got != "B1 A1 A2" {
+		t.Errorf("yielded %s", got)
 	}
 }

@@ -16,76 +16,92 @@ import (
 	"lonja/kit/errs"
 )
 
-// Metadata that tells a Publisher where, and on which condition, it appends a
-// message. They are headers of JetStream, and are stored with the event.
+// Metadata that tells a Publisher where, and on which condition, to append a message.
+// The keys are headers of JetStream and are stored with the event.
 const (
 	// ExpectedStream is the stream that the message goes to. It is required.
 	ExpectedStream = jetstream.ExpectedStreamHeader
-	// ExpectedSequence is the sequence that the last message on ExpectedFilter has,
-	// "0" for none. Without it the message is appended whatever is there.
+	// ExpectedSequence is the sequence, in decimal, that the last message on ExpectedFilter
+	// must have; "0" means that there must be none. Without ExpectedSequence, the append is
+	// unconditional.
 	ExpectedSequence = jetstream.ExpectedLastSubjSeqHeader
-	// ExpectedFilter is a subject, perhaps with wildcards; without it the message's
-	// own is meant. All writers of an entity must use the identical one.
+	// ExpectedFilter is a subject that may contain wildcards; the default is the message's
+	// own subject. All writers of an entity must use the identical filter.
 	ExpectedFilter = jetstream.ExpectedLastSubjSeqSubjHeader
 )
 
-// Publisher appends events to JetStream. It is a Watermill publisher in the wire
-// format of watermill-nats: other Watermill programs read what it writes, and any
-// decorator of publishers works with it. Unlike the publisher of watermill-nats, it
-// takes the condition of an append from the message's metadata and returns the
-// sequence there, respects the message's context, and leaves the shared connection
-// open. It is safe for concurrent use.
+// Publisher appends events to JetStream. It is a Watermill publisher that writes the wire
+// format of watermill-nats, so other Watermill programs can read the events, and any
+// publisher decorator works with it. Unlike watermill-nats' own publisher, it takes the
+// condition of an append from the message's metadata and returns the sequence there,
+// respects the message's context, and leaves the shared connection open. It is safe for
+// concurrent use.
 type Publisher struct {
-	// Store is as Log.Store.
-	Store func() context.Context
+	// StoreContext is as Log.StoreContext.
+	StoreContext func() context.Context
 
-	js      jetstream.JetStream
-	reach   *reach
-	outages outages
+	js       jetstream.JetStream
+	ends     *knownEnds
+	breakers breakers
 }
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher is a publisher over a connection. A Log makes its own.
-func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js, reach: &reach{}} }
+// NewPublisher returns a publisher on the connection of js. A Log has one already; see
+// Log.Publisher.
+func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js, ends: &knownEnds{}} }
 
 // marshaler writes a message's metadata and UUID as headers.
 var marshaler wmnats.NATSMarshaler
 
-// Publish implements message.Publisher: it appends the messages on the subject topic,
-// one after the other, and stops at the first error. Each message needs the metadata
-// ExpectedStream. All metadata is stored as headers, except for keys that begin with
-// eventlog.MetaPrefix. Afterwards eventlog.MetaStream and eventlog.MetaSequence say
-// where the message is stored. If the stream holds a message with the same Nats-Msg-Id
-// already, nothing is appended: the sequence is that message's, and
-// eventlog.MetaDuplicate is "true".
+// Publish implements message.Publisher. It appends the messages on the subject topic, one
+// after another, and stops at the first error; the messages before that are recorded. Each
+// message needs the metadata ExpectedStream. All metadata is stored as headers, except for
+// keys that begin with MetaPrefix.
 //
-// Errors are ErrConflict when the condition does not hold; ErrOutcomeUnknown when no answer
-// came; an Invalid refusal when no stream can hold the message; and an Unavailable
-// refusal when the log cannot take it, because its disk is full for instance: then
-// nothing was recorded. It is also Unavailable, at once, while the log answers nobody
-// or its store has failed; an append that was under way then may be recorded or not.
-// After a message was not recorded where the log ended, the error is always Lost's:
-// new events must not be mixed with what will be restored.
+// Publish sets the metadata MetaStream and MetaSequence of each recorded message to where it
+// is stored. If the stream already holds a message with the same Nats-Msg-Id within its
+// duplicate window, nothing is appended: MetaSequence is that of the earlier message and
+// MetaDuplicate is "true". Without a Nats-Msg-Id or a condition, a second call appends the
+// message again.
+//
+// The errors are:
+//   - ErrConflict: the condition does not hold. Nothing was recorded.
+//   - ErrOutcomeUnknown: no answer came. The event may be recorded or not.
+//   - errs.Invalid: the message is larger than the server allows. Nothing was recorded.
+//   - errs.Unavailable: the log cannot take the event, for example because its disk is full.
+//     Nothing was recorded. While a stream does not answer or the store has stopped, this
+//     error comes at once; only an append that was in flight when the store stopped may be
+//     recorded or not.
+//   - errs.Unavailable, for every append after a data loss: see Log.DataLoss. The event that
+//     revealed the loss is stored, but is not acknowledged.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	for _, m := range messages {
-		if err := p.record(topic, m); err != nil {
+		if err := p.publish(topic, m); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// Close implements message.Publisher. It closes nothing: the connection is not the
-// publisher's own, and Publish waits for every answer.
+// Close implements message.Publisher. It does nothing: the connection is shared, and
+// Publish returns only after the answer.
 func (p *Publisher) Close() error { return nil }
 
-func (p *Publisher) record(subject string, m *message.Message) error {
+// Outage is as Log.Outage.
+func (p *Publisher) Outage() error {
+	if err := storeError(storeContext(p.StoreContext)); err != nil {
+		return err
+	}
+	return p.breakers.outage()
+}
+
+func (p *Publisher) publish(subject string, m *message.Message) error {
 	stream := m.Metadata[ExpectedStream]
 	if stream == "" {
 		return fmt.Errorf("publish on %s: the message has no metadata %s", subject, ExpectedStream)
 	}
-	if err := p.reach.why(); err != nil {
+	if err := p.ends.err(); err != nil {
 		return err
 	}
 	msg, err := marshaler.Marshal(subject, m)
@@ -94,11 +110,11 @@ func (p *Publisher) record(subject string, m *message.Message) error {
 	}
 	for key := range msg.Header {
 		if strings.HasPrefix(key, MetaPrefix) {
-			delete(msg.Header, key) // from a subscriber, or of an earlier try
+			delete(msg.Header, key) // set by a subscriber or by an earlier call
 		}
 	}
 	delete(m.Metadata, MetaDuplicate)
-	known := p.reach.of(stream) // before: others record meanwhile
+	known := p.ends.end(stream) // before sending, because others append at the same time
 	ack, err := p.send(m.Context(), stream, msg)
 	if err != nil {
 		return err
@@ -106,99 +122,114 @@ func (p *Publisher) record(subject string, m *message.Message) error {
 	if ack.Duplicate {
 		m.Metadata[MetaDuplicate] = "true"
 	} else if ack.Sequence <= known {
-		return p.reach.broke(stream, ack.Sequence, known)
+		return p.ends.setDataLoss(stream, ack.Sequence, known)
 	} else {
-		p.reach.saw(stream, ack.Sequence)
+		p.ends.raise(stream, ack.Sequence)
 	}
 	m.Metadata[MetaStream] = stream
 	m.Metadata[MetaSequence] = strconv.FormatUint(ack.Sequence, 10)
 	return nil
 }
 
-// send waits for the answer to an append, unless it is known that none will come.
+// send sends a message and waits for the answer, unless it is known that none will come.
 func (p *Publisher) send(ctx context.Context, stream string, msg *nats.Msg) (*jetstream.PubAck, error) {
-	store := storeOf(p.Store)
-	if err := stopped(store); err != nil {
+	store := storeContext(p.StoreContext)
+	if err := storeError(store); err != nil {
 		return nil, err
 	}
-	asked, err := p.outages.admit(stream, p.js.Conn().Stats().Reconnects)
+	a, err := p.breakers.admit(stream, p.js.Conn().Stats().Reconnects)
 	if err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	defer context.AfterFunc(store, cancel)()
 	ack, err := p.js.PublishMsg(waiting, msg, jetstream.WithRetryAttempts(0))
 	if err == nil {
-		p.outages.took(asked)
+		p.breakers.succeeded(a)
 		return ack, nil
 	}
-	if why := stopped(store); why != nil && waiting.Err() != nil {
-		p.outages.failed(asked, nil)
-		return nil, why
+	if stopped := storeError(store); stopped != nil && waiting.Err() != nil {
+		p.breakers.failed(a, nil)
+		return nil, stopped
 	}
-	wrong := appendError(stream, err)
-	if ctx.Err() == nil && tells(wrong) {
-		p.outages.failed(asked, wrong)
+	err = appendError(stream, err)
+	if ctx.Err() == nil && isOutage(err) {
+		p.breakers.failed(a, err)
 	} else {
-		p.outages.failed(asked, nil) // the caller has gone, or the stream has answered
+		p.breakers.failed(a, nil) // the caller has given up, or the stream has answered
 	}
-	return nil, wrong
+	return nil, err
 }
 
-// tells reports whether the error of an append is the log's fault.
-func tells(err error) bool {
+// isOutage reports whether the error of an append is a failure of the log itself.
+func isOutage(err error) bool {
 	return errors.Is(err, ErrOutcomeUnknown) || errs.Is(err, errs.Unavailable)
 }
 
+// appendError translates an error of JetStream; see Publish.
 func appendError(stream string, err error) error {
 	if IsConflict(err) {
 		return ErrConflict
 	}
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return errs.New(errs.Invalid, "the request leads to more than one message can hold; ask for less")
+		return errs.New(errs.Invalid, "the request results in an event that is larger than a message may be; ask for less")
 	}
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {
 		return fmt.Errorf("append to %s: %w (%w)", stream, ErrOutcomeUnknown, err)
 	}
-	return errs.New(errs.Unavailable, "the log %s takes no facts now: %s", stream, api.Description)
+	return errs.New(errs.Unavailable, "the log %s takes no events now: %s", stream, api.Description)
 }
 
-// Decorate wraps the log's publisher in decorators; the first one is outermost. A
-// decorator must pass on the message itself, because its metadata returns the sequence.
-// It may wrap an error, but errors.Is must still find the publisher's, because a
-// conflict is decided again. What it adds to the metadata is stored with the event.
-// Call Decorate before the first Append. The error is the decorator's.
+// storeContext returns the context of the store, which never ends if source is nil.
+func storeContext(source func() context.Context) context.Context {
+	if source == nil {
+		return context.Background()
+	}
+	return source()
+}
+
+// storeError returns why the store has stopped taking events, nil if it has not.
+func storeError(store context.Context) error {
+	if store.Err() == nil {
+		return nil
+	}
+	return errs.New(errs.Unavailable, "the log takes no events now: %v", context.Cause(store))
+}
+
+// Decorate wraps the log's publisher in decorators; the first one is outermost. Call it
+// before the first Append. The error is the decorator's.
+//
+// A decorator must pass on the message itself, because the sequence is returned in its
+// metadata. It may wrap an error, but errors.Is must still find the publisher's error in
+// it, because callers decide again after ErrConflict. Metadata that it adds is stored with
+// the event.
 func (l *Log) Decorate(decorators ...message.PublisherDecorator) error {
 	for _, decorate := range slices.Backward(decorators) {
-		p, err := decorate(l.events.Publisher)
+		p, err := decorate(l.decorated.Publisher)
 		if err != nil {
 			return fmt.Errorf("decorate the publisher of events: %w", err)
 		}
-		l.events.Publisher = p
+		l.decorated.Publisher = p
 	}
 	return nil
 }
 
-// Publisher returns the decorated publisher that Append uses. Its Close does nothing,
-// so that handlers of a router can share it; see Log.Close.
-func (l *Log) Publisher() message.Publisher { return l.events }
+// Publisher returns the decorated publisher that Append uses. Its Close does nothing, so
+// handlers of a router can share it; see Log.Close.
+func (l *Log) Publisher() message.Publisher { return l.decorated }
 
-// Close closes the publisher's decorators and leaves the connection open. Call it
-// after the last Append.
-func (l *Log) Close() error { return l.events.Publisher.Close() }
+// Close closes the publisher's decorators and leaves the connection open. Call it after
+// the last Append.
+func (l *Log) Close() error { return l.decorated.Publisher.Close() }
 
-// Failing is why the log takes no events at present, nil while it does, and while
-// nobody has tried lately.
-func (l *Log) Failing() error { return l.publisher.Failing() }
-
-// decorated is the publisher with its decorators.
+// decorated is the publisher in its decorators.
 type decorated struct{ message.Publisher }
 
-// String is the publisher's name in Watermill's metrics and traces.
+// String returns the publisher's name in Watermill's metrics and traces.
 func (decorated) String() string { return "eventlog.Publisher" }
 
 // Close implements message.Publisher. It does nothing: a router closes a handler's
-// publisher when that handler takes no more messages, while others still publish.
+// publisher when that handler stops, while others still publish.
 func (decorated) Close() error { return nil }

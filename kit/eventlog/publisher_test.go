@@ -15,7 +15,7 @@ import (
 
 const subject = "events.counter.c.added"
 
-// event is a message for the stream of counters, appended whatever is there.
+// event returns an event of the counter c, to be appended unconditionally.
 func event(id string) *message.Message {
 	m := message.NewMessage(id, []byte(`{"counter":"c","by":1}`))
 	m.Metadata = eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "w-" + id}.Metadata()
@@ -23,12 +23,13 @@ func event(id string) *message.Message {
 	return m
 }
 
-// after adds the condition that the counter's last event has a sequence.
+// after adds the condition that the counter's last event has the sequence.
 func after(m *message.Message, seq int) *message.Message {
 	m.Metadata[eventlog.ExpectedSequence], m.Metadata[eventlog.ExpectedFilter] = fmt.Sprint(seq), filter
 	return m
 }
 
+// place returns where a message is stored, followed by "true" if it is a duplicate.
 func place(m *message.Message) string {
 	return m.Metadata.Get(eventlog.MetaStream) + ":" + m.Metadata.Get(eventlog.MetaSequence) + m.Metadata.Get(eventlog.MetaDuplicate)
 }
@@ -40,13 +41,13 @@ func TestPublisher_ReturnsTheSequence(t *testing.T) {
 	if err := p.Publish(subject, first, second); err != nil || place(first) != "COUNTERS:1" || place(second) != "COUNTERS:2" {
 		t.Errorf("at %s and %s: %v", place(first), place(second), err)
 	}
-	lost, never := after(event("c"), 1), after(event("d"), 2)
-	if err := p.Publish(subject, lost, never); !errors.Is(err, eventlog.ErrConflict) || place(lost) != ":" || place(never) != ":" {
-		t.Errorf("at %s and %s, which a conflict came before: %v", place(lost), place(never), err)
+	conflicting, next := after(event("c"), 1), after(event("d"), 2)
+	if err := p.Publish(subject, conflicting, next); !errors.Is(err, eventlog.ErrConflict) || place(conflicting) != ":" || place(next) != ":" {
+		t.Errorf("conflict: at %s and %s: %v", place(conflicting), place(next), err)
 	}
-	// Published again on the right condition, it is stored.
-	if lost.Metadata[eventlog.ExpectedSequence] = "2"; p.Publish(subject, lost) != nil || place(lost) != "COUNTERS:3" {
-		t.Errorf("decided again, it is at %s", place(lost))
+	// Published again with the right condition, the message is stored.
+	if conflicting.Metadata[eventlog.ExpectedSequence] = "2"; p.Publish(subject, conflicting) != nil || place(conflicting) != "COUNTERS:3" {
+		t.Errorf("published again, the message is at %s", place(conflicting))
 	}
 }
 
@@ -57,10 +58,10 @@ func TestPublisher_ReportsADuplicate(t *testing.T) {
 		m := event("a")
 		m.Metadata[jetstream.MsgIDHeader] = "a"
 		if err := p.Publish(subject, m); err != nil || place(m) != want {
-			t.Errorf("time %d: at %s: %v", i, place(m), err)
+			t.Errorf("call %d: at %s: %v", i, place(m), err)
 		}
 	}
-	// What an earlier call returned does not make another message a duplicate.
+	// Metadata of an earlier call does not make another message a duplicate.
 	m := event("b")
 	m.Metadata[eventlog.MetaDuplicate] = "true"
 	if err := p.Publish(subject, m); err != nil || place(m) != "COUNTERS:2" {
@@ -83,7 +84,7 @@ func TestPublisher_StoresNoProcessMetadata(t *testing.T) {
 	}
 }
 
-func TestPublisher_RefusesAMessageWithoutItsStream(t *testing.T) {
+func TestPublisher_RejectsAMessageWithoutAStream(t *testing.T) {
 	log := kittest.New(t)
 	if err := eventlog.NewPublisher(log.JS).Publish(subject, message.NewMessage("a", nil)); err == nil || !strings.Contains(err.Error(), eventlog.ExpectedStream) {
 		t.Errorf("got %v", err)
@@ -93,7 +94,7 @@ func TestPublisher_RefusesAMessageWithoutItsStream(t *testing.T) {
 	}
 }
 
-// wrapped is a publisher whose messages it hands to around, with a way on.
+// wrapped is a publisher that passes each message to around, which calls next to publish it.
 type wrapped struct {
 	message.Publisher
 	around func(next func(...*message.Message) error, m *message.Message) error
@@ -112,7 +113,7 @@ func around(f func(next func(...*message.Message) error, m *message.Message) err
 	return func(p message.Publisher) (message.Publisher, error) { return wrapped{p, f}, nil }
 }
 
-func TestDecorate_PassesTheFirstDecoratorFirst(t *testing.T) {
+func TestDecorate_MakesTheFirstDecoratorOutermost(t *testing.T) {
 	log := kittest.New(t)
 	var passed []string
 	note := func(name string) message.PublisherDecorator {
@@ -124,13 +125,13 @@ func TestDecorate_PassesTheFirstDecoratorFirst(t *testing.T) {
 	if err := add(t.Context(), log.Log, "c"); err != nil || len(passed) != 2 || !strings.HasPrefix(passed[0], "outer ") || !strings.HasPrefix(passed[1], "inner ") {
 		t.Errorf("passed %v, %v", passed, err)
 	}
-	why := errors.New("no collector")
-	if err := log.Decorate(func(message.Publisher) (message.Publisher, error) { return nil, why }); !errors.Is(err, why) {
-		t.Errorf("a decorator that fails: %v", err)
+	failure := errors.New("no collector")
+	if err := log.Decorate(func(message.Publisher) (message.Publisher, error) { return nil, failure }); !errors.Is(err, failure) {
+		t.Errorf("failing decorator: %v", err)
 	}
 }
 
-func TestDecorate_KeepsTheErrorsThatAreDecidedAgain(t *testing.T) {
+func TestDecorate_KeepsAWrappedConflict(t *testing.T) {
 	log := kittest.New(t)
 	log.Add("c", 1)
 	err := log.Decorate(around(func(next func(...*message.Message) error, m *message.Message) error {
@@ -147,8 +148,8 @@ func TestDecorate_KeepsTheErrorsThatAreDecidedAgain(t *testing.T) {
 	}
 }
 
-// An event whose sequence is not returned is not reported as recorded.
-func TestDecorate_ADecoratorThatLosesTheSequenceIsAnError(t *testing.T) {
+// Append does not report success without a sequence.
+func TestDecorate_FailsAppendsWhenADecoratorLosesTheSequence(t *testing.T) {
 	for name, f := range map[string]func(func(...*message.Message) error, *message.Message) error{
 		"swallowed": func(func(...*message.Message) error, *message.Message) error { return nil },
 		"copied":    func(next func(...*message.Message) error, m *message.Message) error { return next(m.CopyWithContext()) },

@@ -50,7 +50,7 @@ func (s *shared) begin(w http.ResponseWriter, r *http.Request, rt *Details) (*Ca
 		c.Actor, c.Expires = who.Actor, who.Expires
 	}
 	if rt.limited {
-		c.Actor.From = s.proxies.from(r)
+		c.Actor.ClientNetwork = s.proxies.from(r)
 	}
 	if err := cmp.Or(c.checkQuery(), checkKey(r.Header, rt.keyed)); err != nil {
 		return c, err

@@ -17,7 +17,7 @@ import (
 func TestRateLimited_TellsWhereARequestComesFrom(t *testing.T) {
 	f := open(t)
 	var from string
-	f.Play("commands.counters.add", func(m *nats.Msg) any { from = apitest.Envelope(m).Actor.From; return struct{}{} })
+	f.Play("commands.counters.add", func(m *nats.Msg) any { from = apitest.Envelope(m).Actor.ClientNetwork; return struct{}{} })
 	behind := func(trusted ...string) func(remote string, forwarded ...string) string {
 		handler := f.serve(func(c *httpapi.Config) { c.TrustedProxies = trusted })
 		return func(remote string, forwarded ...string) string {

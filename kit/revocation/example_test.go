@@ -56,7 +56,7 @@ func logout() error {
 	}
 
 	list := revocation.New(nc)
-	old := eventlog.Actor{ID: "ana", Signed: 9} // as read from a verified token
+	old := eventlog.Actor{ID: "ana", TokenPosition: 9} // as read from a verified token
 	fmt.Println("before:", list.Check(ctx, old))
 	if err := revocation.Revoke(ctx, js, "ana", 17); err != nil {
 		return err
@@ -64,6 +64,6 @@ func logout() error {
 	// A list of another process, or this one within a second, rejects the token.
 	err = revocation.New(nc).Check(ctx, old)
 	fmt.Println("rejected:", errs.Is(err, errs.Unauthenticated))
-	fmt.Println("next token:", list.Check(ctx, eventlog.Actor{ID: "ana", Signed: 17}))
+	fmt.Println("next token:", list.Check(ctx, eventlog.Actor{ID: "ana", TokenPosition: 17}))
 	return nil
 }

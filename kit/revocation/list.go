@@ -96,7 +96,7 @@ func (l *List) Check(ctx context.Context, actor eventlog.Actor) error {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if actor.Signed < l.users[actor.ID].before {
+	if actor.TokenPosition < l.users[actor.ID].before {
 		return errs.New(errs.Unauthenticated, "the access token has been revoked; refresh the session, or log in again")
 	}
 	return nil

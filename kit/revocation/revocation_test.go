@@ -31,7 +31,9 @@ func revoke(t *testing.T, log *kittest.Log, user string, before uint64) {
 	}
 }
 
-func signed(user string, at uint64) eventlog.Actor { return eventlog.Actor{ID: user, Signed: at} }
+func signed(user string, at uint64) eventlog.Actor {
+	return eventlog.Actor{ID: user, TokenPosition: at}
+}
 
 // eventually waits until Check returns an error with a code; "" means nil.
 func eventually(t *testing.T, l *revocation.List, actor eventlog.Actor, code errs.Code) {

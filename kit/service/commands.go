@@ -94,7 +94,7 @@ func (d *deps) trusted(ctx context.Context, who eventlog.Actor) error {
 // lost refuses to decide anything on a log that lost events: new ones must not be
 // mixed with what will be restored.
 func (d *deps) lost() error {
-	if err := d.log.Lost(); err != nil {
+	if err := d.log.DataLoss(); err != nil {
 		return err
 	}
 	for _, v := range d.service.Views {

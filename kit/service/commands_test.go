@@ -65,7 +65,7 @@ func TestWhoseTokenWasRevokedIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	by := func(user string, signed uint64) eventlog.Envelope {
-		return eventlog.Envelope{ID: eventlog.NewID(), Actor: eventlog.Actor{ID: user, Signed: signed}}
+		return eventlog.Envelope{ID: eventlog.NewID(), Actor: eventlog.Actor{ID: user, TokenPosition: signed}}
 	}
 	for _, c := range []struct {
 		from eventlog.Envelope

@@ -41,7 +41,7 @@ func (d *deps) takeUp(ctx context.Context, m *message.Message, left eventlog.Rec
 	var err error
 	switch i := slices.IndexFunc(d.service.Commands, func(c Command) bool { return c.name() == name }); {
 	case i >= 0:
-		receipt, err = d.decide(ctx, d.service.Commands[i], sent{left.Headers.Get, id, left.Data, left.Stored})
+		receipt, err = d.decide(ctx, d.service.Commands[i], sent{left.Headers.Get, id, left.Data, left.StoredAt})
 	case deliveries(m) < unknownTries:
 		err = errs.New(errs.Unavailable, "%s is a command that a newer program must decide", name)
 	default:

@@ -44,7 +44,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: d.Application + "_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
 	}, func() float64 {
-		if d.log.Failing() != nil {
+		if d.log.Outage() != nil {
 			return 1
 		}
 		return 0

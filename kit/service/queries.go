@@ -169,7 +169,7 @@ func (s *Service) Health(ctx context.Context) bus.Health {
 func (s *Service) health(ctx context.Context, d *deps) bus.Health {
 	h := bus.Health{Service: s.Name, Replica: d.Replica, Behind: d.stalled()}
 	h.Ready = d.Conn.IsConnected() && len(h.Behind) == 0
-	if err := cmp.Or(d.log.Lost(), d.log.Failing()); err != nil {
+	if err := cmp.Or(d.log.DataLoss(), d.log.Outage()); err != nil {
 		h.Ready, h.Log = false, detail(err)
 	}
 	for _, v := range s.Views {

@@ -76,7 +76,7 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 	if err != nil {
 		return err
 	}
-	if event.Event == nil && !event.Newer {
+	if event.Event == nil && !event.UnknownType {
 		return d.deadLetters.undecodable(ctx, event)
 	}
 	for _, handler := range r.Handlers {
@@ -143,7 +143,7 @@ func (d *deps) handle(ctx context.Context, handler Handler, consumer string, eve
 func (d *deps) read(m *message.Message) eventlog.Record {
 	seq, _ := strconv.ParseUint(m.Metadata.Get(bus.MetaSequence), 10, 64)
 	r := d.log.Read(m.Metadata.Get(bus.MetaStream), seq, m.Metadata.Get(bus.MetaSubject), header(m), m.Payload)
-	r.Stored, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(bus.MetaStored)) // as wire wrote it
+	r.StoredAt, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(bus.MetaStored)) // as wire wrote it
 	return r
 }
 

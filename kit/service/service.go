@@ -159,7 +159,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 		return err
 	}
 	d := &deps{Config: config, service: s, js: js, log: eventlog.New(js, config.Codec), subscribers: map[string]*bus.StreamSubscriber{}}
-	d.log.Store = config.Store
+	d.log.StoreContext = config.Store
 	if err := d.log.Decorate(config.PublisherDecorators...); err != nil {
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}

@@ -150,7 +150,7 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 		"it is too large": {func(m *message.Message) error {
 			m.Payload = make([]byte, 2<<20)
 			return nil
-		}, "more than one message can hold"},
+		}, "larger than a message may be"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

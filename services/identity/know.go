@@ -67,7 +67,7 @@ func (i *identity) holder(ctx context.Context, email string) (id events.UserID, 
 // hashed hashes the password of taken addresses, too: whether the command has
 // come before shows only once it is compared with what was recorded.
 func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who eventlog.Actor) (account, error) {
-	leave, err := i.guard.room.enter(ctx, who.From, stranger)
+	leave, err := i.guard.room.enter(ctx, who.ClientNetwork, stranger)
 	if err != nil {
 		return account{}, err
 	}
@@ -77,7 +77,7 @@ func (i *identity) hashed(ctx context.Context, c command.RegisterUser, who event
 		return account{}, err
 	}
 	a, err := i.account(ctx, id, c)
-	a.welcome = func() { i.guard.right(guess{i.realm.userIDs(c.Email)[0], who.From}) }
+	a.welcome = func() { i.guard.right(guess{i.realm.userIDs(c.Email)[0], who.ClientNetwork}) }
 	return a, err
 }
 
@@ -135,7 +135,7 @@ func (p provenUser) Fingerprint() string { return string(p.user.ID) }
 // authenticated takes the same steps for an unknown address and for a wrong
 // password, and refuses both in the same words.
 func (i *identity) authenticated(ctx context.Context, c command.LogIn, who eventlog.Actor) (provenUser, error) {
-	try := guess{i.realm.userIDs(c.Email)[0], who.From} // before anything is asked of the log
+	try := guess{i.realm.userIDs(c.Email)[0], who.ClientNetwork} // before anything is asked of the log
 	leave, err := i.guard.try(ctx, try)
 	if err != nil {
 		return provenUser{}, err
@@ -171,7 +171,7 @@ func (r renewal) Fingerprint() string {
 func (i *identity) renewed(ctx context.Context, c command.RefreshSession, who eventlog.Actor) (renewal, error) {
 	token, err := i.realm.read(c.RefreshToken)
 	if err == nil {
-		err = i.guard.move(token.session, who.From)
+		err = i.guard.move(token.session, who.ClientNetwork)
 	}
 	if err != nil {
 		return renewal{}, err
@@ -196,7 +196,7 @@ func (i *identity) refreshed(_ context.Context, c command.RefreshSession) (strin
 func (i *identity) leaving(_ context.Context, c command.LogOut, who eventlog.Actor) (none struct{}, err error) {
 	token, err := i.realm.read(c.RefreshToken)
 	if err == nil {
-		err = i.guard.move(token.session, who.From)
+		err = i.guard.move(token.session, who.ClientNetwork)
 	}
 	return none, err
 }

@@ -33,7 +33,7 @@ func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
 	list := revocation.New(shop.Conn)
 	for user, at := range map[string]uint64{"usr_ana": 5, "usr_boss": 6, "usr_bob": 7} {
 		for deadline := time.Now().Add(20 * time.Second); ; {
-			err := list.Check(t.Context(), eventlog.Actor{ID: user, Signed: at - 1})
+			err := list.Check(t.Context(), eventlog.Actor{ID: user, TokenPosition: at - 1})
 			if errs.Is(err, errs.Unauthenticated) {
 				break
 			}
@@ -41,7 +41,7 @@ func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
 				t.Fatalf("a token of %s from before %d: %v", user, at, err)
 			}
 		}
-		if err := list.Check(t.Context(), eventlog.Actor{ID: user, Signed: at}); err != nil {
+		if err := list.Check(t.Context(), eventlog.Actor{ID: user, TokenPosition: at}); err != nil {
 			t.Errorf("a token of %s from %d: %v", user, at, err)
 		}
 	}

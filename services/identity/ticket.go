@@ -24,7 +24,7 @@ func (i *identity) writeTicket(_ context.Context, q query.StreamTicket, who even
 	}
 	now := time.Now()
 	ticket, err := i.realm.sign(claims.Ticket{
-		Access: claims.Access{Roles: who.Roles, Position: who.Signed, RegisteredClaims: jwt.RegisteredClaims{
+		Access: claims.Access{Roles: who.Roles, Position: who.TokenPosition, RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: claims.TicketIssuer, Subject: who.ID, ExpiresAt: jwt.NewNumericDate(now.Add(ticketLife)),
 		}},
 		Order: q.OrderID,

@@ -68,7 +68,7 @@ func TestVerifier_TakesOnlyGoodTokens(t *testing.T) {
 	}
 	for range 2 { // the second time it is remembered
 		who, err := ask(t, f.Tokens, good)
-		if err != nil || who.Actor.ID != "ana" || !who.Actor.HasRole("member") || who.Actor.Signed != 7 {
+		if err != nil || who.Actor.ID != "ana" || !who.Actor.HasRole("member") || who.Actor.TokenPosition != 7 {
 			t.Errorf("%+v, %v", who, err)
 		}
 	}
@@ -163,7 +163,7 @@ func TestVerifier_TicketsAreGoodForOneThing(t *testing.T) {
 			"counter": "a", "pos": 7, "until": until.Unix(), "exp": time.Now().Add(time.Minute).Unix()}, name, value))
 	}
 	who, err := f.Tokens.Ticket(t.Context(), ticket("jti", "x"), "a")
-	if err != nil || who.Actor.ID != "ana" || !who.Actor.HasRole("member") || !who.Expires.Equal(until) || who.Actor.Signed != 7 {
+	if err != nil || who.Actor.ID != "ana" || !who.Actor.HasRole("member") || !who.Expires.Equal(until) || who.Actor.TokenPosition != 7 {
 		t.Errorf("%+v, %v", who, err)
 	}
 	for name, bad := range map[string]string{"for another": ticket("counter", "b"), "for nothing": ticket("counter", nil), "for a number": ticket("counter", 1),

@@ -26,7 +26,7 @@ func (c claims) forUs(audience string) bool {
 }
 
 func (c claims) actor() eventlog.Actor {
-	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, Signed: c.Position}
+	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, TokenPosition: c.Position}
 }
 
 // ticketClaims are those of a ticket. What it is good for stands in a claim whose
