@@ -24,7 +24,7 @@ func buys(ctx context.Context, baseURL string) error {
 		return err
 	}
 	order, err := ana.PlaceOrder(ctx, client.NewOrder{Items: []client.OrderLine{{SKU: "85123A", Quantity: 2}}}, client.Wait(10*time.Second))
-	if err != nil { // a bus.Conflict: at another price, or no longer sold
+	if err != nil { // a client.Conflict: at another price, or no longer sold
 		return err
 	}
 	fmt.Println(order.Total.Amount, order.Total.Currency, order.Status)
