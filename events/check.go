@@ -2,7 +2,7 @@ package events
 
 import "fmt"
 
-// FieldError says which field of an event, command or query is wrong, and how.
+// FieldError reports which field of an event, command or query is invalid, and why.
 type FieldError struct {
 	Path   string // as in the JSON: "items[2].quantity"
 	Detail string // what it must be: "must be at least 1"
@@ -10,11 +10,11 @@ type FieldError struct {
 
 func (e *FieldError) Error() string { return e.Path + " " + e.Detail }
 
-// Field is the path of the field that is wrong.
+// Field returns the path of the invalid field.
 func (e *FieldError) Field() string { return e.Path }
 
-// Wrong makes a FieldError.
-func Wrong(field, format string, args ...any) error {
+// InvalidField returns a *FieldError about a field. The rest is formatted as by fmt.Sprintf.
+func InvalidField(field, format string, args ...any) error {
 	return &FieldError{field, fmt.Sprintf(format, args...)}
 }
 
@@ -28,8 +28,9 @@ func FirstOf(failed ...error) error {
 	return nil
 }
 
-// In puts a prefix, such as "items[2]", before the field that an error names.
-func In(prefix string, err error) error {
+// InField returns an error with a prefix, such as "items[2]", before the field that it names.
+// An error that is no *FieldError, and nil, are returned as they are.
+func InField(prefix string, err error) error {
 	if fe, ok := err.(*FieldError); ok {
 		return &FieldError{prefix + "." + fe.Path, fe.Detail}
 	}

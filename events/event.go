@@ -8,30 +8,30 @@ import (
 	"strings"
 )
 
-// Event is an event of the shop: something that happened, in the past tense,
-// never changed afterwards. It is an alias of an unnamed interface so that a
-// kit that knows nothing of this shop can speak of the very same type.
+// Event is something that happened in the shop. It never changes afterwards, and its name is
+// in the past tense. It is an alias of an unnamed interface, so that the kit, which knows no
+// shop, has the very same type.
 type Event = interface {
-	// EventName names entity, event and version, such as "order.placed.v1". It must
-	// not look at the receiver's fields.
+	// EventName returns the entity, event and version, such as "order.placed.v1". It must
+	// not depend on the receiver's fields.
 	EventName() string
-	// NewEntityID is the id of the entity that the event is about. It stands in
-	// the subject.
+	// EntityID returns the id of the entity that the event is about. It is part of the
+	// subject.
 	EntityID() string
-	// Check tells what is wrong with an event's fields, as a *FieldError, or
-	// nil. It is asked before an event is recorded and after one is read, so
-	// that a message published by hand cannot harm a reader.
+	// Check returns a *FieldError about the first invalid field, or nil. It is called
+	// before an event is recorded and after one is read, so that a message published by
+	// hand cannot harm a reader.
 	Check() error
 }
 
-// OfOrder is an event of any entity that is part of one order's story.
+// OfOrder is an event that is about one order, whichever service recorded it.
 type OfOrder interface {
 	Event
 	Order() OrderID
 }
 
-// registry lists every event there is, each type once per version. This is the
-// only place to touch when an event is added, besides its struct and golden file.
+// registry lists every event type, each version once. Besides its struct and its golden
+// file, a new event needs only its line here.
 var registry = index(
 	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](), kind[ProductRestored](),
 
@@ -62,18 +62,17 @@ func Types() []string {
 // Known reports whether a ce-type is one of Types.
 func Known(typ string) bool { return registry[typ] != nil }
 
-// Type is an event's ce-type, such as "lonja.order.placed.v1".
+// Type returns an event's ce-type, such as "lonja.order.placed.v1".
 func Type(e Event) string { return "lonja." + e.EventName() }
 
-// Subject is where an event is recorded, such as "events.order.ord_1.placed".
+// Subject returns the subject on which an event is recorded, such as "events.order.ord_1.placed".
 func Subject(e Event) string {
 	entity, event := splitName(e.EventName())
 	return "events." + entity + "." + e.EntityID() + "." + event
 }
 
-// SubjectsOf is the subject on which every event of a ce-type is recorded,
-// with a wildcard for the entity's id. It panics on a type that is not in
-// Types.
+// SubjectsOf returns the subject filter of a ce-type's events: their subject with a wildcard
+// for the entity's id. It panics on a type that is not in Types.
 func SubjectsOf(typ string) string {
 	if _, known := registry[typ]; !known {
 		panic("events: unknown type " + typ)
@@ -82,9 +81,8 @@ func SubjectsOf(typ string) string {
 	return "events." + entity + ".*." + event
 }
 
-// Decode turns a message back into the event that it records. Whatever is
-// wrong, an unknown type, JSON that does not fit, a field that fails Check, is
-// an error that says what.
+// Decode returns the event that a message of a ce-type holds. It fails on a type that is not
+// in Types, on JSON that does not fit the type, and on an event that fails its Check.
 func Decode(typ string, data []byte) (Event, error) {
 	decode, known := registry[typ]
 	if !known {
@@ -100,7 +98,7 @@ func Decode(typ string, data []byte) (Event, error) {
 	return e, nil
 }
 
-// Encode is the payload of an event, or the first thing that Check has against it.
+// Encode returns the payload of an event. It fails on an event that fails its Check.
 func Encode(e Event) ([]byte, error) {
 	if err := e.Check(); err != nil {
 		return nil, fmt.Errorf("%s: %w", Type(e), err)
@@ -140,7 +138,7 @@ func index(all ...namedDecoder) map[string]decoder {
 	return byType
 }
 
-// splitName takes "order.placed.v1" apart into "order" and "placed".
+// splitName splits "order.placed.v1" into "order" and "placed".
 func splitName(name string) (entity, event string) {
 	entity, rest, _ := strings.Cut(name, ".")
 	event, _, _ = strings.Cut(rest, ".")

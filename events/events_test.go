@@ -8,7 +8,7 @@ import (
 	"lonja/events"
 )
 
-func TestTypeAndSubjectFollowFromAFact(t *testing.T) {
+func TestTypeAndSubject_FollowFromTheEvent(t *testing.T) {
 	e := events.OrderShipped{OrderID: "ord_1"}
 	if got := events.Type(e); got != "lonja.order.shipped.v1" {
 		t.Error(got)
@@ -21,7 +21,7 @@ func TestTypeAndSubjectFollowFromAFact(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoFactIsAnErrorThatSaysWhy(t *testing.T) {
+func TestDecode_InvalidIsAnErrorThatNamesTheField(t *testing.T) {
 	for name, test := range map[string]struct{ typ, data, want string }{
 		"not JSON":          {"lonja.order.shipped.v1", "garbage", "invalid character"},
 		"unknown type":      {"lonja.order.eaten.v1", "{}", "unknown event type"},
@@ -45,7 +45,7 @@ func TestWhatIsNoFactIsAnErrorThatSaysWhy(t *testing.T) {
 	}
 }
 
-func TestOnlyTokensStandInSubjects(t *testing.T) {
+func TestIsToken(t *testing.T) {
 	for _, good := range []string{"a", "85123A", "ord_0198f3", "A-b_9", strings.Repeat("x", 64)} {
 		if !events.IsToken(good) {
 			t.Errorf("%q should be a token", good)
@@ -53,12 +53,12 @@ func TestOnlyTokensStandInSubjects(t *testing.T) {
 	}
 	for _, bad := range []string{"", ".", "*", ">", "a.b", "a b", "é", "a\n", "a\x00", strings.Repeat("x", 65)} {
 		if events.IsToken(bad) {
-			t.Errorf("%q should be no token", bad)
+			t.Errorf("%q should not be a token", bad)
 		}
 	}
 }
 
-func TestMoneyNeverOverflows(t *testing.T) {
+func TestMoney_NeverOverflows(t *testing.T) {
 	gbp := func(n int64) events.Money { return events.Money{Amount: n, Currency: "GBP"} }
 	if got, ok := gbp(295).Times(3); !ok || got != gbp(885) {
 		t.Error(got, ok)
@@ -82,7 +82,7 @@ func TestMoneyNeverOverflows(t *testing.T) {
 	}
 }
 
-func TestMoneyIsWrittenAsPeopleDo(t *testing.T) {
+func TestMoney_StringIsAsPeopleWriteIt(t *testing.T) {
 	for m, want := range map[events.Money]string{
 		{Amount: 295, Currency: "GBP"}: "2.95 GBP",
 		{Amount: 5, Currency: "EUR"}:   "0.05 EUR",

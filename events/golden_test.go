@@ -12,11 +12,11 @@ import (
 	"lonja/events"
 )
 
-var write = flag.Bool("write", false, "write golden files that are missing; never changes one that is there")
+var write = flag.Bool("write", false, "write golden files that are missing; never changes one that exists")
 
-// Every event that was ever recorded must be read for ever. A golden file holds
-// one as it was written; it is never changed or deleted, only added.
-func TestEveryGoldenFactIsReadAndWrittenBackUnchanged(t *testing.T) {
+// Every event that was ever recorded must stay readable. A golden file holds one as it was
+// recorded. Golden files are added, and never changed or deleted.
+func TestGolden_EventsAreDecodedAndEncodedUnchanged(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no golden files: %v", err)
@@ -40,13 +40,13 @@ func TestEveryGoldenFactIsReadAndWrittenBackUnchanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			if !sameJSON(t, golden, written) {
-				t.Errorf("written back as\n%s\nnot\n%s", written, golden)
+				t.Errorf("encoded as\n%s\nwant\n%s", written, golden)
 			}
 		})
 	}
 }
 
-func TestEveryTypeHasAGoldenFileWithEveryField(t *testing.T) {
+func TestGolden_EveryTypeHasAFileWithEveryField(t *testing.T) {
 	for _, typ := range events.Types() {
 		file := filepath.Join("testdata", typ+".json")
 		golden, err := os.ReadFile(file)

@@ -8,8 +8,8 @@ import (
 	"github.com/bojanz/currency"
 )
 
-// MaxAmount bounds every single amount, in minor units: ten trillion cents is
-// more than any order, and sums of a view stay far from overflow.
+// MaxAmount is the maximum of every amount, in minor units. Ten trillion cents is more than
+// any order, and sums of them are far from overflow.
 const MaxAmount = 10_000_000_000_000
 
 // Money is an amount in the minor units of an ISO 4217 currency: 295 GBP is
@@ -19,8 +19,8 @@ type Money struct {
 	Currency string `json:"currency" doc:"ISO 4217 code" example:"GBP"`
 }
 
-// String is the amount as people write it, "2.95 GBP". Of a currency that there is
-// not it is the minor units.
+// String returns the amount as people write it: "2.95 GBP". For an unknown currency it
+// returns the minor units.
 func (m Money) String() string {
 	amount, err := currency.NewAmountFromInt64(m.Amount, m.Currency)
 	if err != nil {
@@ -29,7 +29,8 @@ func (m Money) String() string {
 	return amount.String()
 }
 
-// Times is m, n times over; ok is false when the result is beyond MaxAmount.
+// Times returns n times m. ok is false when an operand is negative, or the result exceeds
+// MaxAmount.
 func (m Money) Times(n int64) (product Money, ok bool) {
 	if m.Amount < 0 || n < 0 {
 		return Money{}, false
@@ -41,8 +42,8 @@ func (m Money) Times(n int64) (product Money, ok bool) {
 	return Money{int64(lo), m.Currency}, true
 }
 
-// Plus is the sum; ok is false when the currencies differ or the result is
-// beyond MaxAmount.
+// Plus returns the sum. ok is false when the currencies differ or the result exceeds
+// MaxAmount.
 func (m Money) Plus(o Money) (sum Money, ok bool) {
 	if m.Currency != o.Currency || m.Amount > math.MaxInt64-o.Amount || m.Amount+o.Amount > MaxAmount {
 		return Money{}, false
@@ -50,16 +51,16 @@ func (m Money) Plus(o Money) (sum Money, ok bool) {
 	return Money{m.Amount + o.Amount, m.Currency}, true
 }
 
-// Check is an error that names the field when the amount is negative or
-// beyond MaxAmount, or the currency is none of ISO 4217.
+// Check returns a *FieldError about the field's amount or currency when the amount is
+// negative or exceeds MaxAmount, or the currency is not in ISO 4217.
 func (m Money) Check(field string) error {
 	switch {
 	case m.Amount < 0:
-		return Wrong(field+".amount", "must not be negative")
+		return InvalidField(field+".amount", "must not be negative")
 	case m.Amount > MaxAmount:
-		return Wrong(field+".amount", "must be at most %d", int64(MaxAmount))
+		return InvalidField(field+".amount", "must be at most %d", int64(MaxAmount))
 	case !currency.IsValid(m.Currency) || m.Currency == "":
-		return Wrong(field+".currency", "must be an ISO 4217 code such as EUR")
+		return InvalidField(field+".currency", "must be an ISO 4217 code such as EUR")
 	}
 	return nil
 }

@@ -2,7 +2,7 @@ package events
 
 import "fmt"
 
-// OrderItem is one line of an order, at the price that was promised.
+// OrderItem is one line of an order, at the price at which it was placed.
 type OrderItem struct {
 	SKU       SKU    `json:"sku"`
 	Name      string `json:"name"`
@@ -11,8 +11,8 @@ type OrderItem struct {
 	LineTotal Money  `json:"line_total"`
 }
 
-// LinesOf returns what the items ask for, one line for each item. A SKU that stands
-// in several items has several lines; see PerSKU.
+// LinesOf returns the quantities of items, one line for each item. A SKU that is in several
+// items has several lines; see PerSKU.
 func LinesOf(items []OrderItem) []Quantity {
 	lines := make([]Quantity, len(items))
 	for i, item := range items {
@@ -21,8 +21,8 @@ func LinesOf(items []OrderItem) []Quantity {
 	return lines
 }
 
-// OrderPlaced begins an order. It carries every line and the total, so that
-// nobody needs to ask the catalogue again.
+// OrderPlaced is recorded when a customer placed an order. It carries every line and the
+// total, so that readers need not ask the catalogue.
 type OrderPlaced struct {
 	OrderID    OrderID     `json:"order_id"`
 	CustomerID UserID      `json:"customer_id"`
@@ -31,32 +31,32 @@ type OrderPlaced struct {
 	TotalItems int64       `json:"total_items"`
 }
 
-// OrderAwaitingPayment says that the goods are set aside and Amount is due.
+// OrderAwaitingPayment is recorded when the goods of an order are reserved. Amount is due.
 type OrderAwaitingPayment struct {
 	OrderID OrderID `json:"order_id"`
 	Amount  Money   `json:"amount"`
 }
 
-// OrderPaid says that the order's money has come, or that it costs nothing.
+// OrderPaid is recorded when the order's money has come, or when the order costs nothing.
 type OrderPaid struct {
 	OrderID OrderID `json:"order_id"`
-	// PaymentID is the order's payment; nobody was asked for it when Amount is 0.
+	// PaymentID is the order's payment. It was never requested when Amount is 0.
 	PaymentID PaymentID  `json:"payment_id"`
 	Amount    Money      `json:"amount"`
 	Lines     []Quantity `json:"lines"`
 }
 
-// OrderShipped says that the goods left; they were committed before.
+// OrderShipped is recorded when the goods have left. Inventory had committed them before.
 type OrderShipped struct {
 	OrderID OrderID `json:"order_id"`
 }
 
-// OrderDelivered says that the goods arrived.
+// OrderDelivered is recorded when the goods have arrived.
 type OrderDelivered struct {
 	OrderID OrderID `json:"order_id"`
 }
 
-// The reasons of an OrderCancelled.
+// Why an order was cancelled: the values of OrderCancelled.Reason.
 const (
 	CancelledByCustomer = "customer"
 	CancelledByStaff    = "staff"
@@ -66,8 +66,8 @@ const (
 	PaymentHasExpired   = "payment_expired"
 )
 
-// OrderCancelled ends an order. Money that was captured for it, before or
-// after, is refunded; goods that were set aside are given back.
+// OrderCancelled ends an order. Money that was or will be captured for it is refunded, and
+// its goods are released or returned.
 type OrderCancelled struct {
 	OrderID OrderID `json:"order_id"`
 	Reason  string  `json:"reason"`
@@ -80,11 +80,11 @@ func (e OrderPlaced) EntityID() string { return string(e.OrderID) }
 func (e OrderPlaced) Order() OrderID   { return e.OrderID }
 func (e OrderPlaced) Check() error {
 	if len(e.Items) == 0 {
-		return Wrong("items", "must not be empty")
+		return InvalidField("items", "must not be empty")
 	}
 	for i, item := range e.Items {
 		if err := item.check(e.Total.Currency); err != nil {
-			return In(fmt.Sprintf("items[%d]", i), err)
+			return InField(fmt.Sprintf("items[%d]", i), err)
 		}
 	}
 	return FirstOf(Token("order_id", e.OrderID), Token("customer_id", e.CustomerID), e.Total.Check("total"))
@@ -93,9 +93,9 @@ func (e OrderPlaced) Check() error {
 func (i OrderItem) check(currency string) error {
 	switch {
 	case i.Quantity < 1 || i.Quantity > MaxQuantity:
-		return Wrong("quantity", "must be 1 to %d", int64(MaxQuantity))
+		return InvalidField("quantity", "must be 1 to %d", int64(MaxQuantity))
 	case i.UnitPrice.Currency != currency || i.LineTotal.Currency != currency:
-		return Wrong("unit_price.currency", "must be the total's, %s", currency)
+		return InvalidField("unit_price.currency", "must be the currency of the total, %s", currency)
 	}
 	return FirstOf(Token("sku", i.SKU), i.UnitPrice.Check("unit_price"), i.LineTotal.Check("line_total"))
 }

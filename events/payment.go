@@ -2,49 +2,47 @@ package events
 
 import "time"
 
-// PaymentRequested asks a provider for an order's money.
+// PaymentRequested is recorded when a provider is asked for an order's money.
 type PaymentRequested struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 	Amount    Money     `json:"amount"`
 	Provider  string    `json:"provider"`
-	// URL is where the customer pays. A path, beginning with "/", is the
-	// shop's own, under whatever address it is reached at.
+	// URL is where the customer pays. A path, beginning with "/", is relative to the
+	// shop's own address.
 	URL       string    `json:"url"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// PaymentCaptured says that the provider has the money. It is an event even when
-// it comes too late.
+// PaymentCaptured is recorded when the provider has the money, also when it comes too late.
 type PaymentCaptured struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 	Amount    Money     `json:"amount"`
-	// Unwanted is true when the order had already been cancelled; the money
-	// goes back.
+	// Unwanted is true when the order had been cancelled before. The money is refunded.
 	Unwanted bool `json:"unwanted,omitempty"`
 }
 
-// PaymentDeclined says that the provider will not give the money.
+// PaymentDeclined is recorded when the provider will not give the money.
 type PaymentDeclined struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 }
 
-// PaymentExpired says that the customer did not pay in time.
+// PaymentExpired is recorded when the customer did not pay in time.
 type PaymentExpired struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 }
 
-// PaymentVoided says that the money is no longer wanted: its order was
-// cancelled before any came.
+// PaymentVoided is recorded when an order is cancelled before its money has come. The money
+// is no longer wanted.
 type PaymentVoided struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 }
 
-// PaymentRefunded says that captured money went back, all of it.
+// PaymentRefunded is recorded when all captured money was given back.
 type PaymentRefunded struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`

@@ -1,6 +1,6 @@
 package events
 
-// Product is what the catalogue says of a SKU.
+// Product describes a SKU in the catalogue.
 type Product struct {
 	SKU         SKU    `json:"sku"`
 	Name        string `json:"name"`
@@ -10,7 +10,7 @@ type Product struct {
 	ImageURL    string `json:"image_url,omitempty"`
 }
 
-// Check is an error that names the first field that is wrong.
+// Check returns a *FieldError about the first invalid field, or nil.
 func (p Product) Check() error {
 	return FirstOf(
 		Token("sku", p.SKU),
@@ -22,32 +22,33 @@ func (p Product) Check() error {
 	)
 }
 
-// Normal is the product with its texts in their normal form.
+// Normal returns the product with its texts in their normal form; see NormalText.
 func (p Product) Normal() Product {
 	p.Name, p.Description, p.Category = NormalText(p.Name), NormalText(p.Description), NormalText(p.Category)
 	return p
 }
 
-// CheckNew is asked of what is new of a product, besides Check: it is an error
-// when a name misleads or the picture is no address on the web. The log may hold others.
+// CheckNew checks what Check does not: that no name is misleading and that the image is a web
+// address. It is for new values only, since the log may hold others. The error is a
+// *FieldError.
 func (p Product) CheckNew() error {
 	return FirstOf(Visible("name", p.Name), Visible("category", p.Category), WebAddress("image_url", p.ImageURL))
 }
 
-// ProductCreated begins a product's life in the catalogue.
+// ProductCreated is recorded when a product is added to the catalogue.
 type ProductCreated struct{ Product }
 
-// ProductChanged carries the whole product as it is from now on.
+// ProductChanged is recorded when a product changes. It carries the whole new product.
 type ProductChanged struct{ Product }
 
-// ProductArchived takes a product off the shelves: no longer listed or orderable,
-// still readable, until it is restored.
+// ProductArchived is recorded when a product is taken out of the catalogue. It is no longer
+// listed and cannot be ordered, but can still be read, and can be restored.
 type ProductArchived struct {
 	SKU SKU `json:"sku"`
 }
 
-// ProductRestored puts an archived product back on the shelves. It carries the
-// whole product as it is from now on.
+// ProductRestored is recorded when an archived product is listed again. It carries the whole
+// new product.
 type ProductRestored struct{ Product }
 
 func (ProductCreated) EventName() string  { return "product.created.v1" }

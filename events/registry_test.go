@@ -11,8 +11,8 @@ import (
 	"lonja/events"
 )
 
-// An event that is missing in the registry can be recorded, and not be read again.
-func TestEveryEventOfThePackageIsRegistered(t *testing.T) {
+// An event that is missing in the registry can be recorded but not read again.
+func TestRegistry_HasEveryEventOfThePackage(t *testing.T) {
 	files, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
@@ -37,7 +37,7 @@ func TestEveryEventOfThePackageIsRegistered(t *testing.T) {
 	}
 }
 
-// eventNames are what the methods EventName of a file return.
+// eventNames returns the names that the EventName methods of a file return.
 func eventNames(file *ast.File) (names []string) {
 	for _, decl := range file.Decls {
 		f, ok := decl.(*ast.FuncDecl)

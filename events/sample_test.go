@@ -8,8 +8,7 @@ import (
 	"lonja/events"
 )
 
-// sample is an event of a type with every field set: what a new golden file is
-// written from.
+// sample returns the JSON of an event of a type with every field set, for a new golden file.
 func sample(t *testing.T, typ string) []byte {
 	t.Helper()
 	for _, e := range samples {

@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// MaxQuantity bounds the pieces of one SKU in one place or one order line.
+// MaxQuantity is the maximum number of pieces of one SKU in a location or an order line, and
+// of all pieces of an order.
 const MaxQuantity = 1_000_000_000
 
-// A location's stock is one entity: a ledger of all its SKUs. So one event
-// reserves every line of an order or none.
+// A location's stock is one entity, a ledger of all its SKUs. So one event reserves all lines
+// of an order.
 
-// Quantity is so many pieces of a SKU.
+// Quantity is a number of pieces of a SKU.
 type Quantity struct {
 	SKU      SKU   `json:"sku"`
 	Quantity int64 `json:"quantity"`
 }
 
-// PerSKU sums lines so that each SKU has one, in the order of their first mention.
-// It leaves lines as they are, and never returns nil.
+// PerSKU returns one line for each SKU with the sum of its lines, in the order of first
+// mention. It does not change lines, and never returns nil.
 func PerSKU(lines []Quantity) []Quantity {
 	at := make(map[SKU]int, len(lines))
 	sums := make([]Quantity, 0, len(lines))
@@ -34,26 +35,25 @@ func PerSKU(lines []Quantity) []Quantity {
 	return sums
 }
 
-// Level is how much of a SKU a location holds. What is reserved is part of
-// what is on hand.
+// Level is how much of a SKU a location holds. OnHand includes what is reserved.
 type Level struct {
 	SKU      SKU   `json:"sku"`
 	OnHand   int64 `json:"on_hand"`
 	Reserved int64 `json:"reserved"`
 }
 
-// Available is what can still be reserved.
+// Available returns what can still be reserved.
 func (l Level) Available() int64 { return l.OnHand - l.Reserved }
 
-// StockCounted sets what is on hand, after somebody counted. It carries the
-// level that results.
+// StockCounted is recorded when staff counted what is on hand. It carries the resulting
+// level.
 type StockCounted struct {
 	Location LocationID `json:"location"`
 	Level
 }
 
-// StockAdjusted adds to what is on hand, or takes from it. It carries the
-// level that results.
+// StockAdjusted is recorded when staff added pieces to what is on hand, or removed some. It
+// carries the resulting level.
 type StockAdjusted struct {
 	Location LocationID `json:"location"`
 	Level
@@ -61,7 +61,7 @@ type StockAdjusted struct {
 	Reason string `json:"reason"`
 }
 
-// StockReserved sets every line of an order aside until ExpiresAt.
+// StockReserved is recorded when all lines of an order are reserved, until ExpiresAt.
 type StockReserved struct {
 	Location  LocationID `json:"location"`
 	OrderID   OrderID    `json:"order_id"`
@@ -69,38 +69,39 @@ type StockReserved struct {
 	ExpiresAt time.Time  `json:"expires_at"`
 }
 
-// StockRefused says that an order cannot be had in full; nothing is set aside.
+// StockRefused is recorded when too little is available for an order. Nothing of it is
+// reserved, and the order is cancelled.
 type StockRefused struct {
 	Location  LocationID `json:"location"`
 	OrderID   OrderID    `json:"order_id"`
 	Shortages []Shortage `json:"shortages"`
 }
 
-// Shortage is a line of an order that is not there.
+// Shortage is a line of an order that exceeds what is available.
 type Shortage struct {
 	SKU       SKU   `json:"sku"`
 	Wanted    int64 `json:"wanted"`
 	Available int64 `json:"available"`
 }
 
-// StockCommitted takes a paid order's lines off what is on hand.
+// StockCommitted is recorded when a paid order's lines are taken off what is on hand.
 type StockCommitted struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
 	Lines    []Quantity `json:"lines"`
-	// FromAvailable is true when the reservation had already expired and the
-	// lines were still there to take.
+	// FromAvailable is true when the lines were not reserved, or no longer, and were taken
+	// from what was available.
 	FromAvailable bool `json:"from_available,omitempty"`
 }
 
-// The reasons of a StockReleased.
+// Why stock was released: the values of StockReleased.Reason.
 const (
 	ReleasedCancelled = "cancelled" // the order was cancelled
 	ReleasedExpired   = "expired"   // the order was not paid in time
 )
 
-// StockReleased gives reserved lines back. Lines is empty when the order was
-// cancelled before anything was reserved: then it only says that nothing will be.
+// StockReleased is recorded when reserved lines become available again. Lines is empty when
+// the order was cancelled before anything was reserved; nothing will be reserved for it.
 type StockReleased struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
@@ -108,7 +109,8 @@ type StockReleased struct {
 	Reason   string     `json:"reason"`
 }
 
-// StockReturned puts the lines of a paid order that was cancelled back on hand.
+// StockReturned is recorded when the lines of a paid order that was cancelled are on hand
+// again.
 type StockReturned struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
@@ -157,23 +159,23 @@ func (e StockReturned) Check() error     { return checkLines(e.Location, e.Order
 func (l Level) check() error {
 	switch {
 	case l.OnHand < 0 || l.OnHand > MaxQuantity:
-		return Wrong("on_hand", "must be 0 to %d", int64(MaxQuantity))
+		return InvalidField("on_hand", "must be 0 to %d", int64(MaxQuantity))
 	case l.Reserved < 0 || l.Reserved > l.OnHand:
-		return Wrong("reserved", "must be 0 to what is on hand")
+		return InvalidField("reserved", "must be between 0 and on_hand")
 	}
 	return Token("sku", l.SKU)
 }
 
 func checkLines(at LocationID, id OrderID, lines []Quantity, least int) error {
 	if len(lines) < least {
-		return Wrong("lines", "must not be empty")
+		return InvalidField("lines", "must not be empty")
 	}
 	for i, l := range lines {
 		if l.Quantity < 1 || l.Quantity > MaxQuantity {
-			return Wrong(fmt.Sprintf("lines[%d].quantity", i), "must be 1 to %d", int64(MaxQuantity))
+			return InvalidField(fmt.Sprintf("lines[%d].quantity", i), "must be 1 to %d", int64(MaxQuantity))
 		}
 		if err := Token("sku", l.SKU); err != nil {
-			return In(fmt.Sprintf("lines[%d]", i), err)
+			return InField(fmt.Sprintf("lines[%d]", i), err)
 		}
 	}
 	return FirstOf(Token("location", at), Token("order_id", id))

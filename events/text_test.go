@@ -8,7 +8,7 @@ import (
 	"lonja/events/command"
 )
 
-func TestTextCountsWhatAPersonSees(t *testing.T) {
+func TestText_CountsWhatAPersonSees(t *testing.T) {
 	family := "👨\u200d👩\u200d👧\u200d👦"
 	for name, tt := range map[string]struct {
 		text  string
@@ -33,7 +33,7 @@ func TestTextCountsWhatAPersonSees(t *testing.T) {
 	}
 }
 
-func TestVisibleRefusesWhatMisleads(t *testing.T) {
+func TestVisible_RejectsMisleadingTexts(t *testing.T) {
 	for name, text := range map[string]string{
 		"override": "a\u202eb", "isolate": "a\u2066b\u2069", "mark": "\u200fb", "zero width space": "a\u200bb", "soft hyphen": "a\u00adb",
 		"byte order mark": "\ufeffa", "joiner between Latin letters": "a\u200db", "non-joiner between Latin letters": "a\u200cb",
@@ -41,7 +41,7 @@ func TestVisibleRefusesWhatMisleads(t *testing.T) {
 		"line separator": "a\u2028b", "blank braille": "\u2800", "grapheme joiner": "a\u034fb", "variation of a letter": "a\ufe0f", "C1": "a\u0085b",
 	} {
 		if err := events.Visible("name", text); err == nil {
-			t.Errorf("%s: %q was taken", name, text)
+			t.Errorf("%s: %q was accepted", name, text)
 		}
 	}
 	for _, text := range []string{"", "Ana García", "علی\u200cرضا", "क्\u200dष", "👩\u200d🚀", "❤\ufe0f", "1\ufe0f\u20e3", "葛\U000e0100城", "🏴‍☠️", "שלום", "١٢\u0600"} {
@@ -51,11 +51,11 @@ func TestVisibleRefusesWhatMisleads(t *testing.T) {
 	}
 }
 
-func TestWebAddresses(t *testing.T) {
+func TestWebAddress(t *testing.T) {
 	for _, bad := range []string{"javascript:alert(1)", "JavaScript://shop.example/%0aalert(1)", "data:text/html,x", "//shop.example/a.jpg", "/a.jpg", "a.jpg",
 		"http:a.jpg", "http:///a.jpg", "https://:80/a", "ftp://shop.example/a.jpg", "https://ana:secret@shop.example/", " https://shop.example/", "https://shop.example/\x00"} {
 		if events.WebAddress("image_url", bad) == nil {
-			t.Errorf("%q was taken", bad)
+			t.Errorf("%q was accepted", bad)
 		}
 	}
 	for _, good := range []string{"", "https://shop.example/a.jpg", "HTTP://127.0.0.1:8080/a?b=c#d", "https://[::1]/a", "https://bücher.example/ä.jpg"} {
@@ -65,7 +65,7 @@ func TestWebAddresses(t *testing.T) {
 	}
 }
 
-func TestEmailKeysHoldWhatEarlierVersionsMade(t *testing.T) {
+func TestEmailKeys_IncludeThoseOfEarlierVersions(t *testing.T) {
 	for address, want := range map[string][]string{
 		" Ana@Example.com": {"ana@example.com"},
 		"JOSE\u0301@x.com": {"josé@x.com", "jose\u0301@x.com"},
@@ -80,13 +80,13 @@ func TestEmailKeysHoldWhatEarlierVersionsMade(t *testing.T) {
 	}
 }
 
-func TestChangesAreHeldToNewRulesOnlyWhereTheyChange(t *testing.T) {
+func TestChangeProduct_NormalChecksOnlyWhatChanges(t *testing.T) {
 	cafe, script, picture := "Cafe\u0301", "javascript:alert(1)", "https://shop.example/a.jpg"
 	n, err := command.ChangeProduct{SKU: "A", Name: &cafe, ImageURL: &picture}.Normal()
 	if err != nil || *n.Name != "Café" || *n.ImageURL != picture || n.Category != nil || cafe != "Cafe\u0301" {
 		t.Errorf("%+v %v", n, err)
 	}
 	if _, err := (command.ChangeProduct{SKU: "A", ImageURL: &script}).Normal(); err == nil {
-		t.Error("a script is no picture")
+		t.Error("a script was accepted as a picture")
 	}
 }

@@ -2,21 +2,19 @@ package events
 
 import "time"
 
-// The roles that an account may have. An administrator may do whatever staff may.
+// The roles of an account. An administrator may do everything that staff may.
 const (
 	Customer = "customer"
 	Staff    = "staff"
 	Admin    = "admin"
 )
 
-// StaffRoles are the roles of which one is enough to do the shop's work: staff's own,
-// and an administrator's. It must not be changed.
+// StaffRoles are the roles that may do the shop's work; one of them is enough. It must not be
+// changed.
 var StaffRoles = []string{Staff, Admin}
 
-// Personal data stands here and nowhere else: in UserRegistered, on a stream
-// that only identity reads.
-
-// UserRegistered begins an account.
+// UserRegistered is recorded when an account is created. It is the only event with personal
+// data, and its stream is read only by identity.
 type UserRegistered struct {
 	UserID       UserID   `json:"user_id"`
 	Name         string   `json:"name"`
@@ -25,21 +23,21 @@ type UserRegistered struct {
 	Roles        []string `json:"roles"`
 }
 
-// UserRolesChanged carries all roles that an account has from now on.
+// UserRolesChanged is recorded when an account gets other roles. It carries all of them.
 type UserRolesChanged struct {
 	UserID UserID   `json:"user_id"`
 	Roles  []string `json:"roles"`
 }
 
-// UserPasswordChanged says that another password is good from now on, and that
-// no session which was started before is.
+// UserPasswordChanged is recorded when an account gets a new password. Sessions that started
+// before are no longer valid.
 type UserPasswordChanged struct {
 	UserID       UserID `json:"user_id"`
 	PasswordHash string `json:"password_hash"` // as in UserRegistered
 }
 
-// SessionStarted says that somebody logged in. TokenHash is the SHA-256 of the
-// one refresh token that is good until it is used or the session expires.
+// SessionStarted is recorded when a user logged in. TokenHash is the SHA-256, in hex, of the
+// one refresh token that is valid until it is used or the session expires.
 type SessionStarted struct {
 	SessionID SessionID `json:"session_id"`
 	UserID    UserID    `json:"user_id"`
@@ -47,43 +45,48 @@ type SessionStarted struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// SessionRotated says that the refresh token was used and replaced.
+// SessionRotated is recorded when the refresh token was used. TokenHash is that of the new one.
 type SessionRotated struct {
 	SessionID SessionID `json:"session_id"`
 	UserID    UserID    `json:"user_id"`
 	TokenHash string    `json:"token_hash"`
 }
 
-// The reasons of a SessionEnded.
+// Why a session ended: the values of SessionEnded.Reason.
 const (
 	EndedByLogout = "logout"
-	EndedByReuse  = "reuse" // a refresh token came a second time: one of the two holders is a thief
+	EndedByReuse  = "reuse" // a refresh token was used a second time, so it may be stolen
 )
 
-// SessionEnded makes every refresh token of the session worthless.
+// SessionEnded is recorded when a session ends. All its refresh tokens are invalid from then
+// on.
 type SessionEnded struct {
 	SessionID SessionID `json:"session_id"`
 	UserID    UserID    `json:"user_id"`
 	Reason    string    `json:"reason"`
 }
 
-// RealmID names the one realm in which a shop's accounts live.
+// The issuer of a shop's accounts and tokens is called "realm" in its events, since their
+// names and subjects are recorded. Event structs are named after their events.
+
+// RealmID is the id of the shop's one issuer.
 const RealmID = "main"
 
-// RealmOpened holds the secret that user ids and refresh tokens are derived
-// with. It is recorded once, before the first account.
+// RealmOpened is recorded when the issuer is created: once, before the first account. User
+// ids, salts and refresh tokens are derived with Secret.
 type RealmOpened struct {
 	Secret []byte `json:"secret"`
 }
 
-// RealmKeyAdded adds a key that access tokens are signed with. The newest
-// signs; all verify.
+// RealmKeyAdded is recorded when the issuer gets a key for access tokens. The newest key
+// signs; all keys verify.
 type RealmKeyAdded struct {
 	KeyID string `json:"key_id"`
 	Seed  []byte `json:"seed"` // Ed25519, 32 bytes
 }
 
-// RealmAdminAppointed says who the shop's first administrator is.
+// RealmAdminAppointed is recorded when the shop's first administrator is chosen, before their
+// account is created.
 type RealmAdminAppointed struct {
 	UserID UserID `json:"user_id"`
 }
@@ -123,7 +126,7 @@ func (RealmOpened) EventName() string { return "realm.opened.v1" }
 func (RealmOpened) EntityID() string  { return RealmID }
 func (e RealmOpened) Check() error {
 	if len(e.Secret) < 32 {
-		return Wrong("secret", "must have at least 32 bytes")
+		return InvalidField("secret", "must have at least 32 bytes")
 	}
 	return nil
 }
@@ -132,7 +135,7 @@ func (RealmKeyAdded) EventName() string { return "realm.key_added.v1" }
 func (RealmKeyAdded) EntityID() string  { return RealmID }
 func (e RealmKeyAdded) Check() error {
 	if len(e.Seed) != 32 {
-		return Wrong("seed", "must have 32 bytes")
+		return InvalidField("seed", "must have 32 bytes")
 	}
 	return Token("key_id", e.KeyID)
 }
@@ -141,15 +144,15 @@ func (RealmAdminAppointed) EventName() string { return "realm.admin_appointed.v1
 func (RealmAdminAppointed) EntityID() string  { return RealmID }
 func (e RealmAdminAppointed) Check() error    { return Token("user_id", e.UserID) }
 
-// CheckRoles is an error when there is no role or one that is none of
+// CheckRoles returns a *FieldError about "roles" when there is no role, or one other than
 // Customer, Staff and Admin.
 func CheckRoles(roles []string) error {
 	if len(roles) == 0 {
-		return Wrong("roles", "must not be empty")
+		return InvalidField("roles", "must not be empty")
 	}
 	for _, r := range roles {
 		if r != Customer && r != Staff && r != Admin {
-			return Wrong("roles", "must be of customer, staff and admin, not %q", r)
+			return InvalidField("roles", "must be customer, staff or admin, not %q", r)
 		}
 	}
 	return nil

@@ -17,8 +17,8 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// wrong has one of each command, whose Check has something against it.
-var wrong = []command.Command{
+// invalid has one of each command, which fails its Check.
+var invalid = []command.Command{
 	command.CreateProduct{Product: events.Product{SKU: "LAMP", Name: " ", Price: events.Money{Amount: 1, Currency: "GBP"}}},
 	command.ChangeProduct{SKU: "LAMP", Name: new(string), Available: new(bool)},
 	command.ArchiveProduct{SKU: "a.b"},
@@ -37,17 +37,17 @@ var wrong = []command.Command{
 	command.ResetPassword{Password: "short"},
 }
 
-// Whoever may send commands may send any JSON: the check of those who send politely
-// proves nothing to a service.
-func TestCommands_AreCheckedByTheServiceAsTheyAreWhereTheyAreSent(t *testing.T) {
+// An identity that may send commands can send any JSON, so the service checks a command as
+// Client.Send does.
+func TestCommands_AreCheckedByTheServiceAndTheClient(t *testing.T) {
 	services := shop.All(shop.Config{Identity: identity.Config{AdminPassword: "correct horse battery"}})
 	s := shoptest.Start(t, services...)
 	before := recorded(t, s)
-	for _, c := range wrong {
+	for _, c := range invalid {
 		_, err := s.Send(t.Context(), c, eventlog.Envelope{})
-		atTheEdge, coded := errs.As(err)
-		if !coded || atTheEdge.Code != errs.Invalid || atTheEdge.Field == "" {
-			t.Errorf("%s is sent, or refused with %v", c.CommandName(), err)
+		inClient, coded := errs.As(err)
+		if !coded || inClient.Code != errs.Invalid || inClient.Field == "" {
+			t.Errorf("%s was sent, or rejected with %v", c.CommandName(), err)
 			continue
 		}
 		body, err := json.Marshal(c)
@@ -59,32 +59,32 @@ func TestCommands_AreCheckedByTheServiceAsTheyAreWhereTheyAreSent(t *testing.T) 
 			t.Fatal(err)
 		}
 		var inService errs.Error
-		if err := json.Unmarshal(m.Data, &inService); err != nil || inService != *atTheEdge {
-			t.Errorf("%s: the service answers %s, the edge %+v", c.CommandName(), m.Data, atTheEdge)
+		if err := json.Unmarshal(m.Data, &inService); err != nil || inService != *inClient {
+			t.Errorf("%s: the service answers %s, the client %+v", c.CommandName(), m.Data, inClient)
 		}
 	}
 	if after := recorded(t, s); after != before {
-		t.Errorf("%d events were recorded, there were %d", after, before)
+		t.Errorf("there are %d events, and were %d before", after, before)
 	}
 	for _, service := range services {
 		for _, subject := range service.Permissions(s.Streams).Subscribe {
-			if strings.HasPrefix(subject, "commands.") && !slices.ContainsFunc(wrong, func(c command.Command) bool { return command.Subject(c) == subject }) {
-				t.Errorf("this test has nothing on %s", subject)
+			if strings.HasPrefix(subject, "commands.") && !slices.ContainsFunc(invalid, func(c command.Command) bool { return command.Subject(c) == subject }) {
+				t.Errorf("this test has no command on %s", subject)
 			}
 		}
 	}
 }
 
-// What never reaches a service costs it nothing, and is answered when it is away.
-func TestCommands_ThatAreWrongAreNotSent(t *testing.T) {
+// A command that is not sent costs the service nothing, and is answered when that is down.
+func TestCommands_InvalidOnesAreNotSent(t *testing.T) {
 	s := shoptest.Start(t)
-	heard, err := s.Conn.SubscribeSync("commands.>")
+	received, err := s.Conn.SubscribeSync("commands.>")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for _, c := range wrong {
+	for _, c := range invalid {
 		if _, err := s.Send(ctx, c, eventlog.Envelope{}); !errs.Is(err, errs.Invalid) {
 			t.Errorf("%s: %v", c.CommandName(), err)
 		}
@@ -92,12 +92,12 @@ func TestCommands_ThatAreWrongAreNotSent(t *testing.T) {
 	if err := s.Conn.Publish("commands.end", nil); err != nil {
 		t.Fatal(err)
 	}
-	if m, err := heard.NextMsg(10 * time.Second); err != nil || m.Subject != "commands.end" {
-		t.Errorf("heard %v, %v", m, err)
+	if m, err := received.NextMsg(10 * time.Second); err != nil || m.Subject != "commands.end" {
+		t.Errorf("received %v, %v", m, err)
 	}
 }
 
-// recorded counts the events of all streams.
+// recorded returns the number of events on all streams.
 func recorded(t *testing.T, s *shoptest.Shop) (n uint64) {
 	t.Helper()
 	for _, declared := range s.Streams.Streams {

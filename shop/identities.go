@@ -8,16 +8,16 @@ import (
 	"lonja/kit/streams"
 )
 
-// Account is the account of all identities on a NATS server of the shop.
+// Account is the name of the NATS account that all identities of the shop are in.
 const Account = "SHOP"
 
-// Operator is the identity of whoever runs the shop, who may do everything.
+// Operator is the name of the identity that runs the shop. It may do everything.
 const Operator = service.Operator
 
-// Identities are all that may connect to the shop's NATS servers, each with exactly
-// what it needs: services and gateway by what the services declare, the operator
-// everything, and an observer who may look at what is not private. It panics as
-// All does.
+// Identities returns the identities that may connect to the shop's NATS servers, with their
+// permissions. A service and the gateway may do what the services declare and no more. The
+// operator may do everything, and the observer may read every stream that is not private. It
+// panics as All does.
 func Identities(c Config, config *streams.Config) []natsauth.Identity {
 	services := All(c)
 	gateway := service.ClientPermissions(services, config)

@@ -1,5 +1,9 @@
-// Package shop lists the services of the shop. Programs and tests that need all of
-// them, or their names, ask here.
+// Package shop lists the services of the shop. It is the only list: programs and tests that
+// need all services, their names, or the NATS identities with their permissions use it.
+//
+//	services := shop.All(shop.Config{Identity: identity.Config{AdminPassword: password}})
+//
+// It starts nothing. Each service is run with service.Run, once.
 package shop
 
 import (
@@ -14,17 +18,17 @@ import (
 	"lonja/services/payments"
 )
 
-// Config configures the services that can be configured. The zero Config is enough
-// for all but identity, which needs AdminPassword or Announce.
+// Config configures the services that have a configuration. The zero Config works for all but
+// identity, which needs AdminPassword or Announce.
 type Config struct {
 	Identity  identity.Config
 	Inventory inventory.Config
 	Payments  payments.Config
 }
 
-// Services returns what makes each service, by the service's name. Each call of such
-// a function makes a new service, for a service runs only once. Identity's panics
-// when its configuration has neither AdminPassword nor Announce.
+// Services returns the constructor of each service, by the service's name. Each call of a
+// constructor returns a new service, since a service runs only once. The constructor of
+// identity panics when its configuration has neither AdminPassword nor Announce.
 func Services(c Config) map[string]func() *service.Service {
 	return map[string]func() *service.Service{
 		"catalog":   catalog.New,
@@ -35,12 +39,13 @@ func Services(c Config) map[string]func() *service.Service {
 	}
 }
 
-// All makes one service of each, sorted by name. It panics as Services' functions do.
+// All returns a new service of each kind, sorted by name. It panics as the constructors of
+// Services do.
 func All(c Config) []*service.Service {
-	fresh := Services(c)
-	all := make([]*service.Service, 0, len(fresh))
+	constructors := Services(c)
+	all := make([]*service.Service, 0, len(constructors))
 	for _, name := range Names() {
-		all = append(all, fresh[name]())
+		all = append(all, constructors[name]())
 	}
 	return all
 }

@@ -9,19 +9,19 @@ import (
 	"lonja/shop"
 )
 
-func TestServices_AreThoseInTheFolderUnderTheirOwnNames(t *testing.T) {
+func TestServices_AreThoseInTheFolder(t *testing.T) {
 	folders, err := os.ReadDir("../services")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var there []string
+	var names []string
 	for _, f := range folders {
 		if f.IsDir() {
-			there = append(there, f.Name())
+			names = append(names, f.Name())
 		}
 	}
-	if !slices.Equal(shop.Names(), there) {
-		t.Errorf("the shop has %v, the folder services has %v", shop.Names(), there)
+	if !slices.Equal(shop.Names(), names) {
+		t.Errorf("the shop has %v, the folder services has %v", shop.Names(), names)
 	}
 	config := shop.Config{Identity: identity.Config{AdminPassword: "correct horse battery"}}
 	for i, s := range shop.All(config) {
@@ -29,9 +29,9 @@ func TestServices_AreThoseInTheFolderUnderTheirOwnNames(t *testing.T) {
 			t.Errorf("service %d is %s, want %s", i, s.Name, shop.Names()[i])
 		}
 	}
-	for name, fresh := range shop.Services(config) {
-		if one, other := fresh(), fresh(); one.Name != name || one == other {
-			t.Errorf("%s makes %s, at %p and %p", name, one.Name, one, other)
+	for name, construct := range shop.Services(config) {
+		if one, other := construct(), construct(); one.Name != name || one == other {
+			t.Errorf("%s constructs %s, at %p and %p", name, one.Name, one, other)
 		}
 	}
 }

@@ -1,6 +1,6 @@
-// Package claims is what the tokens say that identity signs. It is part of the
-// published language: identity writes them, and each gateway, or anyone else who has
-// identity's public keys, reads them.
+// Package claims holds the claims of the tokens that identity signs. Identity writes them; a
+// gateway, or any program that has identity's public keys, reads them after it has verified
+// the signature, the issuer and the expiry.
 package claims
 
 import (
@@ -12,28 +12,27 @@ import (
 )
 
 const (
-	// Issuer is who signs access tokens.
+	// Issuer is the issuer of access tokens.
 	Issuer = "lonja"
-	// TicketIssuer is who signs tickets. It is another than Issuer, so that neither is
-	// ever taken for the other, not even by a gateway of an older version.
+	// TicketIssuer is the issuer of tickets. It differs from Issuer, so that no gateway,
+	// not even of an older version, takes a ticket for an access token.
 	TicketIssuer = "lonja/stream"
-	// Audience is whom access tokens are for: the shop's gateways and services.
+	// Audience is the audience of access tokens: the shop's gateways and services.
 	Audience = "lonja"
 )
 
-// Access is what an access token says. Its subject is a user's id.
+// Access holds the claims of an access token. Its subject is a user's id.
 type Access struct {
 	jwt.RegisteredClaims
 	Roles []string `json:"roles"`
-	// Position is the sequence of the session's event that the token was signed
-	// for. All that was recorded before it is considered in the token; what
-	// revokes it comes later.
+	// Position is the sequence, on IDENTITY, of the session's event for which the token was
+	// signed. The token reflects everything recorded before; what revokes it comes later.
 	Position uint64 `json:"pos"`
 }
 
-// ForShop reports whether a token was signed for the shop. Those of versions before
-// said neither for whom nor where they were signed, and are still signed while
-// identity is being upgraded; they count as older than any revocation.
+// ForShop reports whether a token was signed for the shop. Tokens of earlier versions have
+// neither audience nor position, and are still signed while identity is being upgraded; they
+// are accepted, and count as older than any revocation.
 func (c Access) ForShop() bool {
 	if len(c.Audience) == 0 {
 		return c.Position == 0
@@ -41,16 +40,16 @@ func (c Access) ForShop() bool {
 	return slices.Contains(c.Audience, Audience)
 }
 
-// NamesUser reports whether somebody is named who may be a user, with roles that
-// there are.
+// NamesUser reports whether the subject can be a user's id, and all roles are known.
 func (c Access) NamesUser() bool {
 	return events.IsToken(c.Subject) && events.CheckRoles(c.Roles) == nil
 }
 
-// Ticket is what a ticket says, which stands for its holder at one order's stream.
+// Ticket holds the claims of a ticket, which replaces its holder's access token at one order's
+// stream.
 type Ticket struct {
 	Access
 	Order events.OrderID `json:"order"`
-	// Until is when every stream that the ticket opens ends, in seconds since 1970.
+	// Until is when every stream that the ticket opened ends, in seconds since 1970.
 	Until int64 `json:"until"`
 }

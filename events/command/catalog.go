@@ -2,12 +2,12 @@ package command
 
 import "lonja/events"
 
-// CreateProduct puts a new product into the catalogue. Staff only.
+// CreateProduct adds a product to the catalogue. Staff only.
 type CreateProduct struct{ events.Product }
 
-// ChangeProduct changes the fields that are not nil. Staff only. Available, when
-// true, brings an archived product back, which nothing else can change before; when
-// false it archives the product and stands alone.
+// ChangeProduct changes the fields that are not nil. Staff only. Available, when true,
+// restores an archived product, which cannot be changed otherwise. When false, it archives
+// the product, and no other field may be set.
 type ChangeProduct struct {
 	SKU         events.SKU    `json:"sku"`
 	Name        *string       `json:"name,omitempty"`
@@ -18,7 +18,7 @@ type ChangeProduct struct {
 	Available   *bool         `json:"available,omitempty"`
 }
 
-// ArchiveProduct takes a product off the shelves. Staff only.
+// ArchiveProduct takes a product out of the catalogue, until it is restored. Staff only.
 type ArchiveProduct struct {
 	SKU events.SKU `json:"sku"`
 }
@@ -26,7 +26,7 @@ type ArchiveProduct struct {
 func (CreateProduct) CommandName() string { return "catalog.create" }
 func (c CreateProduct) EntityID() string  { return string(c.SKU) }
 
-// Normal: see Command.
+// Normal is described at Command.
 func (c CreateProduct) Normal() (CreateProduct, error) {
 	c.Product = c.Product.Normal()
 	return c, c.CheckNew()
@@ -35,19 +35,19 @@ func (c CreateProduct) Normal() (CreateProduct, error) {
 func (ChangeProduct) CommandName() string { return "catalog.change" }
 func (c ChangeProduct) EntityID() string  { return string(c.SKU) }
 
-// Check looks at the SKU, and at what cannot be asked for at once: what results of
-// a change is checked as a whole.
+// Check checks the SKU, and that archiving is not combined with a change. The product that
+// results from a change is checked when the command is decided.
 func (c ChangeProduct) Check() error {
 	if c.Archives() && c != (ChangeProduct{SKU: c.SKU, Available: c.Available}) {
-		return events.Wrong("available", "must stand alone when it is false: it archives the product")
+		return events.InvalidField("available", "must be the only field when it is false: it archives the product")
 	}
 	return events.Token("sku", c.SKU)
 }
 
-// Archives reports whether the product is to be archived.
+// Archives reports whether the command archives the product.
 func (c ChangeProduct) Archives() bool { return c.Available != nil && !*c.Available }
 
-// Normal: see Command. It says nothing of what is not changed.
+// Normal is described at Command. It checks only the fields that change.
 func (c ChangeProduct) Normal() (ChangeProduct, error) {
 	var changed events.Product
 	for field, to := range map[*string]**string{&changed.Name: &c.Name, &changed.Description: &c.Description,

@@ -1,36 +1,41 @@
-// Package command holds the shop's commands: what somebody may ask a service to
-// do, and may be refused. A command is sent as a JSON request on
+// Package command holds the commands of the shop's services. A command asks a service to do
+// something, and can be rejected with an error that has a code. It is sent as a JSON request
+// on
 //
 //	commands.<service>.<command>         commands.orders.place
 //
-// and answered on its reply subject. Its CloudEvents header ce-id names it;
-// sent twice under one id, it takes effect once.
+// and answered on its reply subject. The CloudEvents header ce-id is its id: sent twice under
+// one id, it takes effect once and is answered the same.
 package command
 
-import "lonja/events"
+import (
+	"strings"
 
-// Command is a command to one service.
+	"lonja/events"
+)
+
+// Command is a request to one service to do something.
 type Command interface {
-	// CommandName names service and command, such as "orders.place". It must not
-	// look at the receiver's fields.
+	// CommandName returns the service and the command, such as "orders.place". It must not
+	// depend on the receiver's fields.
 	CommandName() string
-	// NewEntityID is the id of the entity that the command is about, or empty
-	// when the service derives it: from the command's own id for a new entity.
+	// EntityID returns the id of the entity that the command is about. It is empty when the
+	// service derives it, such as from the command's id for a new entity.
 	EntityID() string
-	// Check tells what is wrong with the command's fields, as an
-	// *events.FieldError, or nil.
+	// Check returns an *events.FieldError about the first invalid field, or nil. It must
+	// never become stricter: a command that was recorded, sent again, must pass.
 	Check() error
 }
 
-// A command with texts also has a method Normal. It returns the command with its
-// texts in their normal form, and what is wrong with them by rules that came later
-// than the log's first events: they hold for a command that is decided now, not for
-// one that was recorded before and is sent again.
+// A command with texts also has a method Normal. It returns the command with its texts in
+// their normal form, and an *events.FieldError about the rules that are stricter than Check.
+// It is called only when a command is decided for the first time, so a command that was
+// recorded before such a rule existed is still answered when it is sent again.
 
-// Subject is where a command is sent.
+// Subject returns the subject on which a command is sent.
 func Subject(c Command) string { return "commands." + c.CommandName() }
 
-// Outcomes of a payment at its provider.
+// What a provider reports about a payment: the values of SettlePayment.Outcome.
 const (
 	Pay     = "pay"
 	Decline = "decline"
@@ -42,5 +47,5 @@ func oneOf(field, s string, allowed ...string) error {
 			return nil
 		}
 	}
-	return events.Wrong(field, "must be one of %v", allowed)
+	return events.InvalidField(field, "must be one of %s", strings.Join(allowed, ", "))
 }

@@ -11,20 +11,20 @@ import (
 	"lonja/events"
 )
 
-// RegisterUser opens a customer's account.
+// RegisterUser creates a customer's account.
 type RegisterUser struct {
 	Name     string `json:"name"`
 	Email    string `json:"email"`
 	Password string `json:"password"`
 }
 
-// LogIn starts a session: a pair of access and refresh token.
+// LogIn starts a session. The answer is its first pair of access and refresh token.
 type LogIn struct {
 	Email    string `json:"email"`
 	Password string `json:"password"`
 }
 
-// RefreshSession exchanges a refresh token, once, for a new pair.
+// RefreshSession exchanges a refresh token for a new pair of tokens. It can be used once.
 type RefreshSession struct {
 	RefreshToken string `json:"refresh_token"`
 }
@@ -34,30 +34,28 @@ type LogOut struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// SetRoles gives an account its roles, all of them. Administrators only.
+// SetRoles replaces an account's roles. Administrators only.
 type SetRoles struct {
 	UserID events.UserID `json:"user_id"`
 	Roles  []string      `json:"roles"`
 }
 
-// ResetPassword gives an account a new password, the first administrator's when
-// Email is empty, and ends its sessions. It is the operator's alone: NATS lets
-// nobody else send it.
+// ResetPassword gives an account a new password and ends its sessions. Without Email, the
+// account is the first administrator's. Operators only: NATS lets no other identity send it.
 type ResetPassword struct {
 	Email    string `json:"email,omitempty"`
 	Password string `json:"password"`
 }
 
-// NormalEmail is how an address is written down: without spaces around, in
-// lower case and normal form.
+// NormalEmail returns an email address as it is recorded: trimmed, in lower case and in
+// normal form.
 func NormalEmail(s string) string {
 	return events.NormalText(strings.ToLower(events.NormalText(strings.TrimSpace(s))))
 }
 
-// EmailKeys are what the account with an address may be found by. The first is
-// the address without regard to case, as Unicode folds it, and that of every new
-// account. The others are those of accounts that were made when addresses were
-// only put in lower case, as they had been typed.
+// EmailKeys returns the keys under which an account with an email address may be found. The
+// first is the address with its case folded by Unicode's rules; every new account has it.
+// The others are those of earlier versions, which only put addresses in lower case.
 func EmailKeys(s string) []string {
 	s = strings.TrimSpace(s)
 	keys := []string{
@@ -76,17 +74,17 @@ func (RegisterUser) CommandName() string { return "identity.register" }
 func (RegisterUser) EntityID() string    { return "" }
 func (c RegisterUser) Check() error {
 	if a, err := mail.ParseAddress(NormalEmail(c.Email)); err != nil || a.Address != NormalEmail(c.Email) || len(c.Email) > 254 {
-		return events.Wrong("email", "must be an address like ana@example.com")
+		return events.InvalidField("email", "must be an email address such as ana@example.com")
 	}
 	return events.FirstOf(events.Text("name", c.Name, 1, 200), checkPassword(c.Password, len(c.Password)))
 }
 
-// Normal: see Command.
+// Normal is described at Command.
 func (c RegisterUser) Normal() (RegisterUser, error) {
 	c.Name, c.Email, c.Password = events.NormalText(c.Name), NormalEmail(c.Email), events.NormalText(c.Password)
 	err := events.FirstOf(events.Visible("name", c.Name), events.Visible("email", c.Email), checkPassword(c.Password, events.Length(c.Password)))
 	if err == nil && strings.ContainsAny(c.Email, "\u200c\u200d\ufe0e\ufe0f") {
-		err = events.Wrong("email", "must not contain characters that cannot be seen")
+		err = events.InvalidField("email", "must not contain characters that cannot be seen")
 	}
 	return c, err
 }
@@ -95,7 +93,7 @@ func (LogIn) CommandName() string { return "identity.login" }
 func (LogIn) EntityID() string    { return "" }
 func (c LogIn) Check() error {
 	if c.Password == "" || tooLong(c.Password) {
-		return events.Wrong("password", "must have 1 to %d characters", maxPassword)
+		return events.InvalidField("password", "must have 1 to %d characters", maxPassword)
 	}
 	return events.Text("email", c.Email, 1, 254)
 }
@@ -120,7 +118,7 @@ func (c ResetPassword) Check() error {
 	return events.FirstOf(events.Text("email", c.Email, 0, 254), checkPassword(c.Password, len(c.Password)))
 }
 
-// Normal: see Command.
+// Normal is described at Command.
 func (c ResetPassword) Normal() (ResetPassword, error) {
 	c.Password = events.NormalText(c.Password)
 	return c, checkPassword(c.Password, events.Length(c.Password))
@@ -128,13 +126,13 @@ func (c ResetPassword) Normal() (ResetPassword, error) {
 
 const maxPassword = 1_000
 
-// checkPassword checks a password of which so many characters count.
+// checkPassword checks a password; length is its length in the unit that counts.
 func checkPassword(p string, length int) error {
 	switch {
 	case length < 8:
-		return events.Wrong("password", "must have at least 8 characters")
+		return events.InvalidField("password", "must have at least 8 characters")
 	case tooLong(p):
-		return events.Wrong("password", "must have at most %d characters", maxPassword)
+		return events.InvalidField("password", "must have at most %d characters", maxPassword)
 	}
 	return nil
 }

@@ -6,35 +6,35 @@ import (
 	"lonja/events"
 )
 
-// MaxItems is how many lines an order may have.
+// MaxItems is the maximum number of lines of an order.
 const MaxItems = 1000
 
-// PlaceOrder orders some of the catalogue's products for the customer who
-// sends it. A SKU may stand in several lines.
+// PlaceOrder orders products for the customer who sends it. A SKU may be in several lines.
 type PlaceOrder struct {
 	Items []OrderLine `json:"items" minItems:"1" maxItems:"1000"`
 }
 
-// OrderLine is so many pieces of a SKU, at the price that is on offer.
+// OrderLine is a number of pieces of a SKU, at its present price.
 type OrderLine struct {
 	SKU      events.SKU `json:"sku"`
 	Quantity int64      `json:"quantity" minimum:"1" maximum:"1000000000"`
-	// UnitPrice, when not nil, is the price that the customer has seen: an order
-	// at another one is refused.
+	// UnitPrice, when not nil, is the price that the customer saw. The order is rejected
+	// with a conflict when the present price differs.
 	UnitPrice *events.Money `json:"unit_price,omitempty" doc:"The price that the customer has seen; when it is another one by now, the order is refused with 409"`
 }
 
-// CancelOrder gives an order up. Its owner may until it is shipped; so may staff.
+// CancelOrder cancels an order that is not shipped yet. Its owner and staff only.
 type CancelOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }
 
-// ShipOrder says that a paid order left, whose goods inventory has committed. Staff only.
+// ShipOrder records that a paid order, whose goods inventory has committed, has left. Staff
+// only.
 type ShipOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }
 
-// DeliverOrder says that a shipped order arrived. Staff only.
+// DeliverOrder records that a shipped order has arrived. Staff only.
 type DeliverOrder struct {
 	OrderID events.OrderID `json:"order_id"`
 }
@@ -43,14 +43,14 @@ func (PlaceOrder) CommandName() string { return "orders.place" }
 func (PlaceOrder) EntityID() string    { return "" }
 func (c PlaceOrder) Check() error {
 	if len(c.Items) == 0 {
-		return events.Wrong("items", "must not be empty")
+		return events.InvalidField("items", "must not be empty")
 	}
 	if len(c.Items) > MaxItems {
-		return events.Wrong("items", "must be at most %d", MaxItems)
+		return events.InvalidField("items", "must have at most %d entries", MaxItems)
 	}
 	for i, item := range c.Items {
 		if err := item.check(); err != nil {
-			return events.In(fmt.Sprintf("items[%d]", i), err)
+			return events.InField(fmt.Sprintf("items[%d]", i), err)
 		}
 	}
 	return nil
@@ -59,7 +59,7 @@ func (c PlaceOrder) Check() error {
 func (l OrderLine) check() error {
 	switch {
 	case l.Quantity < 1 || l.Quantity > events.MaxQuantity:
-		return events.Wrong("quantity", "must be 1 to %d", int64(events.MaxQuantity))
+		return events.InvalidField("quantity", "must be 1 to %d", int64(events.MaxQuantity))
 	case l.UnitPrice != nil:
 		return events.FirstOf(events.Token("sku", l.SKU), l.UnitPrice.Check("unit_price"))
 	}

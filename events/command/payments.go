@@ -2,8 +2,8 @@ package command
 
 import "lonja/events"
 
-// SettlePayment is what the sandbox provider reports: Pay or Decline. Whoever
-// has the payment's link may send it.
+// SettlePayment reports an outcome of the sandbox provider, Pay or Decline. Anyone who has
+// the payment's link may send it.
 type SettlePayment struct {
 	PaymentID events.PaymentID `json:"payment_id"`
 	Outcome   string           `json:"outcome"`

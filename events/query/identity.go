@@ -7,30 +7,30 @@ type User struct {
 	UserID events.UserID `json:"user_id"`
 }
 
-// Users asks for a List[UserView], oldest first. Email, when not empty, must
+// Users asks identity for a List[UserView], oldest account first. Email, when not empty, must
 // be equal. Administrators only.
 type Users struct {
 	Email string `json:"email,omitempty"`
 	Page
 }
 
-// Keys asks for the keys that access tokens are verified with, as a Keyset.
+// Keys asks identity for the keys that verify access tokens, as a Keyset.
 type Keys struct{}
 
-// StreamTicket asks identity for a Ticket with which whoever asks may begin to
-// follow one order, without their access token: a browser's EventSource cannot
-// send that. Whether they may see the order is decided when they follow it.
+// StreamTicket asks identity for a Ticket, with which the actor can open one order's stream
+// without an access token: a browser's EventSource cannot send one. Whether the actor may
+// see the order is checked when the stream is opened.
 type StreamTicket struct {
 	OrderID events.OrderID `json:"order_id"`
-	// Until is when the access token expires that asks, and with it every stream
-	// that the ticket opens; in seconds since 1970.
+	// Until is when the actor's access token expires, in seconds since 1970. Every stream
+	// that the ticket opens ends then.
 	Until int64 `json:"until"`
 }
 
-// Ticket stands for its holder at one order's stream, and nowhere else.
+// Ticket replaces its holder's access token at one order's stream, and nowhere else.
 type Ticket struct {
 	Ticket    string `json:"ticket"`
-	ExpiresIn int64  `json:"expires_in"` // seconds within which it opens the stream
+	ExpiresIn int64  `json:"expires_in"` // how many seconds it can open the stream
 }
 
 // UserView is an account as its owner and administrators see it.
@@ -41,13 +41,13 @@ type UserView struct {
 	Roles []string      `json:"roles"`
 }
 
-// Tokens is a logged-in account's answer.
+// Tokens is the answer to a login and a refresh.
 type Tokens struct {
 	User         UserView `json:"user"`
 	AccessToken  string   `json:"access_token"`
 	RefreshToken string   `json:"refresh_token"`
 	TokenType    string   `json:"token_type"` // "Bearer"
-	ExpiresIn    int64    `json:"expires_in"` // seconds that the access token is good for
+	ExpiresIn    int64    `json:"expires_in"` // how many seconds the access token is valid
 }
 
 // Keyset is a JSON Web Key Set.

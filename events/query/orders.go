@@ -17,8 +17,8 @@ const (
 	Cancelled       = "cancelled"
 )
 
-// Settled reports whether whoever placed an order need not wait any longer: it
-// says where to pay, or nothing is to be paid.
+// Settled reports whether the customer of an order need not wait any longer: they know where
+// to pay, or there is nothing to pay. payable is whether the order has a payment.
 func Settled(status string, payable bool) bool {
 	return status != Placed && (status != AwaitingPayment || payable)
 }
@@ -29,8 +29,8 @@ type Order struct {
 	// Origin, such as "https://shop.example", is put before a payment URL
 	// that is only a path.
 	Origin string `json:"origin,omitempty"`
-	// Await, when not zero, delays the answer until the order is Settled, or so
-	// many milliseconds have passed.
+	// Await, when not zero, delays the answer until the order is Settled, or that many
+	// milliseconds have passed.
 	Await int64 `json:"await_ms,omitempty"`
 }
 
@@ -42,13 +42,13 @@ type Orders struct {
 	Page
 }
 
-// OrderTimeline asks for every event about an order, as a []TimelineEntry in order.
+// OrderTimeline asks for every event about an order, as a []TimelineEntry, oldest first.
 type OrderTimeline struct {
 	OrderID events.OrderID `json:"order_id"`
 }
 
-// OrderStatuses asks for the []StatusChange of an order after a sequence,
-// delayed until there is one or so many milliseconds have passed.
+// OrderStatuses asks for the []StatusChange of an order after the sequence After. The answer
+// is delayed until there is one, or Await milliseconds have passed.
 type OrderStatuses struct {
 	OrderID events.OrderID `json:"order_id"`
 	After   uint64         `json:"after"`
@@ -80,8 +80,8 @@ const (
 	PaymentRefunded = "refunded"
 )
 
-// PaymentStatusAfter is the status that an event brings its payment to, "" when
-// the event is none of a payment's.
+// PaymentStatusAfter returns the status that a payment has after an event, "" when the event
+// is not one of PAYMENTS.
 func PaymentStatusAfter(event events.Event) string {
 	switch event.(type) {
 	case events.PaymentRequested:
@@ -109,7 +109,7 @@ type OrderPayment struct {
 	URL      string           `json:"url"`
 }
 
-// TimelineEntry is one event, where it stands and where it came from.
+// TimelineEntry is one event, with its position, its actor and what caused it.
 type TimelineEntry struct {
 	Stream      string          `json:"stream"`
 	Sequence    uint64          `json:"sequence"`
@@ -121,7 +121,7 @@ type TimelineEntry struct {
 	Data        json.RawMessage `json:"data"`
 }
 
-// StatusChange is one step of an order's way. Sequence is its place on ORDERS.
+// StatusChange is one change of an order's status. Sequence is that of its event on ORDERS.
 type StatusChange struct {
 	Sequence uint64    `json:"sequence"`
 	Status   string    `json:"status"`

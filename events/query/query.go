@@ -1,9 +1,10 @@
-// Package query holds the questions that the services answer out of their
-// views, and the shapes of the answers. A query is sent as a JSON request on
+// Package query holds the queries that the services answer from their views, and the types of
+// the answers. A query is sent as a JSON request on
 //
 //	queries.<service>.<query>            queries.orders.order
 //
-// and answered on its reply subject.
+// and answered on its reply subject. It changes nothing, so it may be sent any number of
+// times. What an actor may not see is an error with the code not_found or forbidden.
 package query
 
 import (
@@ -14,21 +15,21 @@ import (
 
 // Query is a question to one service.
 type Query interface {
-	// QueryName names service and query, such as "orders.order". It must not look
-	// at the receiver's fields.
+	// QueryName returns the service and the query, such as "orders.order". It must not
+	// depend on the receiver's fields.
 	QueryName() string
 }
 
-// Subject is where a query is sent.
+// Subject returns the subject on which a query is sent.
 func Subject(q Query) string { return "queries." + q.QueryName() }
 
-// Page says which part of a list is wanted.
+// Page selects a part of a list.
 type Page struct {
 	Page  int `json:"page"`  // from 1; 0 means 1
 	Limit int `json:"limit"` // 1 to 100; 0 means 20
 }
 
-// Normal is the page with its defaults filled in and its bounds kept.
+// Normal returns the page with its defaults filled in and its values brought within bounds.
 func (p Page) Normal() Page {
 	if p.Limit <= 0 {
 		p.Limit = 20
@@ -39,7 +40,7 @@ func (p Page) Normal() Page {
 // maxPage keeps offsets far from overflow.
 const maxPage = 1_000_000_000
 
-// Offset is how many rows come before the page.
+// Offset returns how many rows come before the page, which must be Normal.
 func (p Page) Offset() int { return (p.Page - 1) * p.Limit }
 
 // List is one page of a longer list.
@@ -48,14 +49,15 @@ type List[T any] struct {
 	Meta Meta `json:"meta"`
 }
 
-// Meta says where a page stands in its list.
+// Meta describes the place of a page in its list.
 type Meta struct {
 	Total    int `json:"total"`
 	Page     int `json:"page"`
 	LastPage int `json:"last_page"` // at least 1
 }
 
-// NewList is the page p of a list with total entries. Data is never nil.
+// NewList returns the page p, which must be Normal, of a list with total entries. Its Data is
+// never nil.
 func NewList[T any](data []T, total int, p Page) List[T] {
 	if data == nil {
 		data = []T{}
@@ -63,13 +65,14 @@ func NewList[T any](data []T, total int, p Page) List[T] {
 	return List[T]{data, Meta{total, p.Page, max(1, (total+p.Limit-1)/p.Limit)}}
 }
 
-// Product asks catalog for one Product, archived or not.
+// Product asks catalog for one ProductView, archived or not.
 type Product struct {
 	SKU events.SKU `json:"sku"`
 }
 
-// Products asks catalog for a List[ProductView]. Q is searched for in names
-// and descriptions, best match first; Category must be equal.
+// Products asks catalog for a List[ProductView] of the products that are not archived. Q, when
+// not empty, is searched for in names and descriptions, best match first. Category, when not
+// empty, must be equal.
 type Products struct {
 	Q        string `json:"q,omitempty"`
 	Category string `json:"category,omitempty"`
@@ -89,7 +92,7 @@ type Stock struct {
 	SKU events.SKU `json:"sku"`
 }
 
-// StockView is how much of a SKU there is.
+// StockView shows how much of a SKU is in stock.
 type StockView struct {
 	SKU       events.SKU `json:"sku"`
 	OnHand    int64      `json:"on_hand"`
@@ -97,7 +100,7 @@ type StockView struct {
 	Available int64      `json:"available"`
 }
 
-// NewStockView shows a level.
+// NewStockView returns the view of a level.
 func NewStockView(l events.Level) StockView {
 	return StockView{l.SKU, l.OnHand, l.Reserved, l.Available()}
 }
@@ -107,7 +110,7 @@ type Payment struct {
 	PaymentID events.PaymentID `json:"payment_id"`
 }
 
-// PaymentView is a payment as whoever has its link may see it.
+// PaymentView is a payment as anyone who has its link may see it.
 type PaymentView struct {
 	ID       events.PaymentID `json:"id"`
 	OrderID  events.OrderID   `json:"order_id"`

@@ -17,7 +17,7 @@ var (
 	lantern  = events.Product{SKU: "71053", Name: "White metal lantern", Price: events.Money{Amount: 339, Currency: "GBP"}}
 )
 
-func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
+func TestProduct_IsCreatedFoundAndArchived(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	shop.Fails(command.CreateProduct{Product: lantern}, customer, errs.Forbidden)
 
@@ -46,13 +46,13 @@ func TestAProductIsCreatedFoundAndArchived(t *testing.T) {
 	}
 }
 
-func TestAnArchivedProductComesBack(t *testing.T) {
+func TestProduct_IsRestoredAfterArchiving(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	yes, no, dearer := true, false, events.Money{Amount: 400, Currency: "GBP"}
 	var created, got query.ProductView
 	shop.Do(command.CreateProduct{Product: lantern}, staff, &created)
 	shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &no}, staff, &got)
-	last := shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &no}, staff, nil) // says nothing new
+	last := shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &no}, staff, nil) // changes nothing
 	if got.Available || got.Product != lantern || last.Position != "CATALOG:2" {
 		t.Fatalf("archived %+v at %s", got, last.Position)
 	}
@@ -61,7 +61,7 @@ func TestAnArchivedProductComesBack(t *testing.T) {
 	shop.Fails(command.ChangeProduct{SKU: "nothing", Available: &yes}, staff, errs.NotFound)
 	shop.Fails(command.ChangeProduct{SKU: "nothing", Available: &no}, staff, errs.NotFound)
 	both := command.ChangeProduct{SKU: lantern.SKU, Price: &dearer, Available: &no}
-	if r, _ := errs.As(both.Check()); r == nil || r.Field != "available" {
+	if e, _ := errs.As(both.Check()); e == nil || e.Field != "available" {
 		t.Errorf("archived and changed at once: %v", both.Check())
 	}
 
@@ -71,7 +71,7 @@ func TestAnArchivedProductComesBack(t *testing.T) {
 	if !got.Available || got.Product != back {
 		t.Fatalf("restored %+v", got)
 	}
-	last = shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, staff, nil) // says nothing new
+	last = shop.Do(command.ChangeProduct{SKU: lantern.SKU, Available: &yes}, staff, nil) // changes nothing
 	if last.Position != "CATALOG:3" {
 		t.Errorf("restored twice at %s", last.Position)
 	}
@@ -92,7 +92,7 @@ func TestAnArchivedProductComesBack(t *testing.T) {
 	}
 }
 
-func TestOneKeyMakesOneProduct(t *testing.T) {
+func TestCreate_OneCommandIDCreatesOneProduct(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	env := eventlog.Envelope{ID: eventlog.NewID(), Actor: staff}
 	first, err := shop.Send(t.Context(), command.CreateProduct{Product: lantern}, env)
@@ -105,13 +105,13 @@ func TestOneKeyMakesOneProduct(t *testing.T) {
 	}
 	other := lantern
 	other.SKU = "71054"
-	for _, known := range []string{"by the stream's window", "by the view"} {
-		if known == "by the view" {
+	for _, known := range []string{"to the duplicate window", "to the view"} {
+		if known == "to the view" {
 			var p query.ProductView
 			shop.Get(query.Product{SKU: lantern.SKU}, staff, first.Position, &p)
 		}
 		if _, err := shop.Send(t.Context(), command.CreateProduct{Product: other}, env); !errs.Is(err, errs.Invalid) {
-			t.Errorf("the same key for another product, known %s: %v", known, err)
+			t.Errorf("the same id for another product, known %s: %v", known, err)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func create(p product, c command.CreateProduct, m decider.Meta) (events.Event, e
 		return nil, err
 	}
 	if p.status != unknown {
-		return nil, errs.New(errs.Conflict, "there is a product %s already", c.SKU)
+		return nil, errs.New(errs.Conflict, "product %s already exists", c.SKU)
 	}
 	return events.ProductCreated{Product: c.Product}, nil
 }
@@ -28,7 +28,7 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	case p.status == unknown:
 		return nil, noSuchProduct(c.SKU)
 	case p.status == archived && c.Available == nil:
-		return nil, errs.New(errs.Conflict, "product %s is archived; bring it back with \"available\": true", c.SKU)
+		return nil, errs.New(errs.Conflict, "product %s is archived; restore it with \"available\": true", c.SKU)
 	}
 	next := p.Product
 	set(&next.Name, c.Name)
@@ -39,8 +39,9 @@ func change(p product, c command.ChangeProduct, m decider.Meta) (events.Event, e
 	if next == p.Product && p.status == listed {
 		return nil, nil
 	}
-	// The command checks little, since only the product that results can be wrong.
-	// It is refused here, and not by the log, for a refusal needs the latest state.
+	// ChangeProduct.Check sees only the fields that change, so the resulting product is
+	// checked here. The log would check it too, but an error from here is returned only
+	// once the latest state has been loaded.
 	if err := next.Check(); err != nil {
 		return nil, err
 	}
@@ -63,9 +64,10 @@ func archive(p product, c command.ArchiveProduct, m decider.Meta) (events.Event,
 	return events.ProductArchived{SKU: c.SKU}, nil
 }
 
-func set[T any](field *T, to *T) {
-	if to != nil {
-		*field = *to
+// set assigns a value to a field unless the value is nil.
+func set[T any](field, value *T) {
+	if value != nil {
+		*field = *value
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 	"lonja/kit/service"
 )
 
-func findProduct(shelf *projection.View) func(context.Context, query.Product, eventlog.Actor) (any, error) {
+func findProduct(productsView *projection.View) func(context.Context, query.Product, eventlog.Actor) (any, error) {
 	return func(ctx context.Context, q query.Product, _ eventlog.Actor) (any, error) {
 		if err := events.Token("sku", q.SKU); err != nil {
 			return nil, err
 		}
 		var body []byte
-		found, err := shelf.Get(ctx, `SELECT body FROM products WHERE sku = ?`, []any{string(q.SKU)}, &body)
+		found, err := productsView.Get(ctx, `SELECT body FROM products WHERE sku = ?`, []any{string(q.SKU)}, &body)
 		if err == nil && !found {
 			err = noSuchProduct(q.SKU)
 		}
@@ -25,7 +25,7 @@ func findProduct(shelf *projection.View) func(context.Context, query.Product, ev
 	}
 }
 
-func listProducts(shelf *projection.View) func(context.Context, query.Products, eventlog.Actor) (any, error) {
+func listProducts(productsView *projection.View) func(context.Context, query.Products, eventlog.Actor) (any, error) {
 	return func(ctx context.Context, q query.Products, _ eventlog.Actor) (any, error) {
 		page := q.Page.Normal()
 		from, order, args := "products p WHERE p.listed = 1", "p.name, p.sku", []any{}
@@ -34,22 +34,23 @@ func listProducts(shelf *projection.View) func(context.Context, query.Products, 
 			args = append(args, words)
 		}
 		if q.Category != "" {
-			from += " AND p.category IN (?, ?)" // of old products it is as it was sent
+			// Older programs recorded a category as it was sent, not in normal form.
+			from += " AND p.category IN (?, ?)"
 			args = append(args, events.NormalText(q.Category), q.Category)
 		}
 		var total int
-		if _, err := shelf.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
+		if _, err := productsView.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
 			return nil, err
 		}
-		products, err := service.JSONRows(ctx, shelf, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
+		products, err := service.JSONRows(ctx, productsView, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
 			append(args, page.Limit, page.Offset())...)
 		return query.NewList(products, total, page), err
 	}
 }
 
-// searchWords makes a query of FTS5 out of what a person typed: every word
-// must occur, the last one perhaps only begun. Quoting takes the meaning from
-// the operators of FTS5's own language.
+// searchWords turns what a person typed into an FTS5 query: every word must occur, and the
+// last one may be a prefix. The words are quoted, so FTS5's operators have no effect. It
+// returns "" when there are no words.
 func searchWords(q string) string {
 	var words []string
 	for w := range strings.FieldsSeq(q) {

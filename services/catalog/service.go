@@ -1,4 +1,21 @@
-// Package catalog says what the shop sells, and for how much.
+// Package catalog is the service that owns the products: what the shop sells and at
+// which price.
+//
+// It records on the stream CATALOG, which anyone may read, and reacts to nothing. It
+// guarantees:
+//
+//   - A SKU is created at most once, and never removed: an archived product can still be
+//     read and can be restored.
+//   - An event about a product carries the whole product, so a reader needs no earlier one.
+//   - A command id creates one product. The same id with another SKU is rejected, also
+//     after the stream's duplicate window.
+//
+// The files are the same in every service: service.go lists what the service does,
+// state.go holds the entities and how events change them, decide.go the decisions about
+// commands, reactions.go those about other services' events, lookups.go what a decision
+// reads besides its entity, view.go the read model, and queries.go the answers from it. A
+// service that has no such part has no such file. Other files are a service's own, and
+// its package comment lists them.
 package catalog
 
 import (
@@ -9,26 +26,26 @@ import (
 	"lonja/kit/service"
 )
 
-// New is the catalog service: all that it does.
+// New returns a catalog service that has not started. It runs once.
 func New() *service.Service {
-	products := decider.New(productKind)
-	shelf := projection.New(shelfDefinition)
+	products := decider.New(productType)
+	productsView := projection.New(productsDefinition)
 	return &service.Service{
 		Name:  "catalog",
-		Views: []*projection.View{shelf},
+		Views: []*projection.View{productsView},
 		Commands: []service.Command{
-			service.Handle(products, create).UniqueIn(shelf).Reply(show),
-			service.Handle(products, change).Reply(show),
-			service.Handle(products, archive).Reply(show),
+			service.Handle(products, create).UniqueIn(productsView).Reply(reply),
+			service.Handle(products, change).Reply(reply),
+			service.Handle(products, archive).Reply(reply),
 		},
 		Queries: []service.Query{
-			service.Answer(shelf, findProduct(shelf)).About(productKind.Stream, func(q query.Product) string { return productKind.Filter(string(q.SKU)) }),
-			service.Answer(shelf, listProducts(shelf)),
+			service.Answer(productsView, findProduct(productsView)).About(productType.Stream, func(q query.Product) string { return productType.Filter(string(q.SKU)) }),
+			service.Answer(productsView, listProducts(productsView)),
 		},
 	}
 }
 
-// show is a product as every answer shows it.
-func show(p product, _ events.Event) any {
+// reply is the answer to every command: the product after it.
+func reply(p product, _ events.Event) any {
 	return query.ProductView{Product: p.Product, Available: p.status == listed, CreatedAt: p.createdAt, UpdatedAt: p.updatedAt}
 }

@@ -10,9 +10,9 @@ import (
 	"lonja/kit/projection"
 )
 
-// The shelf is the catalogue as customers see it. A product's row holds the
-// answer that is given for it, ready made.
-var shelfDefinition = projection.Definition{
+// The products view is the catalogue as customers see it. A product's row holds the
+// answer to a query for it, ready-made. Its persisted name is "shelf".
+var productsDefinition = projection.Definition{
 	Name: "shelf",
 	Schema: `
 CREATE TABLE products (
@@ -28,44 +28,46 @@ CREATE INDEX products_by_category ON products (listed, category, name, sku);
 CREATE VIRTUAL TABLE words USING fts5 (name, description, tokenize = 'porter unicode61');`,
 	Reads:    []projection.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
 	Project:  project,
-	Commands: true, // whoever creates a product chooses its SKU
+	Commands: true, // the caller chooses the SKU, so a command id alone does not name the entity
 }
 
 func project(tx *projection.Tx, r eventlog.Record) error {
 	switch e := r.Event.(type) {
 	case events.ProductCreated:
-		return shelve(tx, e.Product, r.Time, r.Time)
+		return putListed(tx, e.Product, r.Time, r.Time)
 	case events.ProductChanged:
-		return reshelve(tx, e.Product, r.Time)
+		return replace(tx, e.Product, r.Time)
 	case events.ProductRestored:
-		return reshelve(tx, e.Product, r.Time)
+		return replace(tx, e.Product, r.Time)
 	case events.ProductArchived:
-		was, found, err := onShelf(tx, e.SKU)
+		row, found, err := get(tx, e.SKU)
 		if err != nil || !found {
 			return err
 		}
-		was.Available, was.UpdatedAt = false, r.Time
-		return put(tx, was)
+		row.Available, row.UpdatedAt = false, r.Time
+		return put(tx, row)
 	}
 	return nil
 }
 
-func shelve(tx *projection.Tx, p events.Product, createdAt, updatedAt time.Time) error {
+func putListed(tx *projection.Tx, p events.Product, createdAt, updatedAt time.Time) error {
 	return put(tx, query.ProductView{Product: p, Available: true, CreatedAt: createdAt, UpdatedAt: updatedAt})
 }
 
-// reshelve shelves a product as it is from now on.
-func reshelve(tx *projection.Tx, p events.Product, at time.Time) error {
-	was, found, err := onShelf(tx, p.SKU)
+// replace puts a changed product in place of the row that is there, which keeps its
+// creation time. The product is listed afterwards.
+func replace(tx *projection.Tx, p events.Product, at time.Time) error {
+	row, found, err := get(tx, p.SKU)
 	if err != nil {
 		return err
 	}
 	if !found {
-		was.CreatedAt = at
+		row.CreatedAt = at
 	}
-	return shelve(tx, p, was.CreatedAt, at)
+	return putListed(tx, p, row.CreatedAt, at)
 }
 
+// put inserts or replaces a product's row. Only a listed product can be found by words.
 func put(tx *projection.Tx, p query.ProductView) error {
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -84,7 +86,7 @@ func put(tx *projection.Tx, p query.ProductView) error {
 	return tx.Exec(`INSERT INTO words (rowid, name, description) VALUES (?, ?, ?)`, id, p.Name, p.Description)
 }
 
-func onShelf(tx *projection.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {
+func get(tx *projection.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {
 	var body string
 	if found, err = tx.Get(`SELECT body FROM products WHERE sku = ?`, []any{string(sku)}, &body); err != nil || !found {
 		return p, found, err

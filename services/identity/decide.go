@@ -10,15 +10,15 @@ import (
 )
 
 func register(u user, _ command.RegisterUser, a account, m decider.Meta) (events.Event, error) {
-	if u.known() {
-		return nil, errs.New(errs.Conflict, "there is an account with this address already")
+	if u.exists() {
+		return nil, errs.New(errs.Conflict, "an account with this email address already exists")
 	}
 	return a.registered(m, events.Customer), nil
 }
 
-// enrolAdmin registers the first administrator, once.
-func enrolAdmin(u user, a account, m decider.Meta) (events.Event, error) {
-	if u.known() {
+// registerAdmin registers the first administrator, once.
+func registerAdmin(u user, a account, m decider.Meta) (events.Event, error) {
+	if u.exists() {
 		return nil, nil
 	}
 	return a.registered(m, events.Admin, events.Customer, events.Staff), nil
@@ -33,23 +33,32 @@ func (a account) registered(m decider.Meta, roles ...string) events.Event {
 func setRoles(u user, c command.SetRoles, acting user, _ decider.Meta) (events.Event, error) {
 	roles := slices.Compact(slices.Sorted(slices.Values(c.Roles)))
 	switch {
-	case !acting.is(events.Admin):
+	case !acting.hasRole(events.Admin):
 		return nil, onlyAdmins()
-	case !u.known():
+	case !u.exists():
 		return nil, noSuchUser(c.UserID)
 	case acting.ID == u.ID && !slices.Contains(roles, events.Admin):
-		return nil, errs.New(errs.Conflict, "you cannot take the role of an administrator from yourself; another one can")
+		return nil, errs.New(errs.Conflict, "you cannot remove your own role of an administrator; another administrator can")
 	case slices.Equal(roles, u.Roles):
 		return nil, nil
 	}
 	return events.UserRolesChanged{UserID: u.ID, Roles: roles}, nil
 }
 
-func logIn(_ session, _ command.LogIn, p provenUser, m decider.Meta) (events.Event, error) {
+// resetPassword records an event also when the password is the same as before, since it is
+// also how an operator ends all sessions of an account.
+func resetPassword(u user, _ command.ResetPassword, hash newHash, _ decider.Meta) (events.Event, error) {
+	if !u.exists() {
+		return nil, errs.New(errs.NotFound, "there is no such account")
+	}
+	return events.UserPasswordChanged{UserID: u.ID, PasswordHash: string(hash)}, nil
+}
+
+func logIn(_ session, _ command.LogIn, u authenticated, m decider.Meta) (events.Event, error) {
 	id := events.SessionID(m.EntityID)
 	return events.SessionStarted{
-		SessionID: id, UserID: p.user.ID,
-		TokenHash: hashOf(p.realm.write(refreshToken{id, 0})),
+		SessionID: id, UserID: u.user.ID,
+		TokenHash: hashToken(u.issuer.formatRefreshToken(refreshToken{id, 0})),
 		ExpiresAt: m.Now.Add(sessionLife),
 	}, nil
 }
@@ -57,48 +66,49 @@ func logIn(_ session, _ command.LogIn, p provenUser, m decider.Meta) (events.Eve
 func refresh(s session, c command.RefreshSession, r renewal, m decider.Meta) (events.Event, error) {
 	switch {
 	case s.id == "" || s.over(m.Now) || s.outlived(r.user):
-		return nil, badToken()
-	case r.token.n == s.rotations-1 && m.Now.Sub(s.moved).Abs() <= repeatable:
-		// Its answer was lost, or two were sent at once: the same successor again.
+		return nil, invalidToken()
+	case r.token.n == s.rotations-1 && m.Now.Sub(s.changed).Abs() <= repeatable:
+		// The answer was lost, or two requests were sent at once: the same successor again.
 		return nil, nil
 	case r.token.n < s.rotations:
-		// It was used before: its holder now and its holder then are not the same.
+		// The token was used before, so two parties hold it.
 		return events.SessionEnded{SessionID: s.id, UserID: s.user, Reason: events.EndedByReuse}, nil
-	case hashOf(c.RefreshToken) != s.tokenHash:
-		return nil, badToken()
+	case hashToken(c.RefreshToken) != s.tokenHash:
+		return nil, invalidToken()
 	}
-	next := r.realm.write(refreshToken{s.id, s.rotations + 1})
-	return events.SessionRotated{SessionID: s.id, UserID: s.user, TokenHash: hashOf(next)}, nil
+	next := r.issuer.formatRefreshToken(refreshToken{s.id, s.rotations + 1})
+	return events.SessionRotated{SessionID: s.id, UserID: s.user, TokenHash: hashToken(next)}, nil
 }
 
 func logOut(s session, _ command.LogOut, _ struct{}, m decider.Meta) (events.Event, error) {
 	switch {
 	case s.id == "":
-		return nil, badToken()
+		return nil, invalidToken()
 	case s.over(m.Now):
 		return nil, nil
 	}
 	return events.SessionEnded{SessionID: s.id, UserID: s.user, Reason: events.EndedByLogout}, nil
 }
 
-func open(r realm, secret []byte) (events.Event, error) {
-	if r.secret != nil {
+// open creates the issuer, once.
+func open(iss issuer, secret []byte) (events.Event, error) {
+	if iss.secret != nil {
 		return nil, nil
 	}
 	return events.RealmOpened{Secret: secret}, nil
 }
 
-func addFirstKey(r realm, seed []byte) (events.Event, error) {
-	if len(r.keys) > 0 {
+func addFirstKey(iss issuer, seed []byte) (events.Event, error) {
+	if len(iss.keys) > 0 {
 		return nil, nil
 	}
 	return events.RealmKeyAdded{KeyID: keyID(seed), Seed: seed}, nil
 }
 
-// appoint makes somebody the first administrator in the place of was, who was
-// appointed but never registered, or of nobody.
-func appoint(r realm, id, was events.UserID) (events.Event, error) {
-	if r.admin == id || r.admin != was {
+// appoint makes a user the first administrator in place of previous, who was appointed but
+// never registered; "" is nobody. It does nothing when somebody else was appointed meanwhile.
+func appoint(iss issuer, id, previous events.UserID) (events.Event, error) {
+	if iss.admin == id || iss.admin != previous {
 		return nil, nil
 	}
 	return events.RealmAdminAppointed{UserID: id}, nil

@@ -27,9 +27,9 @@ import (
 
 const password = "correct horse battery"
 
-// quick stands in for Argon2id where its slowness proves nothing.
+// quick replaces Argon2id where its slowness proves nothing.
 func quick(password, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
-	return realm{secret: salt}.mac("test", string(password))
+	return issuer{secret: salt}.mac("test", string(password))
 }
 
 func actor(t query.Tokens) eventlog.Actor {
@@ -59,11 +59,11 @@ func mustVerify(t *testing.T, keys query.Keyset, tokens query.Tokens) {
 		t.Fatalf("claims %+v, %v", c, err)
 	}
 	if life := c.ExpiresAt.Sub(c.IssuedAt.Time); life != accessLife || tokens.ExpiresIn != 600 || tokens.TokenType != "Bearer" {
-		t.Fatalf("good for %v, says %d %s", life, tokens.ExpiresIn, tokens.TokenType)
+		t.Fatalf("valid for %v, but the answer has %d %s", life, tokens.ExpiresIn, tokens.TokenType)
 	}
 }
 
-func TestAnAccountFromRegistrationToLogout(t *testing.T) {
+func TestAccount_FromRegistrationToLogout(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password}))
 	nobody := eventlog.Actor{}
 
@@ -83,7 +83,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	shop.Get(query.Keys{}, nobody, "", &keys)
 	mustVerify(t, keys, first)
 
-	// The administrator makes her staff, which her next access token says.
+	// The administrator makes her staff; her next access token shows it.
 	var admin query.Tokens
 	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
 	toStaff := command.SetRoles{UserID: registered.ID, Roles: []string{events.Staff, events.Customer}}
@@ -102,8 +102,8 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Fatalf("listed %+v", listed)
 	}
 
-	// The first refresh token is sent again, as if its answer had been lost. Once
-	// that answer was used, it is a theft: it and all that came of it are good no more.
+	// The first refresh token is sent again, as if its answer had been lost. Once the
+	// successor was used, it counts as stolen, and the session ends.
 	var repeated, later query.Tokens
 	shop.Do(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, &repeated)
 	if repeated.RefreshToken != second.RefreshToken || repeated.AccessToken != second.AccessToken {
@@ -117,7 +117,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 		t.Fatalf("ended by %s", reuse.Reason)
 	}
 
-	// She logs in anew, and out, as often as she likes.
+	// She logs in again, and out twice.
 	var third query.Tokens
 	shop.Do(command.LogIn{Email: "ana@example.com", Password: password}, nobody, &third)
 	shop.Do(command.LogOut{RefreshToken: third.RefreshToken}, nobody, nil)
@@ -126,7 +126,7 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	shop.Fails(command.LogOut{RefreshToken: "ses_1.0.forged"}, nobody, errs.Unauthenticated)
 }
 
-func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
+func TestRefresh_TwoAtOnceHaveOneSuccessor(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	shop.Run(New(Config{AdminPassword: password, derive: quick}), "b", t.TempDir())
 	var tokens query.Tokens
@@ -154,7 +154,7 @@ func TestTwoRefreshesAtOnceLeadToOneSuccessor(t *testing.T) {
 	}
 }
 
-func TestWhateverPasswordRegistersLogsIn(t *testing.T) {
+func TestLogIn_AnyRegisteredPassword(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	for i, odd := range []string{"        ", "tab\tand\x01bell\a", "contraseña", strings.Repeat("ñ", 500)} {
 		email := fmt.Sprintf("ana%d@example.com", i)
@@ -168,13 +168,13 @@ func TestWhateverPasswordRegistersLogsIn(t *testing.T) {
 	shop.Fails(command.LogIn{Email: "ana0@example.com", Password: strings.Repeat("n", 1001)}, eventlog.Actor{}, errs.Invalid)
 }
 
-func TestWhoMaySeeWhom(t *testing.T) {
+func TestQueries_UsersSeeThemselvesAdministratorsAll(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	var ana, bob query.UserView
 	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, eventlog.Actor{}, &ana)
 	at := shop.Do(command.RegisterUser{Name: "Bob", Email: "bob@example.com", Password: password}, eventlog.Actor{}, &bob).Position
 	asAna := eventlog.Actor{ID: string(ana.ID), Roles: ana.Roles}
-	// Whatever a token says: that ana is no administrator is known here.
+	// The roles in a token do not count here: the log shows that ana is no administrator.
 	asStaff := eventlog.Actor{ID: string(ana.ID), Roles: []string{events.Staff, events.Admin}}
 	var admin query.Tokens
 	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, eventlog.Actor{}, &admin)
@@ -216,7 +216,7 @@ func TestWhoMaySeeWhom(t *testing.T) {
 	}
 }
 
-func TestACommandThatComesTwiceHasTheSameAnswer(t *testing.T) {
+func TestCommands_SentTwiceHaveTheSameAnswer(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	var tokens query.Tokens
 	for _, send := range []func() bus.Command{
@@ -253,10 +253,10 @@ func TestACommandThatComesTwiceHasTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestAnUnknownAddressIsAsSlowAsAWrongPassword(t *testing.T) {
+func TestLogIn_UnknownAddressIsAsSlowAsAWrongPassword(t *testing.T) {
 	var hashed atomic.Int32
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: func(p, salt []byte, time, memory uint32, threads uint8, n uint32) []byte {
-		if (cost{memory, time, threads}) != today {
+		if (cost{memory, time, threads}) != currentCost {
 			t.Errorf("hashed at %d KiB, %d passes, %d threads", memory, time, threads)
 		}
 		hashed.Add(1)

@@ -16,14 +16,14 @@ import (
 	"lonja/events"
 )
 
-// keyDerivation is Argon2id's signature.
+// keyDerivation has the signature of argon2.IDKey.
 type keyDerivation func(password, salt []byte, time, memory uint32, threads uint8, length uint32) []byte
 
-// passwords hashes passwords. Each takes its time and memory on purpose: whoever
-// asks from outside has to pass the guard first.
+// passwords hashes passwords. Each hash takes time and memory on purpose, so requests from
+// outside must pass the throttle first.
 type passwords struct {
 	derive keyDerivation
-	took   *atomic.Int64 // nanoseconds that one hash takes of late, 0 before the first
+	took   *atomic.Int64 // the moving average of one hash in nanoseconds, 0 before the first
 }
 
 func newPasswords(derive keyDerivation) passwords {
@@ -33,34 +33,35 @@ func newPasswords(derive keyDerivation) passwords {
 	return passwords{derive, new(atomic.Int64)}
 }
 
-// within is how many are hashed in a time, at the pace of late; one at least.
-func (p passwords) within(d time.Duration) int {
+// capacity returns how many passwords can be hashed within a time at the present pace, one
+// at least.
+func (p passwords) capacity(d time.Duration) int {
 	took := max(1, p.took.Load())
 	return max(1, int(min(int64(d)/took*int64(runtime.NumCPU()), math.MaxInt32)))
 }
 
-// cost is how dear one hash is, and with it one guess. Every hash names its
-// own, so today's can rise.
+// cost is what one hash costs, and so one guess. Every hash names its own cost, so
+// currentCost can rise.
 type cost struct {
-	memory, time uint32
+	memory, time uint32 // in KiB and passes
 	threads      uint8
 }
 
-var today = cost{memory: 19 * 1024, time: 2, threads: 1}
+var currentCost = cost{memory: 19 * 1024, time: 2, threads: 1}
 
-// costOf is the cost that a hash names, or today's when it names none that
-// makes sense.
+// costOf returns the cost that a hash names, or currentCost when that is missing or out of
+// bounds.
 func costOf(phc string) cost {
 	var c cost
 	n, _ := fmt.Sscanf(phc, "$argon2id$v=19$m=%d,t=%d,p=%d$", &c.memory, &c.time, &c.threads)
 	if n < 3 || c.memory < 1 || c.memory > 1<<18 || c.time < 1 || c.time > 16 || c.threads < 1 {
-		return today
+		return currentCost
 	}
 	return c
 }
 
-// hash is a password's hash as a PHC string. It is an error only when ctx has
-// ended: nobody waits for it.
+// hash returns a password's hash as a PHC string. It fails only when ctx has ended, so that
+// nothing is hashed for a caller that is gone.
 func (p passwords) hash(ctx context.Context, c cost, password string, salt []byte) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -71,13 +72,14 @@ func (p passwords) hash(ctx context.Context, c cost, password string, salt []byt
 	if took, was := int64(time.Since(began)), p.took.Load(); was == 0 {
 		p.took.Store(took)
 	} else {
-		p.took.Store(was + (took-was)/8) // one of two that are done at once may be lost
+		p.took.Store(was + (took-was)/8) // of two that end at once, one may be lost
 	}
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64(salt), b64(sum)), nil
 }
 
-// hashes are those of a password in its normal form and, when it was sent in
-// another, of what was sent, at the end: earlier versions hashed that.
+// hashes returns the hash of a password in its normal form and, when it was sent in another
+// form, also the hash of what was sent, as earlier versions recorded it. It returns at least
+// one; the hash of what was sent is the last.
 func (p passwords) hashes(ctx context.Context, c cost, sent string, salt []byte) (all []string, err error) {
 	for _, password := range slices.Compact([]string{events.NormalText(sent), sent}) {
 		hash, err := p.hash(ctx, c, password, salt)
@@ -89,9 +91,8 @@ func (p passwords) hashes(ctx context.Context, c cost, sent string, salt []byte)
 	return all, nil
 }
 
-// match reports whether a hash is the password's. Without a hash, there being
-// no such user, it takes as long to say no; and as long for one form of the
-// password as for the other.
+// match reports whether a hash is the password's. It takes as long when there is no hash
+// because there is no such user, and as long for either form of the password.
 func (p passwords) match(ctx context.Context, phc, password string, salt []byte) (bool, error) {
 	own, err := p.hashes(ctx, costOf(phc), password, salt)
 	same := 0

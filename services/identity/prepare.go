@@ -13,42 +13,42 @@ import (
 	"lonja/kit/projection"
 )
 
-// prepare opens the realm and appoints the first administrator, each once for
-// ever. Replicas that do so at once make the same commands under the same ids,
-// each with random values of its own; the log takes one of each.
+// prepare creates the issuer and the first administrator, each once for ever. Replicas that
+// start at once send the same commands under the same ids, each with its own random values;
+// the log accepts one of each.
 func (i *identity) prepare(ctx context.Context) error {
-	if err := i.openRealm(ctx); err != nil {
-		return fmt.Errorf("open the realm: %w", err)
+	if err := i.prepareIssuer(ctx); err != nil {
+		return fmt.Errorf("create the issuer: %w", err)
 	}
-	if err := i.appointAdmin(ctx); err != nil {
+	if err := i.prepareAdmin(ctx); err != nil {
 		return fmt.Errorf("appoint the first administrator: %w", err)
 	}
 	return nil
 }
 
-func (i *identity) openRealm(ctx context.Context) error {
+func (i *identity) prepareIssuer(ctx context.Context) error {
 	secret, seed := random(), random()
-	if _, err := i.decideRealm(ctx, "open", func(r realm, _ decider.Meta) (events.Event, error) { return open(r, secret) }); err != nil {
+	if _, err := i.decideIssuer(ctx, "open", func(iss issuer, _ decider.Meta) (events.Event, error) { return open(iss, secret) }); err != nil {
 		return err
 	}
-	added, err := i.decideRealm(ctx, "first key", func(r realm, _ decider.Meta) (events.Event, error) { return addFirstKey(r, seed) })
+	added, err := i.decideIssuer(ctx, "first key", func(iss issuer, _ decider.Meta) (events.Event, error) { return addFirstKey(iss, seed) })
 	if err != nil {
 		return err
 	}
 	i.keysAt = projection.Token{added.Stream: added.Sequence}
-	return i.lookRealm(ctx)
+	return i.loadIssuer(ctx)
 }
 
-// appointAdmin may be cut short between the appointment and the registration.
-// Then the next start does both again, perhaps with another address.
-func (i *identity) appointAdmin(ctx context.Context) error {
-	was := i.realm.admin
-	if was != "" {
-		u, err := i.look(ctx, was)
+// prepareAdmin may be interrupted between the appointment and the registration. Then the
+// next start does both again, perhaps with another address.
+func (i *identity) prepareAdmin(ctx context.Context) error {
+	previous := i.issuer.admin
+	if previous != "" {
+		u, err := i.loadUser(ctx, previous)
 		if err != nil {
 			return err
 		}
-		if u.known() {
+		if u.exists() {
 			return i.compareAdmin(ctx, u)
 		}
 	}
@@ -62,51 +62,65 @@ func (i *identity) appointAdmin(ctx context.Context) error {
 	if _, err := c.Normal(); err != nil {
 		return err
 	}
-	id, err := i.idFor(ctx, c.Email)
+	id, err := i.userIDFor(ctx, c.Email)
 	if err != nil {
 		return err
 	}
-	_, err = i.decideRealm(ctx, "appoint "+string(id), func(r realm, _ decider.Meta) (events.Event, error) { return appoint(r, id, was) })
+	_, err = i.decideIssuer(ctx, "appoint "+string(id), func(iss issuer, _ decider.Meta) (events.Event, error) { return appoint(iss, id, previous) })
 	if err == nil {
-		err = i.lookRealm(ctx)
+		err = i.loadIssuer(ctx)
 	}
-	if err != nil || i.realm.admin != id {
-		return err // another replica, told of another address, was faster
+	if err != nil || i.issuer.admin != id {
+		return err // nil when another replica, configured with another address, was first
 	}
 	return i.registerAdmin(ctx, id, c)
 }
 
 func (i *identity) registerAdmin(ctx context.Context, id events.UserID, c command.RegisterUser) error {
-	a, err := i.account(ctx, id, c)
+	a, err := i.hashAccount(ctx, id, c)
 	if err != nil {
 		return err
 	}
-	receipt, err := i.users.Decide(ctx, wish("register "+string(id), string(id)),
-		func(u user, m decider.Meta) (events.Event, error) { return enrolAdmin(u, a, m) },
+	receipt, err := i.users.Decide(ctx, ownCommand("register "+string(id), string(id)),
+		func(u user, m decider.Meta) (events.Event, error) { return registerAdmin(u, a, m) },
 		func(u user, _ events.Event) any { return u.passwordHash == a.passwordHash })
 	if err != nil {
 		return err
 	}
-	// Every replica has made a password; only the recorded one is worth telling.
+	// Every replica has generated a password; only the recorded one must be announced.
 	if recorded := receipt.Reply.(bool); recorded && i.AdminPassword == "" {
 		i.Announce(a.email, c.Password)
 	}
 	return nil
 }
 
-func (i *identity) decideRealm(ctx context.Context, what string, decide decider.Decide[realm]) (decider.Receipt, error) {
-	return i.realms.Decide(ctx, wish(what, events.RealmID), decide, nil)
+// compareAdmin reports to Ignored when the configured password is not the existing
+// administrator's.
+func (i *identity) compareAdmin(ctx context.Context, admin user) error {
+	if i.AdminPassword == "" || i.Ignored == nil {
+		return nil
+	}
+	same, err := i.passwords.match(ctx, admin.passwordHash, i.AdminPassword, i.issuer.salt(admin.ID))
+	if err == nil && !same {
+		i.Ignored(admin.Email)
+	}
+	return err
 }
 
-func (i *identity) lookRealm(ctx context.Context) error {
-	// It may be kept: evolving only ever adds to it.
-	return i.realms.Peek(ctx, events.RealmID, func(r realm) { i.realm = r })
+func (i *identity) decideIssuer(ctx context.Context, name string, decide decider.Decide[issuer]) (decider.Receipt, error) {
+	return i.issuers.Decide(ctx, ownCommand(name, events.RealmID), decide, nil)
 }
 
-// command is one of the service's own, with an id that is the same at every start.
-func wish(what, entity string) decider.Command {
+func (i *identity) loadIssuer(ctx context.Context) error {
+	// The state may be kept, since evolveIssuer only adds to it.
+	return i.issuers.Peek(ctx, events.RealmID, func(iss issuer) { i.issuer = iss })
+}
+
+// ownCommand returns one of the service's own commands. Its id follows from its name, so it
+// is the same at every start; names must not change.
+func ownCommand(name, entity string) decider.Command {
 	return decider.Command{EntityID: entity, Envelope: eventlog.Envelope{
-		ID: eventlog.DeriveID("identity", what), Actor: eventlog.Actor{ID: "service:identity"},
+		ID: eventlog.DeriveID("identity", name), Actor: eventlog.Actor{ID: "service:identity"},
 	}}
 }
 

@@ -16,9 +16,9 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// What is recorded while nobody is there to react, as when identity is killed right
-// after it, is made up for.
-func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
+// Events that were recorded while no replica could react, as when identity is killed right
+// after an append, still revoke tokens.
+func TestRevoke_AlsoForEventsBeforeTheStart(t *testing.T) {
 	shop := shoptest.Start(t)
 	for _, e := range []events.Event{ana, boss, started} {
 		shop.Record("IDENTITY", e) // at 1 to 3
@@ -47,15 +47,15 @@ func TestWhatEndsTheTrustInTokensRevokesThemHoweverLate(t *testing.T) {
 	}
 }
 
-// What changes between the look at a user and the session's event shows in the
-// token that is signed for it.
-func TestATokenSaysWhatItsUserWasWhenItWasSigned(t *testing.T) {
-	looked := given(userKind, boss)
+// A change between the load of a user and the session's event shows in the token that is
+// signed for the event.
+func TestTokenHolder_TokenShowsTheUserWhenItIsSigned(t *testing.T) {
+	loaded := given(userType, boss)
 	reply := func(now user) any {
-		b := bearer{realm: hall, user: looked, again: func() (user, error) { return now, nil }}
-		return b.Reply(given(sessionKind, started), started)
+		b := tokenHolder{issuer: iss, user: loaded, reload: func() (user, error) { return now, nil }}
+		return b.Reply(given(sessionType, started), started)
 	}
-	dismissed := given(userKind, boss, events.UserRolesChanged{UserID: "usr_boss", Roles: []string{events.Customer}})
+	dismissed := given(userType, boss, events.UserRolesChanged{UserID: "usr_boss", Roles: []string{events.Customer}})
 	tokens, ok := reply(dismissed).(query.Tokens)
 	if !ok || !slices.Equal(tokens.User.Roles, []string{events.Customer}) {
 		t.Fatalf("replied %+v", tokens)
@@ -67,7 +67,7 @@ func TestATokenSaysWhatItsUserWasWhenItWasSigned(t *testing.T) {
 	if !slices.Equal(c.Roles, []string{events.Customer}) || c.Position != 1 || !slices.Equal(c.Audience, []string{"lonja"}) {
 		t.Errorf("claims %+v", c)
 	}
-	changed := given(userKind, boss, events.UserPasswordChanged{UserID: "usr_boss", PasswordHash: boss.PasswordHash})
+	changed := given(userType, boss, events.UserPasswordChanged{UserID: "usr_boss", PasswordHash: boss.PasswordHash})
 	if err, _ := reply(changed).(error); !errs.Is(err, errs.Unauthenticated) {
 		t.Errorf("after a new password the reply is %v", err)
 	}

@@ -16,13 +16,13 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// oldAccount records a registration as versions did that took texts as they
-// were sent, and returns the id of its command.
+// oldAccount records a registration as earlier versions did, which recorded texts as they
+// were sent. It returns the id of its command.
 func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.RegisterUser) (commandID string) {
 	t.Helper()
 	email := strings.ToLower(strings.TrimSpace(c.Email))
-	id := events.UserID("usr_" + hex.EncodeToString(i.realm.mac("user", email)[:16]))
-	hash, err := i.passwords.hash(t.Context(), today, c.Password, i.realm.salt(id))
+	id := events.UserID("usr_" + hex.EncodeToString(i.issuer.mac("user", email)[:16]))
+	hash, err := i.passwords.hash(t.Context(), currentCost, c.Password, i.issuer.salt(id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.Regist
 	return commandID
 }
 
-func TestAccountsOfEarlierVersionsStayOpen(t *testing.T) {
+func TestAccounts_OfEarlierVersionsStayUsable(t *testing.T) {
 	i := build(Config{AdminPassword: password, derive: quick})
 	shop := shoptest.Start(t, i.service())
 	nobody := eventlog.Actor{}
@@ -74,7 +74,7 @@ func TestAccountsOfEarlierVersionsStayOpen(t *testing.T) {
 	}
 }
 
-func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
+func TestAccounts_TextsThatLookTheSameAreTheSame(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	nobody := eventlog.Actor{}
 	var ana query.UserView
@@ -98,7 +98,7 @@ func TestTextsThatLookTheSameAreTheSame(t *testing.T) {
 	shop.Fails(command.LogIn{Email: "jose.strauß@example.com", Password: "pássword9"}, nobody, errs.Unauthenticated)
 }
 
-func TestWhatCannotBeSeenIsNoName(t *testing.T) {
+func TestRegister_RejectsInvisibleCharacters(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	for name, c := range map[string]struct {
 		field string
@@ -113,7 +113,7 @@ func TestWhatCannotBeSeenIsNoName(t *testing.T) {
 		"a password of seven, precomposed": {"password", command.RegisterUser{Name: "Ana", Email: "a@example.com", Password: "pässför"}},
 	} {
 		_, err := shop.Send(t.Context(), c.RegisterUser, eventlog.Envelope{})
-		if r, ok := errs.As(err); !ok || r.Code != errs.Invalid || r.Field != c.field {
+		if e, ok := errs.As(err); !ok || e.Code != errs.Invalid || e.Field != c.field {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -122,8 +122,8 @@ func TestWhatCannotBeSeenIsNoName(t *testing.T) {
 	}
 }
 
-// Bytes that are no UTF-8 would all be taken for the same character.
-func TestBytesThatAreNoTextAreNoPassword(t *testing.T) {
+// Invalid UTF-8 would decode to one and the same character.
+func TestLogIn_RejectsJSONThatIsNotStrict(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	for _, body := range []string{
 		"{\"email\":\"admin@lonja.local\",\"password\":\"pass\xe4word9\"}",

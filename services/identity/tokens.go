@@ -5,7 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -19,80 +19,79 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// accessLife is how long an access token is good, unless it is revoked before.
+// accessLife is how long an access token is valid, unless it is revoked before.
 const accessLife = 10 * time.Minute
 
-// refreshToken is a session's token after n rotations. Written, it carries a
-// MAC of both, so only the realm can make one, and makes the same one again
-// when a command comes twice.
+// refreshToken is a session's token after n rotations. Its text carries a MAC of both: only
+// the issuer can write it, and writes the same text again when a command comes twice.
 type refreshToken struct {
 	session events.SessionID
 	n       int
 }
 
-func (r realm) write(t refreshToken) string {
+func (iss issuer) formatRefreshToken(t refreshToken) string {
 	claim := string(t.session) + "." + strconv.Itoa(t.n)
-	return claim + "." + base64.RawURLEncoding.EncodeToString(r.mac("refresh", claim))
+	return claim + "." + base64.RawURLEncoding.EncodeToString(iss.mac("refresh", claim))
 }
 
-// read is an Unauthenticated refusal unless the realm wrote the token.
-func (r realm) read(written string) (refreshToken, error) {
-	session, rest, _ := strings.Cut(written, ".")
+// parseRefreshToken is Unauthenticated unless the issuer wrote the token.
+func (iss issuer) parseRefreshToken(text string) (refreshToken, error) {
+	session, rest, _ := strings.Cut(text, ".")
 	number, _, _ := strings.Cut(rest, ".")
 	n, err := strconv.Atoi(number)
 	t := refreshToken{events.SessionID(session), n}
-	if err != nil || !hmac.Equal([]byte(r.write(t)), []byte(written)) {
-		return t, badToken()
+	if err != nil || !hmac.Equal([]byte(iss.formatRefreshToken(t)), []byte(text)) {
+		return t, invalidToken()
 	}
 	return t, nil
 }
 
-// hashOf is what the log keeps of a refresh token.
-func hashOf(token string) string {
+// hashToken returns what the log keeps of a refresh token.
+func hashToken(token string) string {
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }
 
-// access is a user's access token, issued when the session last moved: the
-// same one every time, as long as the user's roles are the same.
-func (r realm) access(u user, s session) (string, error) {
-	return r.sign(claims.Access{
+// accessToken returns a user's access token, issued at the session's last event. It is the
+// same every time while the user's roles are the same.
+func (iss issuer) accessToken(u user, s session) (string, error) {
+	return iss.sign(claims.Access{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    claims.Issuer,
 			Audience:  jwt.ClaimStrings{claims.Audience},
 			Subject:   string(u.ID),
-			IssuedAt:  jwt.NewNumericDate(s.moved),
-			ExpiresAt: jwt.NewNumericDate(s.moved.Add(accessLife)),
+			IssuedAt:  jwt.NewNumericDate(s.changed),
+			ExpiresAt: jwt.NewNumericDate(s.changed.Add(accessLife)),
 			ID:        eventlog.DeriveID("access", string(s.id), strconv.Itoa(s.rotations)),
 		},
 		Roles:    u.Roles,
-		Position: s.movedAt,
+		Position: s.changedAt,
 	})
 }
 
-// sign signs with the newest key.
-func (r realm) sign(said jwt.Claims) (string, error) {
-	if len(r.keys) == 0 {
-		return "", fmt.Errorf("the realm has no key to sign with")
+// sign signs claims with the newest key. It fails only when there is no key yet.
+func (iss issuer) sign(c jwt.Claims) (string, error) {
+	if len(iss.keys) == 0 {
+		return "", errors.New("the issuer has no key to sign with")
 	}
-	signing := r.keys[len(r.keys)-1]
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, said)
-	token.Header["kid"] = signing.id
-	return token.SignedString(signing.private)
+	newest := iss.keys[len(iss.keys)-1]
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
+	token.Header["kid"] = newest.id
+	return token.SignedString(newest.private)
 }
 
-// tokens is the pair that a session stands at.
-func (r realm) tokens(u user, s session) (query.Tokens, error) {
-	access, err := r.access(u, s)
+// tokens returns the present pair of tokens of a session.
+func (iss issuer) tokens(u user, s session) (query.Tokens, error) {
+	access, err := iss.accessToken(u, s)
 	return query.Tokens{
 		User:         u.UserView,
 		AccessToken:  access,
-		RefreshToken: r.write(refreshToken{s.id, s.rotations}),
+		RefreshToken: iss.formatRefreshToken(refreshToken{s.id, s.rotations}),
 		TokenType:    "Bearer",
 		ExpiresIn:    int64(accessLife / time.Second),
 	}, err
 }
 
-func badToken() error {
-	return errs.New(errs.Unauthenticated, "the refresh token is no longer good; log in again")
+func invalidToken() error {
+	return errs.New(errs.Unauthenticated, "the refresh token is no longer valid; log in again")
 }

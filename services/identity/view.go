@@ -12,9 +12,9 @@ import (
 	"lonja/kit/projection"
 )
 
-// Accounts are the users, and the public halves of the realm's keys, each row
-// with its ready-made answer. Nothing secret is in it, not even hashed. It reads
-// the whole stream, sessions too, so that it reaches every position of it.
+// The accounts view holds the users and the public halves of the issuer's keys, each row with
+// its ready-made answer. It holds no secrets, not even hashed ones. It reads the whole
+// stream, sessions included, so that it reaches every position of it.
 var accountsDefinition = projection.Definition{
 	Name: "accounts",
 	Schema: `
@@ -32,7 +32,7 @@ CREATE TABLE keys (
 );`,
 	Reads:    []projection.Source{{Stream: "IDENTITY", Subjects: []string{"events.user.>", "events.session.>", "events.realm.>"}}},
 	Project:  project,
-	Commands: true, // the address decides whom a registration is about
+	Commands: true, // a registration's entity follows from the address, not from the command id
 }
 
 func project(tx *projection.Tx, r eventlog.Record) error {

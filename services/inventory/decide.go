@@ -8,10 +8,6 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// known is whether the catalogue has a product, be it archived: what is left of
-// that may still be counted.
-type known bool
-
 func count(l *ledger, c command.CountStock, product known, m decider.Meta) (events.Event, error) {
 	level, err := l.recount(c.SKU, product, c.OnHand, m.Actor)
 	if err != nil || level == l.level(c.SKU) {
@@ -28,8 +24,9 @@ func adjust(l *ledger, c command.AdjustStock, product known, m decider.Meta) (ev
 	return events.StockAdjusted{Location: events.MainLocation, Level: level, Delta: c.Delta, Reason: c.Reason}, nil
 }
 
-// recount is a SKU's level with so many pieces on hand, if the actor may say
-// so and there can be so many.
+// recount returns a SKU's level with another number of pieces on hand. It is Forbidden to
+// anyone but staff, NotFound when the catalogue has no such product, and a Conflict when
+// that many cannot be on hand.
 func (l *ledger) recount(sku events.SKU, product known, onHand int64, a eventlog.Actor) (events.Level, error) {
 	level := l.level(sku)
 	if err := a.Require(events.StaffRoles...); err != nil {
@@ -39,9 +36,9 @@ func (l *ledger) recount(sku events.SKU, product known, onHand int64, a eventlog
 	case !bool(product):
 		return level, noSuchProduct(sku)
 	case onHand < level.Reserved:
-		return level, errs.New(errs.Conflict, "%d of %s are reserved for orders, so %d cannot be on hand", level.Reserved, sku, onHand)
+		return level, errs.New(errs.Conflict, "%d of %s are reserved for orders, so at least that many must be on hand, not %d", level.Reserved, sku, onHand)
 	case onHand > events.MaxQuantity:
-		return level, errs.New(errs.Conflict, "there can be at most %d of %s on hand, not %d", int64(events.MaxQuantity), sku, onHand)
+		return level, errs.New(errs.Conflict, "at most %d of %s can be on hand, not %d", int64(events.MaxQuantity), sku, onHand)
 	}
 	level.OnHand = onHand
 	return level, nil

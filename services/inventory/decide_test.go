@@ -38,7 +38,7 @@ func adjusted(sku events.SKU, onHand, reserved, delta int64) events.Event {
 	return events.StockAdjusted{Location: mainStore, Level: events.Level{SKU: sku, OnHand: onHand, Reserved: reserved}, Delta: delta, Reason: "found"}
 }
 
-// lines reads pairs of a SKU and a quantity.
+// lines returns the quantities of pairs of a SKU and a quantity.
 func lines(pairs ...any) []events.Quantity {
 	lines := []events.Quantity{}
 	for i := 0; i < len(pairs); i += 2 {
@@ -82,16 +82,16 @@ func stockRefused(id events.OrderID, short ...events.Shortage) events.Event {
 	return events.StockRefused{Location: mainStore, OrderID: id, Shortages: short}
 }
 
-func given(facts ...events.Event) *ledger {
+func given(recorded ...events.Event) *ledger {
 	l := newLedger()
-	for _, event := range facts {
+	for _, event := range recorded {
 		l = evolve(l, event, noon)
 	}
 	return l
 }
 
-// decide is what the service decides about a command or another's event. A
-// StockReserved is the reminder of itself.
+// decide calls the decision about a command or another service's event. A StockReserved is
+// its own reminder.
 func decide(l *ledger, when any, as eventlog.Actor) (events.Event, error) {
 	m := decider.Meta{EntityID: string(mainStore), Actor: as, Now: noon}
 	switch w := when.(type) {
@@ -104,45 +104,45 @@ func decide(l *ledger, when any, as eventlog.Actor) (events.Event, error) {
 	case events.OrderPaid:
 		return commit(l, w, m)
 	case events.OrderCancelled:
-		return giveBack(l, w, m)
+		return release(l, w, m)
 	case events.StockReserved:
 		return expire(l, w, m)
 	}
-	panic("nothing is decided about this")
+	panic("there is no decision about this")
 }
 
-func TestStaffCountAndAdjust(t *testing.T) {
-	type facts = []events.Event
+func TestDecide_StaffCountAndAdjust(t *testing.T) {
+	type log = []events.Event
 	for _, c := range []struct {
-		name    string
-		given   facts
-		as      eventlog.Actor
-		when    any
-		then    events.Event
-		refused errs.Code
+		name  string
+		given log
+		as    eventlog.Actor
+		when  any
+		then  events.Event
+		code  errs.Code
 	}{
 		{"a first count", nil, staff, command.CountStock{SKU: "lamp", OnHand: 7}, counted("lamp", 7, 0), ""},
 		{"an administrator may, too", nil, admin, command.CountStock{SKU: "lamp", OnHand: 7}, counted("lamp", 7, 0), ""},
 		{"a customer may not count", nil, customer, command.CountStock{SKU: "lamp", OnHand: 7}, nil, errs.Forbidden},
 		{"nobody may not count", nil, eventlog.Actor{}, command.CountStock{SKU: "lamp", OnHand: 0}, nil, errs.Forbidden},
-		{"a count of what is there", facts{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "lamp", OnHand: 7}, nil, ""},
+		{"a count of what is there", log{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "lamp", OnHand: 7}, nil, ""},
 		{"a count of none where none is", nil, staff, command.CountStock{SKU: "lamp", OnHand: 0}, nil, ""},
-		{"a count keeps what is reserved", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
+		{"a count keeps what is reserved", log{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
 			command.CountStock{SKU: "lamp", OnHand: 3}, counted("lamp", 3, 3), ""},
-		{"a count below what is reserved", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
+		{"a count below what is reserved", log{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
 			command.CountStock{SKU: "lamp", OnHand: 2}, nil, errs.Conflict},
-		{"one SKU's count leaves the other", facts{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "vase", OnHand: 1}, counted("vase", 1, 0), ""},
+		{"one SKU's count leaves the other", log{counted("lamp", 7, 0)}, staff, command.CountStock{SKU: "vase", OnHand: 1}, counted("vase", 1, 0), ""},
 
-		{"some arrive", facts{counted("lamp", 7, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, adjusted("lamp", 12, 0, 5), ""},
+		{"some arrive", log{counted("lamp", 7, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, adjusted("lamp", 12, 0, 5), ""},
 		{"the first arrive", nil, staff, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, adjusted("lamp", 5, 0, 5), ""},
-		{"some break", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, admin,
+		{"some break", log{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, admin,
 			command.AdjustStock{SKU: "lamp", Delta: -4, Reason: "found"}, adjusted("lamp", 3, 3, -4), ""},
-		{"a reserved one breaks", facts{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
+		{"a reserved one breaks", log{counted("lamp", 7, 0), stockReserved(ana, "lamp", 3)}, staff,
 			command.AdjustStock{SKU: "lamp", Delta: -5, Reason: "found"}, nil, errs.Conflict},
 		{"more break than there are", nil, staff, command.AdjustStock{SKU: "lamp", Delta: -1, Reason: "found"}, nil, errs.Conflict},
-		{"as many as there may be", facts{counted("lamp", 1, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity - 1, Reason: "found"},
+		{"as many as there may be", log{counted("lamp", 1, 0)}, staff, command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity - 1, Reason: "found"},
 			adjusted("lamp", events.MaxQuantity, 0, events.MaxQuantity-1), ""},
-		{"more than there may be", facts{counted("lamp", 1, 0)}, staff,
+		{"more than there may be", log{counted("lamp", 1, 0)}, staff,
 			command.AdjustStock{SKU: "lamp", Delta: events.MaxQuantity, Reason: "found"}, nil, errs.Conflict},
 		{"a customer may not adjust", nil, customer, command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}, nil, errs.Forbidden},
 	} {
@@ -151,49 +151,49 @@ func TestStaffCountAndAdjust(t *testing.T) {
 			if !reflect.DeepEqual(then, c.then) {
 				t.Errorf("got  %+v\nwant %+v", then, c.then)
 			}
-			if refused, _ := errs.As(err); (err == nil) != (c.refused == "") || refused != nil && refused.Code != c.refused {
-				t.Errorf("got %v, want refusal %q", err, c.refused)
+			if coded, _ := errs.As(err); (err == nil) != (c.code == "") || coded != nil && coded.Code != c.code {
+				t.Errorf("got %v, want code %q", err, c.code)
 			}
 		})
 	}
 }
 
-func TestAnOrderTakesAndGivesBack(t *testing.T) {
-	type facts = []events.Event
+func TestDecide_OrderTakesStockAndGivesItBack(t *testing.T) {
+	type log = []events.Event
 	cancelled := events.OrderCancelled{OrderID: ana, Reason: events.CancelledByCustomer}
 	cancelledPaid := events.OrderCancelled{OrderID: ana, Reason: events.CancelledByStaff, WasPaid: true}
-	stocked := func(more ...events.Event) facts {
-		return append(facts{counted("lamp", 5, 0), counted("vase", 2, 0)}, more...)
+	stocked := func(more ...events.Event) log {
+		return append(log{counted("lamp", 5, 0), counted("vase", 2, 0)}, more...)
 	}
 	for _, c := range []struct {
 		name  string
-		given facts
+		given log
 		when  events.Event
 		then  events.Event
 	}{
-		{"all lines are set aside", stocked(), placed(ana, "lamp", 5, "vase", 1), stockReserved(ana, "lamp", 5, "vase", 1)},
+		{"all lines are reserved", stocked(), placed(ana, "lamp", 5, "vase", 1), stockReserved(ana, "lamp", 5, "vase", 1)},
 		{"lines of one SKU are one", stocked(), placed(ana, "lamp", 2, "vase", 1, "lamp", 3), stockReserved(ana, "lamp", 5, "vase", 1)},
 		{"or none, when one is short", stocked(), placed(ana, "lamp", 1, "vase", 3), stockRefused(ana, events.Shortage{SKU: "vase", Wanted: 3, Available: 2})},
 		{"lines of one SKU are short together", stocked(), placed(ana, "lamp", 3, "lamp", 3), stockRefused(ana, events.Shortage{SKU: "lamp", Wanted: 6, Available: 5})},
-		{"what nobody knows is short", nil, placed(ana, "moon", 1), stockRefused(ana, events.Shortage{SKU: "moon", Wanted: 1})},
-		{"what is set aside for others is short", stocked(stockReserved(bo, "lamp", 4)), placed(ana, "lamp", 2),
+		{"what has no stock is short", nil, placed(ana, "moon", 1), stockRefused(ana, events.Shortage{SKU: "moon", Wanted: 1})},
+		{"what is reserved for others is short", stocked(stockReserved(bo, "lamp", 4)), placed(ana, "lamp", 2),
 			stockRefused(ana, events.Shortage{SKU: "lamp", Wanted: 2, Available: 1})},
-		{"every shortage is told", stocked(), placed(ana, "lamp", 9, "vase", 9),
+		{"every shortage is listed", stocked(), placed(ana, "lamp", 9, "vase", 9),
 			stockRefused(ana, events.Shortage{SKU: "lamp", Wanted: 9, Available: 5}, events.Shortage{SKU: "vase", Wanted: 9, Available: 2})},
-		{"a wish beyond all bounds is a shortage", stocked(), placed(ana, "lamp", events.MaxQuantity, "lamp", events.MaxQuantity),
+		{"a quantity beyond all bounds is a shortage", stocked(), placed(ana, "lamp", events.MaxQuantity, "lamp", events.MaxQuantity),
 			stockRefused(ana, events.Shortage{SKU: "lamp", Wanted: 2 * events.MaxQuantity, Available: 5})},
 
-		{"paid: what was set aside leaves", stocked(stockReserved(ana, "lamp", 5)), paid(ana, "lamp", 2, "lamp", 3), stockCommitted(ana, false, "lamp", 5)},
+		{"paid: what was reserved leaves", stocked(stockReserved(ana, "lamp", 5)), paid(ana, "lamp", 2, "lamp", 3), stockCommitted(ana, false, "lamp", 5)},
 		{"paid late: what is there leaves", stocked(stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5)),
 			paid(ana, "lamp", 2, "lamp", 3), stockCommitted(ana, true, "lamp", 5)},
 		{"paid too late: others have it", stocked(stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5), stockReserved(bo, "lamp", 1)),
 			paid(ana, "lamp", 5), stockRefused(ana, events.Shortage{SKU: "lamp", Wanted: 5, Available: 4})},
-		{"paid before placed was heard of", stocked(), paid(ana, "vase", 2), stockCommitted(ana, true, "vase", 2)},
+		{"paid before placed was seen", stocked(), paid(ana, "vase", 2), stockCommitted(ana, true, "vase", 2)},
 
-		{"cancelled: what was set aside is given back", stocked(stockReserved(ana, "lamp", 5)), cancelled, stockReleased(ana, events.ReleasedCancelled, "lamp", 5)},
+		{"cancelled: what was reserved is released", stocked(stockReserved(ana, "lamp", 5)), cancelled, stockReleased(ana, events.ReleasedCancelled, "lamp", 5)},
 		{"cancelled after paid: what left comes back", stocked(stockReserved(ana, "lamp", 5), stockCommitted(ana, false, "lamp", 5)), cancelledPaid, stockReturned(ana, "lamp", 5)},
-		{"cancelled before placed was heard of: nothing will be set aside", stocked(), cancelled, stockReleased(ana, events.ReleasedCancelled)},
-		{"cancelled before a late paid was heard of: nothing will leave", stocked(stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5)),
+		{"cancelled before placed was seen: nothing will be reserved", stocked(), cancelled, stockReleased(ana, events.ReleasedCancelled)},
+		{"cancelled before a late paid was seen: nothing will leave", stocked(stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5)),
 			cancelledPaid, stockReleased(ana, events.ReleasedCancelled)},
 
 		{"not paid in time", stocked(stockReserved(ana, "lamp", 5)), stockReserved(ana, "lamp", 5), stockReleased(ana, events.ReleasedExpired, "lamp", 5)},
@@ -204,15 +204,15 @@ func TestAnOrderTakesAndGivesBack(t *testing.T) {
 				t.Errorf("got  %+v %v\nwant %+v", then, err, c.then)
 			}
 			if then.Check() != nil {
-				t.Errorf("it cannot be recorded: %v", then.Check())
+				t.Errorf("the event is invalid: %v", then.Check())
 			}
 		})
 	}
 }
 
-// TestEveryStateMeetsEveryFact is the whole of what inventory decides about an
-// order, whichever of its events arrives in whichever state. "-" is nothing.
-func TestEveryStateMeetsEveryFact(t *testing.T) {
+// TestDecide_EveryEventInEveryState holds all that inventory decides about an order: each
+// of its events in each state. "-" means no event.
+func TestDecide_EveryEventInEveryState(t *testing.T) {
 	wants := []any{"lamp", 4}
 	set := stockReserved(ana, wants...)
 	states := map[string][]events.Event{
@@ -237,7 +237,7 @@ refused    | -        | -           | -         | -         | -         | -     
 released   | -        | -           | -         | -         | -         | -              | -
 never      | -        | -           | -         | -         | -         | -              | -
 returned   | -        | -           | -         | -         | -         | -              | -`
-	facts := map[string]events.Event{
+	arriving := map[string]events.Event{
 		"placed":    placed(ana, wants...),
 		"paid":      paid(ana, wants...),
 		"cancelled": events.OrderCancelled{OrderID: ana, Reason: events.CancelledByStaff},
@@ -252,16 +252,16 @@ returned   | -        | -           | -         | -         | -         | -     
 			state, column := cells(row)[0], cells(rows[0])[i+1]
 			l := given(append([]events.Event{counted("lamp", 9, 0)}, states[state]...)...)
 			name, how, _ := strings.Cut(column, ",")
-			when := facts[name]
+			when := arriving[name]
 			switch how {
-			case "none": // and no other lamp is to be had
+			case "none": // and no other lamp is available
 				level := l.level("lamp")
 				l = evolve(l, counted("lamp", level.Reserved, level.Reserved), noon)
 			case "paid":
 				when = events.OrderCancelled{OrderID: ana, Reason: events.CancelledByStaff, WasPaid: true}
 			}
 			then, err := decide(l, when, eventlog.Actor{})
-			if got := fact(then); err != nil || got != want {
+			if got := shortName(then); err != nil || got != want {
 				t.Errorf("%s, %s: got %s %v, want %s", state, column, got, err, want)
 			}
 		}
@@ -276,29 +276,29 @@ func cells(row string) []string {
 	return cells
 }
 
-// event is the short name of an event, "-" for none.
-func fact(e events.Event) string {
+// shortName returns the last part of an event's name, "-" for nil.
+func shortName(e events.Event) string {
 	if e == nil {
 		return "-"
 	}
 	return strings.Split(e.EventName(), ".")[1]
 }
 
-func TestTheAnswerShowsTheLevelOfTheFact(t *testing.T) {
+func TestReply_IsTheLevelThatTheEventCarries(t *testing.T) {
 	l := given(counted("lamp", 9, 0), stockReserved(ana, "lamp", 4))
 	then := query.StockView{SKU: "lamp", OnHand: 7, Reserved: 3, Available: 4}
 	for _, event := range []events.Event{counted("lamp", 7, 3), adjusted("lamp", 7, 3, 1)} {
-		if got := show(l, event); got != then {
+		if got := reply(l, event); got != then {
 			t.Errorf("%T: got %+v, want %+v", event, got, then)
 		}
 	}
 	now := query.StockView{SKU: "lamp", OnHand: 9, Reserved: 4, Available: 5}
-	if got := showCounted(l, command.CountStock{SKU: "lamp", OnHand: 9}, nil); got != now {
+	if got := replyToCount(l, command.CountStock{SKU: "lamp", OnHand: 9}, nil); got != now {
 		t.Errorf("when counting changed nothing: got %+v, want %+v", got, now)
 	}
 }
 
-func TestAFinishedOrderKeepsNoLines(t *testing.T) {
+func TestLedger_FinishedOrdersKeepNoLines(t *testing.T) {
 	l := given(counted("lamp", 9, 0),
 		stockReserved(ana, "lamp", 4), stockCommitted(ana, false, "lamp", 4), stockReturned(ana, "lamp", 4),
 		stockReserved(bo, "lamp", 4), stockReleased(bo, events.ReleasedExpired, "lamp", 4))
@@ -307,7 +307,7 @@ func TestAFinishedOrderKeepsNoLines(t *testing.T) {
 	}
 }
 
-func TestStockOfNoProductIsNotFound(t *testing.T) {
+func TestDecide_StockWithoutProductIsNotFound(t *testing.T) {
 	for who, want := range map[*eventlog.Actor]errs.Code{&staff: errs.NotFound, &admin: errs.NotFound, &customer: errs.Forbidden} {
 		m := decider.Meta{EntityID: string(mainStore), Actor: *who, Now: noon}
 		if event, err := count(newLedger(), command.CountStock{SKU: "lamb", OnHand: 0}, false, m); event != nil || !errs.Is(err, want) {

@@ -14,7 +14,7 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// store is a shop with inventory, and what a story says of it.
+// store is a shop that runs inventory, with steps and checks for its tests.
 type store struct {
 	*shoptest.Shop
 	t *testing.T
@@ -24,8 +24,8 @@ func open(t *testing.T, services ...*service.Service) store {
 	return store{shoptest.Start(t, services...), t}
 }
 
-// has checks the level of a SKU, as customers see it once the view holds all
-// that is on the log.
+// has checks the level of a SKU as customers see it, once the view has caught up with the
+// log.
 func (s store) has(sku events.SKU, onHand, reserved int64) {
 	s.t.Helper()
 	var got query.StockView
@@ -35,7 +35,7 @@ func (s store) has(sku events.SKU, onHand, reserved int64) {
 	}
 }
 
-// recorded is how many events inventory has recorded.
+// recorded returns how many events inventory has recorded.
 func (s store) recorded() uint64 {
 	s.t.Helper()
 	stream, err := s.JS.Stream(s.t.Context(), "INVENTORY")
@@ -49,22 +49,22 @@ func about[E events.OfOrder](id events.OrderID) func(E) bool {
 	return func(e E) bool { return e.Order() == id }
 }
 
-// creates puts a product into the catalogue and returns where that stands.
+// creates records a product in the catalogue and returns the position.
 func (s store) creates(sku events.SKU) string {
 	s.t.Helper()
 	return s.Record("CATALOG", events.ProductCreated{Product: events.Product{SKU: sku, Name: "A thing", Price: pounds(3)}})
 }
 
-// stocks puts a product into the catalogue, with pieces on hand.
+// stocks records a product in the catalogue and counts its pieces.
 func (s store) stocks(sku events.SKU, pieces int64) {
 	s.t.Helper()
 	s.creates(sku)
 	s.Do(command.CountStock{SKU: sku, OnHand: pieces}, staff, nil)
 }
 
-// A SKU that nobody created is a slip of the pen. One that was created a moment ago
-// is none, whatever the view has heard of it.
-func TestOnlyWhatTheCatalogueHasIsStocked(t *testing.T) {
+// A SKU that has no product is a typing error. A product that was created a moment ago is
+// found, however late the view is.
+func TestStock_NeedsAProductOfTheCatalogue(t *testing.T) {
 	shop := open(t, New(Config{}))
 	for i := range 10 {
 		sku := events.SKU(fmt.Sprintf("lamp%d", i))
@@ -78,11 +78,11 @@ func TestOnlyWhatTheCatalogueHasIsStocked(t *testing.T) {
 	shop.Do(command.CountStock{SKU: "vase", OnHand: 2}, staff, nil)
 	shop.has("vase", 2, 0)
 	if n := shop.recorded(); n != 10+2 {
-		t.Errorf("%d facts, want 12", n)
+		t.Errorf("%d events, want 12", n)
 	}
 }
 
-func TestStaffSayWhatIsOnHand(t *testing.T) {
+func TestStock_IsCountedAndAdjustedByStaff(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.creates("lamp")
 	shop.Fails(command.CountStock{SKU: "lamp", OnHand: 7}, customer, errs.Forbidden)
@@ -96,7 +96,7 @@ func TestStaffSayWhatIsOnHand(t *testing.T) {
 	level = query.StockView{}
 	shop.Do(command.CountStock{SKU: "lamp", OnHand: 7}, staff, &level)
 	if level.OnHand != 7 || shop.recorded() != before {
-		t.Errorf("counted the same again: %+v, %d facts instead of %d", level, shop.recorded(), before)
+		t.Errorf("counted the same again: %+v, %d events instead of %d", level, shop.recorded(), before)
 	}
 	shop.Fails(command.AdjustStock{SKU: "lamp", Delta: -8, Reason: "broken"}, staff, errs.Conflict)
 	shop.Do(command.AdjustStock{SKU: "lamp", Delta: -3, Reason: "broken"}, staff, &level)
@@ -106,9 +106,9 @@ func TestStaffSayWhatIsOnHand(t *testing.T) {
 	shop.has("lamp", 4, 0)
 }
 
-// A caller that got no answer sends the same command once more, and hears what
-// became of it the first time.
-func TestAnAdjustmentSentTwiceIsMadeOnce(t *testing.T) {
+// A caller that got no answer sends the same command again, and gets the answer to the
+// first one.
+func TestAdjust_SentTwiceTakesEffectOnce(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.creates("lamp")
 	adjust := command.AdjustStock{SKU: "lamp", Delta: 5, Reason: "found"}
@@ -125,15 +125,15 @@ func TestAnAdjustmentSentTwiceIsMadeOnce(t *testing.T) {
 	shop.has("lamp", 40, 0)
 }
 
-func TestAProductIsKnownBeforeAnyOfItArrives(t *testing.T) {
+func TestStock_OfANewProductIsZero(t *testing.T) {
 	shop := open(t, New(Config{}))
 	_, err := shop.Query(t.Context(), query.Stock{SKU: "moon"}, eventlog.Envelope{})
 	if !errs.Is(err, errs.NotFound) {
-		t.Errorf("a SKU that nobody heard of: %v", err)
+		t.Errorf("a SKU without a product: %v", err)
 	}
 	_, err = shop.Query(t.Context(), query.Stock{SKU: "no such.sku"}, eventlog.Envelope{})
 	if !errs.Is(err, errs.Invalid) {
-		t.Errorf("what is no SKU: %v", err)
+		t.Errorf("an invalid SKU: %v", err)
 	}
 	var level query.StockView
 	shop.Get(query.Stock{SKU: "vase"}, customer, shop.creates("vase"), &level)
@@ -149,7 +149,7 @@ func TestAProductIsKnownBeforeAnyOfItArrives(t *testing.T) {
 	}
 }
 
-func TestAnOrderIsReservedPaidAndCancelled(t *testing.T) {
+func TestOrder_IsReservedPaidAndCancelled(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.stocks("lamp", 7)
 	shop.Record("ORDERS", placed(ana, "lamp", 2, "lamp", 3))
@@ -172,7 +172,7 @@ func TestAnOrderIsReservedPaidAndCancelled(t *testing.T) {
 	shop.has("lamp", 7, 0)
 }
 
-func TestWhatNobodyPaysForIsGivenBack(t *testing.T) {
+func TestReservation_ExpiresUnpaid(t *testing.T) {
 	shop := open(t, New(Config{ReservationTTL: time.Second}))
 	shop.stocks("lamp", 7)
 	shop.Record("ORDERS", placed(ana, "lamp", 5))
@@ -190,7 +190,7 @@ func TestWhatNobodyPaysForIsGivenBack(t *testing.T) {
 	shop.has("lamp", 2, 0)
 }
 
-func TestOrdersWaitForAReplicaThatIsAway(t *testing.T) {
+func TestOrders_WaitForAReplicaThatIsAway(t *testing.T) {
 	shop := open(t)
 	dir := t.TempDir()
 	stop := shop.Run(New(Config{}), "a", dir)
@@ -209,7 +209,7 @@ func TestOrdersWaitForAReplicaThatIsAway(t *testing.T) {
 	shop.has("lamp", 2, 2)
 }
 
-func TestTwoReplicasNeverSellWhatIsNotThere(t *testing.T) {
+func TestReplicas_NeverOversell(t *testing.T) {
 	const pieces, orders = 10, 200
 	shop := open(t, New(Config{}))
 	shop.Run(New(Config{}), "b", t.TempDir())
@@ -221,7 +221,7 @@ func TestTwoReplicasNeverSellWhatIsNotThere(t *testing.T) {
 	shoptest.Await(shop.Shop, func(e events.StockReserved) bool { got[e.OrderID] = true; return len(got) == pieces })
 	shoptest.Await(shop.Shop, func(e events.StockRefused) bool { refused[e.OrderID] = true; return len(refused) == orders-pieces })
 	if n := shop.recorded(); n != 1+orders {
-		t.Errorf("%d facts of one count and %d orders", n, orders)
+		t.Errorf("%d events of one count and %d orders", n, orders)
 	}
 	for id := range got {
 		if refused[id] {

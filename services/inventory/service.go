@@ -1,5 +1,17 @@
-// Package inventory keeps the stock: what is on hand, what is set aside for
-// which order, and what has left.
+// Package inventory is the service that owns the stock: what is on hand, what is reserved
+// for which order, and what has left with an order.
+//
+// It records on the stream INVENTORY, and reacts to the events of orders. It guarantees:
+//
+//   - The stock is never oversold. All stock of a location is one entity, a ledger, so an
+//     order's lines are reserved together or not at all, by one conditional append.
+//   - An order takes stock at most once and gives it back at most once, in whatever order
+//     its events arrive and however often. An order that is cancelled before it was seen is
+//     recorded as released, so a late order.placed reserves nothing.
+//   - A reservation that is not paid in time is released. A payment that comes later still
+//     takes what is available; if too little is, the order is refused and so cancelled.
+//
+// Package catalog describes the files.
 package inventory
 
 import (
@@ -14,48 +26,49 @@ import (
 	"lonja/kit/service"
 )
 
-// Config says how inventory behaves. The zero Config works.
+// Config configures inventory. The zero Config works.
 type Config struct {
-	// ReservationTTL is how long an order's goods are set aside; 0 means 20
-	// minutes. It should be longer than a payment's deadline.
+	// ReservationTTL is how long an order's goods stay reserved; 0 means 20 minutes. It
+	// should be longer than a payment's deadline.
 	ReservationTTL time.Duration
 }
 
-// New is the inventory service: all that it does.
+// New returns an inventory service that has not started. It runs once.
 func New(config Config) *service.Service {
-	stock := decider.New(stockKind)
-	levels := projection.New(levelsDefinition)
+	stock := decider.New(stockType)
+	stockView := projection.New(stockDefinition)
 	return &service.Service{
 		Name:  "inventory",
-		Views: []*projection.View{levels},
+		Views: []*projection.View{stockView},
 		Commands: []service.Command{
-			service.HandleWith(stock, catalogued(levels, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyToCommand(showCounted),
-			service.HandleWith(stock, catalogued(levels, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Reply(show),
+			service.HandleWith(stock, lookUpProduct(stockView, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyToCommand(replyToCount),
+			service.HandleWith(stock, lookUpProduct(stockView, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Reply(reply),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "inventory-on-orders", Handlers: []service.Handler{
-				service.React(stock, here[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
-				service.React(stock, here[events.OrderPaid], commit),
-				service.React(stock, here[events.OrderCancelled], giveBack),
+				service.React(stock, mainLocation[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
+				service.React(stock, mainLocation[events.OrderPaid], commit),
+				service.React(stock, mainLocation[events.OrderCancelled], release),
 			}},
 			{Consumer: "inventory-reminders", Handlers: []service.Handler{
 				service.Remind("inventory-expiry", func(e events.StockReserved) time.Time { return e.ExpiresAt }),
 			}},
 			{Consumer: "inventory-expiry", Handlers: []service.Handler{
-				service.React(stock, here[events.StockReserved], expire),
+				service.React(stock, mainLocation[events.StockReserved], expire),
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(levels, findLevel(levels)).About("CATALOG", func(q query.Stock) string { return "events.product." + string(q.SKU) + ".>" }),
+			service.Answer(stockView, findStock(stockView)).About("CATALOG", func(q query.Stock) string { return "events.product." + string(q.SKU) + ".>" }),
 		},
 	}
 }
 
-// here is the one location there is, whatever the event.
-func here[E events.Event](E) string { return string(events.MainLocation) }
+// mainLocation returns the entity that reacts to an event: the only location there is.
+func mainLocation[E events.Event](E) string { return string(events.MainLocation) }
 
-// show is the level that a count or an adjustment led to, as the event says it.
-func show(_ *ledger, event events.Event) any {
+// reply is the answer to a count or an adjustment: the level that the event carries. It is
+// the same when the command is sent again, whatever happened since.
+func reply(_ *ledger, event events.Event) any {
 	switch e := event.(type) {
 	case events.StockCounted:
 		return query.NewStockView(e.Level)
@@ -65,10 +78,10 @@ func show(_ *ledger, event events.Event) any {
 	return nil
 }
 
-// showCounted is show, and the level as it stands when counting changed nothing.
-func showCounted(l *ledger, c command.CountStock, event events.Event) any {
+// replyToCount is reply, and the present level when the count changed nothing.
+func replyToCount(l *ledger, c command.CountStock, event events.Event) any {
 	if event == nil {
 		return query.NewStockView(l.level(c.SKU))
 	}
-	return show(l, event)
+	return reply(l, event)
 }

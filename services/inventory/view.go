@@ -6,9 +6,9 @@ import (
 	"lonja/kit/projection"
 )
 
-// The levels are the stock as customers and staff see it. A product that the
-// catalogue knows has a row, even before any of it arrived.
-var levelsDefinition = projection.Definition{
+// The stock view is the stock as customers and staff see it. Every product of the catalogue
+// has a row, also before any of it arrives. Its persisted name is "levels".
+var stockDefinition = projection.Definition{
 	Name: "levels",
 	Schema: `
 CREATE TABLE levels (

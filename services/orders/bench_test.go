@@ -11,7 +11,7 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// The question that is asked most. Order by id, over NATS, out of 1,000.
+// BenchmarkOrder measures the most frequent query: an order by id, over NATS, out of 1,000.
 func BenchmarkOrder(b *testing.B) {
 	shop := shoptest.Start(b, quiet())
 	var after string

@@ -52,14 +52,14 @@ func ended(id events.OrderID) events.Event {
 	return events.OrderCancelled{OrderID: id, Reason: events.CancelledByStaff}
 }
 
-func given(facts ...events.Event) (o order) {
-	for i, f := range facts {
-		o = evolve(o, f, noon.Add(time.Duration(i)*time.Minute))
+func given(recorded ...events.Event) (o order) {
+	for i, e := range recorded {
+		o = evolve(o, e, noon.Add(time.Duration(i)*time.Minute))
 	}
 	return o
 }
 
-// everyStatus holds an order in each, in the order of the columns below.
+// everyStatus holds an order in each status, in the order of the columns below.
 var everyStatus = []order{
 	given(),
 	given(anasOrder(anOrder)),
@@ -70,15 +70,15 @@ var everyStatus = []order{
 	given(anasOrder(anOrder), ended(anOrder)),
 }
 
-// outcome writes what was decided in a word: the code of a refusal, "-" for
-// nothing, the reason of a cancellation ("+paid" when it was), or the new status.
+// outcome returns a decision as a word: the code of an error, "-" for no event, the reason
+// of a cancellation ("+paid" when the order was paid), or the new status.
 func outcome(event events.Event, err error) string {
 	if err != nil {
-		r, ok := errs.As(err)
+		e, ok := errs.As(err)
 		if !ok {
 			return err.Error()
 		}
-		return string(r.Code)
+		return string(e.Code)
 	}
 	switch e := event.(type) {
 	case nil:
@@ -92,8 +92,8 @@ func outcome(event events.Event, err error) string {
 	return statusAfter(event)
 }
 
-func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
-	for _, row := range []struct{ who, wish, outcomes string }{
+func TestDecide_EveryCommandByEveryoneInEveryStatus(t *testing.T) {
+	for _, row := range []struct{ who, command, outcomes string }{
 		//                   unknown   placed    awaiting  paid          shipped   delivered cancelled
 		{"ana", "cancel", "not_found customer  customer  customer+paid conflict  conflict  -"},
 		{"rita", "cancel", "not_found staff     staff     staff+paid    conflict  conflict  -"},
@@ -105,8 +105,8 @@ func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
 		{"ana", "ship", "not_found forbidden forbidden forbidden     forbidden forbidden forbidden"},
 		{"bea", "ship", "not_found not_found not_found not_found     not_found not_found not_found"},
 
-		{"rita", "ship before the stock agrees", "not_found conflict  conflict  conflict      -         conflict  conflict"},
-		{"bea", "ship before the stock agrees", "not_found not_found not_found not_found     not_found not_found not_found"},
+		{"rita", "ship before the goods are committed", "not_found conflict  conflict  conflict      -         conflict  conflict"},
+		{"bea", "ship before the goods are committed", "not_found not_found not_found not_found     not_found not_found not_found"},
 
 		{"rita", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
 		{"root", "deliver", "not_found conflict  conflict  conflict      delivered -         conflict"},
@@ -115,16 +115,16 @@ func TestWhoMayMoveAnOrderAndWhen(t *testing.T) {
 	} {
 		for i, want := range strings.Fields(row.outcomes) {
 			m := decider.Meta{EntityID: string(anOrder), Actor: people[row.who], Now: noon}
-			if got := outcome(wishes[row.wish](everyStatus[i], m)); got != want {
-				t.Errorf("%s wants to %s an order that is %q: %s, want %s", row.who, row.wish, everyStatus[i].Status, got, want)
+			if got := outcome(commands[row.command](everyStatus[i], m)); got != want {
+				t.Errorf("%s wants to %s an order that is %q: %s, want %s", row.who, row.command, everyStatus[i].Status, got, want)
 			}
 		}
 	}
-	for wish, decide := range wishes {
+	for name, decide := range commands {
 		for _, o := range everyStatus {
 			for _, a := range []eventlog.Actor{nobody, roleful} {
 				if got := outcome(decide(o, decider.Meta{Actor: a})); got != "unauthenticated" {
-					t.Errorf("a stranger may %s an order that is %q: %s", wish, o.Status, got)
+					t.Errorf("a caller without an id may %s an order that is %q: %s", name, o.Status, got)
 				}
 			}
 		}
@@ -135,14 +135,14 @@ var people = map[string]eventlog.Actor{"ana": ana, "bea": bea, "rita": rita, "ro
 
 type decision func(order, decider.Meta) (events.Event, error)
 
-var wishes = map[string]decision{
+var commands = map[string]decision{
 	"cancel": func(o order, m decider.Meta) (events.Event, error) {
 		return cancel(o, command.CancelOrder{OrderID: anOrder}, m)
 	},
 	"ship": func(o order, m decider.Meta) (events.Event, error) {
 		return ship(o, command.ShipOrder{OrderID: anOrder}, true, m)
 	},
-	"ship before the stock agrees": func(o order, m decider.Meta) (events.Event, error) {
+	"ship before the goods are committed": func(o order, m decider.Meta) (events.Event, error) {
 		return ship(o, command.ShipOrder{OrderID: anOrder}, false, m)
 	},
 	"deliver": func(o order, m decider.Meta) (events.Event, error) {
@@ -150,16 +150,16 @@ var wishes = map[string]decision{
 	},
 }
 
-func TestAStaffMembersOwnOrderIsCancelledByItsCustomer(t *testing.T) {
+func TestCancel_StaffsOwnOrderIsCancelledByItsCustomer(t *testing.T) {
 	placed := anasOrder(anOrder)
 	placed.CustomerID = events.UserID(rita.ID)
-	if got := outcome(wishes["cancel"](given(placed), decider.Meta{Actor: rita})); got != events.CancelledByCustomer {
+	if got := outcome(commands["cancel"](given(placed), decider.Meta{Actor: rita})); got != events.CancelledByCustomer {
 		t.Fatalf("cancelled for the reason %s", got)
 	}
 }
 
-func TestWhatOtherServicesRecordMovesAnOrder(t *testing.T) {
-	for _, row := range []struct{ fact, outcomes string }{
+func TestReact_EveryEventInEveryStatus(t *testing.T) {
+	for _, row := range []struct{ event, outcomes string }{
 		//                   unknown placed             awaiting           paid              shipped delivered cancelled
 		{"reserved", "-       awaiting_payment    -                   -                 -       -         -"},
 		{"refused", "-       out_of_stock        -                   out_of_stock+paid -       -         -"},
@@ -172,21 +172,20 @@ func TestWhatOtherServicesRecordMovesAnOrder(t *testing.T) {
 		{"expired", "-       -                   payment_expired     -                 -       -         -"},
 	} {
 		for i, want := range strings.Fields(row.outcomes) {
-			if got := outcome(reflexes[row.fact](everyStatus[i], decider.Meta{})); got != want {
-				t.Errorf("%s, and the order is %q: %s, want %s", row.fact, everyStatus[i].Status, got, want)
+			if got := outcome(reactions[row.event](everyStatus[i], decider.Meta{})); got != want {
+				t.Errorf("%s, and the order is %q: %s, want %s", row.event, everyStatus[i].Status, got, want)
 			}
 		}
 	}
 }
 
-// Nobody has to pay for an order that costs nothing, whatever an older program
-// made it wait for.
-func TestAnOrderThatCostsNothingIsPaidAtOnce(t *testing.T) {
+// An order that costs nothing needs no payment, also when an older program let it await one.
+func TestReact_FreeOrderIsPaidAtOnce(t *testing.T) {
 	gift := events.OrderPlaced{OrderID: anOrder, CustomerID: "usr_ana", Total: gbp(0), TotalItems: 2,
 		Items: []events.OrderItem{{SKU: "gift", Name: "Gift", Quantity: 2, UnitPrice: gbp(0), LineTotal: gbp(0)}}}
 	isPaid := events.OrderPaid{OrderID: anOrder, PaymentID: events.PaymentFor(anOrder), Amount: gbp(0), Lines: items("gift", 2)}
 	awaits := events.OrderAwaitingPayment{OrderID: anOrder, Amount: gbp(0)}
-	for _, row := range []struct{ fact, outcomes string }{
+	for _, row := range []struct{ event, outcomes string }{
 		//                     placed      awaiting         paid              cancelled
 		{"reserved", "          paid        -                -                 -"},
 		{"released: expired", " paid        paid             -                 -"},
@@ -195,42 +194,42 @@ func TestAnOrderThatCostsNothingIsPaidAtOnce(t *testing.T) {
 		{"refused", "           out_of_stock -               out_of_stock+paid -"},
 	} {
 		for i, o := range []order{given(gift), given(gift, awaits), given(gift, isPaid), given(gift, ended(anOrder))} {
-			event, err := reflexes[row.fact](o, decider.Meta{})
+			event, err := reactions[row.event](o, decider.Meta{})
 			if got, want := outcome(event, err), strings.Fields(row.outcomes)[i]; got != want {
-				t.Errorf("%s, and the order is %q: %s, want %s", row.fact, o.Status, got, want)
+				t.Errorf("%s, and the order is %q: %s, want %s", row.event, o.Status, got, want)
 			}
 			if got, ok := event.(events.OrderPaid); ok && (fmt.Sprint(got) != fmt.Sprint(isPaid) || got.Check() != nil) {
-				t.Errorf("%s, and the order is %q: %+v, want %+v", row.fact, o.Status, got, isPaid)
+				t.Errorf("%s, and the order is %q: %+v, want %+v", row.event, o.Status, got, isPaid)
 			}
 		}
 	}
 }
 
-// to makes a decision out of a reaction to one particular event.
+// to returns the decision of a reaction about one event.
 func to[E events.Event](react func(order, E, decider.Meta) (events.Event, error), event E) decision {
 	return func(o order, m decider.Meta) (events.Event, error) { return react(o, event, m) }
 }
 
-var reflexes = map[string]decision{
-	"reserved":             to(reserved, events.StockReserved{OrderID: anOrder}),
-	"refused":              to(refused, events.StockRefused{OrderID: anOrder}),
-	"released: expired":    to(released, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedExpired}),
-	"released: cancelled":  to(released, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedCancelled}),
-	"captured":             to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617)}),
-	"captured: unwanted":   to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617), Unwanted: true}),
-	"captured: too little": to(captured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1616)}),
-	"declined":             to(declined, events.PaymentDeclined{OrderID: anOrder}),
-	"expired":              to(expired, events.PaymentExpired{OrderID: anOrder}),
+var reactions = map[string]decision{
+	"reserved":             to(onReserved, events.StockReserved{OrderID: anOrder}),
+	"refused":              to(onRefused, events.StockRefused{OrderID: anOrder}),
+	"released: expired":    to(onReleased, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedExpired}),
+	"released: cancelled":  to(onReleased, events.StockReleased{OrderID: anOrder, Reason: events.ReleasedCancelled}),
+	"captured":             to(onCaptured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617)}),
+	"captured: unwanted":   to(onCaptured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1617), Unwanted: true}),
+	"captured: too little": to(onCaptured, events.PaymentCaptured{OrderID: anOrder, PaymentID: "pay_1", Amount: gbp(1616)}),
+	"declined":             to(onDeclined, events.PaymentDeclined{OrderID: anOrder}),
+	"expired":              to(onExpired, events.PaymentExpired{OrderID: anOrder}),
 }
 
-func TestAPaidOrderSaysWhatToTakeOffTheShelvesOncePerSKU(t *testing.T) {
-	got, err := reflexes["captured"](everyStatus[2], decider.Meta{})
+func TestReact_PaidOrderHasOneLinePerSKU(t *testing.T) {
+	got, err := reactions["captured"](everyStatus[2], decider.Meta{})
 	if want := fmt.Sprint(paid(anOrder)); err != nil || fmt.Sprint(got) != want {
 		t.Fatalf("got %v %v, want %v", got, err, want)
 	}
 }
 
-func TestAnOrderRemembersItsWay(t *testing.T) {
+func TestEvolve_KeepsReasonAndTimes(t *testing.T) {
 	o := given(anasOrder(anOrder), awaiting(anOrder), events.OrderCancelled{OrderID: anOrder, Reason: events.PaymentHasExpired})
 	if o.Status != query.Cancelled || o.CancelReason != events.PaymentHasExpired || o.Total != gbp(1617) || len(o.Items) != 3 ||
 		!o.CreatedAt.Equal(noon) || !o.UpdatedAt.Equal(noon.Add(2*time.Minute)) {

@@ -19,12 +19,12 @@ func placeOne(sku events.SKU) command.PlaceOrder {
 	return command.PlaceOrder{Items: []command.OrderLine{{SKU: sku, Quantity: 1}}}
 }
 
-// sells puts a product on offer and returns where that stands.
+// sells records a product in the catalogue and returns the position.
 func sells(shop *shoptest.Shop, sku events.SKU, price int64) string {
 	return shop.Record("CATALOG", events.ProductCreated{Product: events.Product{SKU: sku, Name: "A " + string(sku), Price: gbp(price)}})
 }
 
-// places orders one piece, under a command id or "" for a fresh one.
+// places orders one piece, under a command id or "" for a new one.
 func places(t testing.TB, shop *shoptest.Shop, as eventlog.Actor, sku events.SKU, id, after string) (query.OrderView, bus.Reply) {
 	t.Helper()
 	reply, err := shop.Send(t.Context(), placeOne(sku), eventlog.Envelope{ID: id, Actor: as, After: after})
@@ -55,16 +55,16 @@ func capturedFor(o query.OrderView) events.Event {
 	return events.PaymentCaptured{PaymentID: events.PaymentFor(o.ID), OrderID: o.ID, Amount: o.Total}
 }
 
-// reaches waits until an order has had a status, and returns it as it is then.
+// reaches waits until an order has had a status, and returns the order as it is then.
 func reaches(shop *shoptest.Shop, id events.OrderID, as eventlog.Actor, status string) (o query.OrderView) {
 	for at, there := uint64(0), false; !there; {
 		var steps []query.StatusChange
 		shop.Get(query.OrderStatuses{OrderID: id, After: at, Await: 5_000}, as, "", &steps)
-		there = len(steps) == 0 // never: the caller sees
+		there = len(steps) == 0 // timed out: the caller checks the status
 		for _, s := range steps {
 			at, there = s.Sequence, there || s.Status == status
 		}
-		// Another replica may answer next, and is to know as much.
+		// Another replica may answer next; the position makes it as recent.
 		shop.Get(query.Order{OrderID: id, Origin: origin}, as, eventlog.Position("ORDERS", at), &o)
 	}
 	return o

@@ -11,14 +11,14 @@ import (
 	"lonja/shop/shoptest"
 )
 
-func TestAnOrderGoesAllItsWay(t *testing.T) {
+func TestOrder_FromPlacedToDelivered(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	order, receipt := places(t, shop, ana, "lantern", "", sells(shop, "lantern", 339))
 	if order.Status != query.Placed || order.CustomerID != "usr_ana" || order.Total != gbp(339) || order.Payment != nil || receipt.EntityID != string(order.ID) {
 		t.Fatalf("placed %+v, %+v", order, receipt)
 	}
 
-	// Its goods are set aside, which is said twice.
+	// Its goods are reserved; the event arrives twice.
 	shop.Record("INVENTORY", reservedFor(order.ID))
 	shop.Record("INVENTORY", reservedFor(order.ID))
 	waiting := reaches(shop, order.ID, ana, query.AwaitingPayment)
@@ -27,7 +27,7 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	}
 	shop.Fails(command.ShipOrder{OrderID: order.ID}, rita, errs.Conflict)
 
-	// It is told where to pay, and pays; that is said twice, too.
+	// The customer sees where to pay, and pays; that event arrives twice, too.
 	after := shop.Record("PAYMENTS", requestedFor(order))
 	shop.Get(query.Order{OrderID: order.ID, Origin: origin}, ana, after, &waiting)
 	if waiting.Payment == nil || waiting.Payment.URL != origin+"/sandbox/payments/1" || waiting.Payment.Status != query.PaymentPending {
@@ -36,12 +36,12 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	shop.Record("PAYMENTS", capturedFor(order))
 	after = shop.Record("PAYMENTS", capturedFor(order))
 	paid := reaches(shop, order.ID, ana, query.Paid)
-	shop.Get(query.Order{OrderID: order.ID}, ana, after, &paid) // that stream may be read later than the order's own
+	shop.Get(query.Order{OrderID: order.ID}, ana, after, &paid) // the view may read PAYMENTS later than ORDERS
 	if paid.Status != query.Paid || paid.Payment.Status != query.PaymentCaptured {
 		t.Fatalf("captured, and %+v", paid)
 	}
 
-	// Its goods are taken off the shelves; it leaves and arrives, and cannot be had back.
+	// Its goods are committed; it is shipped and delivered, and cannot be cancelled.
 	shop.Record("INVENTORY", committedFor(order.ID))
 	shop.Fails(command.ShipOrder{OrderID: order.ID}, ana, errs.Forbidden)
 	shop.Do(command.ShipOrder{OrderID: order.ID}, rita, nil)
@@ -55,7 +55,7 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	var steps []query.StatusChange
 	shop.Get(query.OrderStatuses{OrderID: order.ID}, ana, last.Position, &steps)
 	if got, want := fmt.Sprint(statusesOf(steps)), "[placed awaiting_payment paid shipped delivered]"; got != want {
-		t.Fatalf("went %s, want %s", got, want)
+		t.Fatalf("the statuses are %s, want %s", got, want)
 	}
 	var timeline []query.TimelineEntry
 	shop.Get(query.OrderTimeline{OrderID: order.ID}, ana, last.Position, &timeline)
@@ -64,9 +64,9 @@ func TestAnOrderGoesAllItsWay(t *testing.T) {
 	}
 }
 
-func TestAnOrderIsShippedOnceItsGoodsAreAllocated(t *testing.T) {
+func TestShip_WaitsForCommittedGoods(t *testing.T) {
 	shop := shoptest.Start(t)
-	// It was paid and its goods were committed before this program ran.
+	// One order was paid, and its goods committed, before the service started.
 	for _, e := range []events.Event{anasOrder("ord_old"), awaiting("ord_old"), paid("ord_old")} {
 		shop.Record("ORDERS", e)
 	}
@@ -89,18 +89,18 @@ func TestAnOrderIsShippedOnceItsGoodsAreAllocated(t *testing.T) {
 		return order.ID
 	}
 
-	// It is not shipped before they are, and at once from then on, by any view.
+	// An order is not shipped before its goods are committed, and at once afterwards.
 	late := pays()
 	shop.Fails(command.ShipOrder{OrderID: late}, rita, errs.Conflict)
 	shop.Record("INVENTORY", committedFor(late))
 	shop.Do(command.ShipOrder{OrderID: late}, rita, nil)
 
-	// Goods that the stock refuses never leave.
+	// Goods that inventory refuses are never shipped.
 	gone := pays()
 	shop.Fails(command.ShipOrder{OrderID: gone}, rita, errs.Conflict)
 	shop.Record("INVENTORY", events.StockRefused{Location: events.MainLocation, OrderID: gone})
 	if o := reaches(shop, gone, ana, query.Cancelled); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
-		t.Fatalf("the stock refused, and %+v", o)
+		t.Fatalf("refused, and %+v", o)
 	}
 	shop.Fails(command.ShipOrder{OrderID: gone}, rita, errs.Conflict)
 }
@@ -112,7 +112,7 @@ func statusesOf(steps []query.StatusChange) (all []string) {
 	return all
 }
 
-func TestACancelledOrderStaysCancelled(t *testing.T) {
+func TestOrder_StaysCancelled(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	after := sells(shop, "lantern", 339)
 

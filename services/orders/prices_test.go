@@ -15,14 +15,14 @@ import (
 	"lonja/shop/shoptest"
 )
 
-func TestAPriceThatChangedIsNotChargedSilently(t *testing.T) {
+func TestPlace_ChangedPriceIsRejected(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
 	shop.Record("CATALOG", events.ProductCreated{Product: lantern})
 	for price := int64(340); price < 350; price++ {
 		lantern.Price = gbp(price)
 		after := shop.Record("CATALOG", events.ProductChanged{Product: lantern})
-		// Whoever has seen the new price is not told otherwise, whatever the view says yet.
+		// A customer who saw the new price is charged that, however late the view is.
 		var placed query.OrderView
 		shop.Do(atPrice(price), ana, &placed)
 		if placed.Total != gbp(price) {
@@ -44,8 +44,7 @@ func TestAPriceThatChangedIsNotChargedSilently(t *testing.T) {
 			t.Errorf("a wrong %s: %v", field, wrong.Check())
 		}
 	}
-	// A command that says nothing of prices is the one that it always was: what is
-	// recorded with it is the hash of its bytes.
+	// The JSON of a command without a price stays, byte by byte: its hash is recorded.
 	if data, err := json.Marshal(placeOne("lantern")); err != nil || string(data) != `{"items":[{"sku":"lantern","quantity":1}]}` {
 		t.Errorf("a command without a price is %s (%v)", data, err)
 	}
@@ -56,16 +55,16 @@ func atPrice(seen int64) command.PlaceOrder {
 	return command.PlaceOrder{Items: []command.OrderLine{{SKU: "lantern", Quantity: 1, UnitPrice: &price}}}
 }
 
-// An order that is left while orders is away is placed at the price that was on
-// offer then, or not at all.
-func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
+// An order that is deferred while orders is down is placed at the price of that time, or not
+// at all.
+func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 	shop, dir := shoptest.Start(t), t.TempDir()
 	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
 	changes := func(price int64) {
 		lantern.Price = gbp(price)
 		shop.Record("CATALOG", events.ProductChanged{Product: lantern})
 	}
-	leaves := func(id string, c command.PlaceOrder) {
+	deferCommand := func(id string, c command.PlaceOrder) {
 		t.Helper()
 		if err := shop.Defer(t.Context(), c, eventlog.Envelope{ID: id, Actor: ana}); err != nil {
 			t.Fatal(err)
@@ -94,21 +93,21 @@ func TestAnOrderThatWasLeftIsNotPlacedAtALaterPrice(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	// While orders is away, the price changes, the order is left, and the shop comes
-	// back with a view that has yet to hear of it.
+	// While orders is down, the price changes and the order is deferred. When orders is
+	// back, its view has not read the change yet.
 	changes(400)
-	leaves("in-time", placeOne("lantern"))
+	deferCommand("in-time", placeOne("lantern"))
 	stop = shop.Run(New(), "a", dir)
 	var placed query.OrderView
 	if o := outcome("in-time"); o.Status != bus.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
-		t.Fatalf("left at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
+		t.Fatalf("deferred at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	leaves("too-early", placeOne("lantern"))
-	leaves("foresight", atPrice(500))
-	leaves("hindsight", atPrice(400))
+	deferCommand("too-early", placeOne("lantern"))
+	deferCommand("foresight", atPrice(500))
+	deferCommand("hindsight", atPrice(400))
 	changes(500)
 	shop.Run(New(), "a", dir)
 	for id, status := range map[string]string{"too-early": bus.Refused, "foresight": bus.Done, "hindsight": bus.Refused} {

@@ -23,16 +23,16 @@ var legal = map[string][]string{
 	query.Shipped:         {query.Delivered},
 }
 
-// Whatever is asked and recorded, in any order and however often, an order makes
-// legal moves only, is paid at most once, and says truly whether it was.
-func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
-	everything := maps.Clone(reflexes)
-	maps.Copy(everything, wishes)
+// With any commands and events, in any order and any number of times, an order makes legal
+// moves only, is paid at most once, and its cancellation records correctly whether it was.
+func TestOrder_MakesOnlyLegalMoves(t *testing.T) {
+	everything := maps.Clone(reactions)
+	maps.Copy(everything, commands)
 	everything["place"] = func(o order, m decider.Meta) (events.Event, error) {
-		return place(o, command.PlaceOrder{Items: lines(items("lantern", 2, "clock", 1, "lantern", 1))}, onOffer, m)
+		return place(o, command.PlaceOrder{Items: lines(items("lantern", 2, "clock", 1, "lantern", 1))}, forSale, m)
 	}
 	everything["place for nothing"] = func(o order, m decider.Meta) (events.Event, error) {
-		return place(o, command.PlaceOrder{Items: lines(items("gift", 2))}, onOffer, m)
+		return place(o, command.PlaceOrder{Items: lines(items("gift", 2))}, forSale, m)
 	}
 	names := slices.Sorted(maps.Keys(everything))
 	actors := []eventlog.Actor{ana, bea, rita, root, nobody}
@@ -52,7 +52,7 @@ func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
 				t.Fatalf("an order moved from %q to %q by %+v", o.Status, next.Status, event)
 			}
 			if err := event.Check(); err != nil || event.EntityID() != string(anOrder) {
-				t.Fatalf("%+v cannot be recorded: %v", event, err)
+				t.Fatalf("%+v is invalid: %v", event, err)
 			}
 			if next.Status == query.Paid {
 				payments++
@@ -68,18 +68,18 @@ func TestNothingMakesAnOrderMoveIllegally(t *testing.T) {
 	})
 }
 
-// Whatever overtakes what, however often it comes and however old the view is that
-// ship is decided with: an order whose goods the stock refused never ships, and is
-// cancelled once it has heard of it.
-func TestNothingShipsWhatTheStockRefused(t *testing.T) {
+// However events overtake each other, however often they arrive, and however old the view is
+// that ship reads: an order whose goods inventory refused is never shipped, and it is
+// cancelled once the event has arrived.
+func TestOrder_NeverShipsRefusedGoods(t *testing.T) {
 	refused, shipped := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		o := given(anasOrder(anOrder))
-		stock := ""             // how the goods stand,
-		var log, heard []string // the events that say so, and those of them that orders reacts to
-		says := func(status, event string) {
-			if stock, log = status, append(log, event); reflexes[event] != nil {
-				heard = append(heard, event)
+		stock := ""                // the status of the goods
+		var log, arriving []string // inventory's events, and those of them that orders reacts to
+		record := func(status, event string) {
+			if stock, log = status, append(log, event); reactions[event] != nil {
+				arriving = append(arriving, event)
 			}
 		}
 		after := func(decide decision) {
@@ -88,30 +88,30 @@ func TestNothingShipsWhatTheStockRefused(t *testing.T) {
 				o = evolve(o, event, noon)
 			}
 		}
-		seen := 0 // of the log, by the view
+		seen := 0 // how much of the log the view has read
 		steps := map[string]func(){
 			"stock": func() {
 				paid := o.Status == query.Paid || o.Status == query.Shipped
 				switch {
 				case stock == "":
-					says("reserved", "reserved")
+					record("reserved", "reserved")
 				case stock == "reserved" && paid, stock == "lapsed" && paid && rapid.Bool().Draw(t, "still there"):
-					says("committed", "committed")
+					record("committed", "committed")
 				case stock == "lapsed" && paid:
-					says("refused", "refused")
+					record("refused", "refused")
 				case stock == "reserved":
-					says("lapsed", "released: expired")
+					record("lapsed", "released: expired")
 				}
 			},
-			"hear": func() {
-				if len(heard) > 0 {
-					after(reflexes[rapid.SampledFrom(heard).Draw(t, "fact")])
+			"arrive": func() {
+				if len(arriving) > 0 {
+					after(reactions[rapid.SampledFrom(arriving).Draw(t, "event")])
 				}
 			},
-			"pay":  func() { after(reflexes["captured"]) },
+			"pay":  func() { after(reactions["captured"]) },
 			"view": func() { seen = rapid.IntRange(seen, len(log)).Draw(t, "seen") },
 			"ship": func() {
-				goods := allocated(slices.Contains(log[:seen], "committed"))
+				goods := committed(slices.Contains(log[:seen], "committed"))
 				after(func(o order, m decider.Meta) (events.Event, error) {
 					return ship(o, command.ShipOrder{OrderID: anOrder}, goods, m)
 				})
@@ -121,14 +121,14 @@ func TestNothingShipsWhatTheStockRefused(t *testing.T) {
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			steps[rapid.SampledFrom(names).Draw(t, "step")]()
 			if stock == "refused" && o.Status == query.Shipped {
-				t.Fatalf("shipped although the stock said %v", log)
+				t.Fatalf("shipped although inventory recorded %v", log)
 			}
 		}
-		for _, event := range heard { // all of it is brought in the end
-			after(reflexes[event])
+		for _, event := range arriving { // in the end, each has arrived
+			after(reactions[event])
 		}
 		if stock == "refused" && o.Status != query.Cancelled {
-			t.Fatalf("the stock said %v, and the order is %s", log, o.Status)
+			t.Fatalf("inventory recorded %v, and the order is %s", log, o.Status)
 		}
 		if stock == "refused" {
 			refused++
@@ -138,21 +138,21 @@ func TestNothingShipsWhatTheStockRefused(t *testing.T) {
 		}
 	})
 	if refused == 0 || shipped == 0 {
-		t.Fatalf("%d were refused and %d shipped: nothing was tried", refused, shipped)
+		t.Fatalf("%d were refused and %d shipped: the test proves nothing", refused, shipped)
 	}
 }
 
-func TestAnOrdersSumsAreRight(t *testing.T) {
+func TestPlace_SumsAreRight(t *testing.T) {
 	skus := []events.SKU{"lantern", "clock", "gift"}
 	rapid.Check(t, func(t *rapid.T) {
 		wanted := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) events.Quantity {
 			return events.Quantity{SKU: rapid.SampledFrom(skus).Draw(t, "sku"), Quantity: rapid.Int64Range(1, events.MaxQuantity).Draw(t, "quantity")}
 		}), 1, 8).Draw(t, "items")
-		event, err := placing(order{}, onOffer, ana, wanted)
+		event, err := placing(order{}, forSale, ana, wanted)
 		var pieces, pence int64
 		for _, w := range wanted {
 			pieces += w.Quantity
-			pence += w.Quantity * onOffer[w.SKU].price.Amount
+			pence += w.Quantity * forSale[w.SKU].price.Amount
 		}
 		if tooMuch := pieces > events.MaxQuantity || pence > events.MaxAmount; tooMuch != (err != nil) {
 			t.Fatalf("%d pieces for %d: %v", pieces, pence, err)

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -15,41 +16,41 @@ import (
 )
 
 const (
-	// longest bounds how long a query may wait for something to happen.
-	longest  = 30 * time.Second
-	patience = longest + 5*time.Second
+	// maxWait bounds how long a query may wait for a change.
+	maxWait     = 30 * time.Second
+	waitTimeout = maxWait + 5*time.Second
 )
 
-// shown is an order o with its payment p as a query.OrderView, put together
-// out of what is JSON already. Its argument is the origin for payment URLs.
-const shown = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_id":"' || o.customer || '",' || o.goods
+// orderJSON selects an order o with its payment p as a query.OrderView. It concatenates
+// columns that hold JSON. Its argument is the origin that is put before payment URLs.
+const orderJSON = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_id":"' || o.customer || '",' || o.goods
 	|| ',"payment":' || ifnull('{"id":"' || p.id || '","provider":' || p.provider || ',"status":"' || p.status || '","amount":' || p.amount
 		|| ',"url":"' || iif(p.is_path, ?, '') || p.url || '"}', 'null')
 	|| iif(o.cancel_reason = '', '', ',"cancel_reason":' || o.cancel_reason)
 	|| ',"created_at":"' || o.created || '","updated_at":"' || o.updated || '"}'`
 
-// reader is the argument that narrows orders down to those that an actor may
-// see: their own, or nil for all.
-func reader(a eventlog.Actor) any {
+// readerArg returns the SQL argument that restricts orders to those that an actor may see:
+// the actor's id, or nil for all.
+func readerArg(a eventlog.Actor) any {
 	if a.HasRole(events.StaffRoles...) {
 		return nil
 	}
 	return a.ID
 }
 
-func findOrder(book *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
-	const one = `SELECT o.status, p.id IS NOT NULL, ` + shown + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+func findOrder(ordersView *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
+	const sql = `SELECT o.status, p.id IS NOT NULL, ` + orderJSON + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
 		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
 	return func(ctx context.Context, q query.Order, a eventlog.Actor) (any, error) {
-		if err := events.FirstOf(signedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
 		}
 		var status string
 		var payable bool
 		var body []byte
-		args := []any{unquoted(q.Origin), string(q.OrderID), reader(a)}
-		err := wait(ctx, book, q.OrderID, q.Await, func() (bool, error) {
-			found, err := book.Get(ctx, one, args, &status, &payable, &body)
+		args := []any{unquoted(q.Origin), string(q.OrderID), readerArg(a)}
+		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (bool, error) {
+			found, err := ordersView.Get(ctx, sql, args, &status, &payable, &body)
 			return found && query.Settled(status, payable), err
 		})
 		if err == nil && body == nil {
@@ -61,9 +62,9 @@ func findOrder(book *projection.View) func(context.Context, query.Order, eventlo
 
 var statuses = []string{query.Placed, query.AwaitingPayment, query.Paid, query.Shipped, query.Delivered, query.Cancelled}
 
-func listOrders(book *projection.View) func(context.Context, query.Orders, eventlog.Actor) (any, error) {
+func listOrders(ordersView *projection.View) func(context.Context, query.Orders, eventlog.Actor) (any, error) {
 	return func(ctx context.Context, q query.Orders, a eventlog.Actor) (any, error) {
-		if err := signedIn(a); err != nil {
+		if err := loggedIn(a); err != nil {
 			return nil, err
 		}
 		page := q.Page.Normal()
@@ -78,21 +79,81 @@ func listOrders(book *projection.View) func(context.Context, query.Orders, event
 			where, args = where+" AND o.status = ?", append(args, q.Status)
 		}
 		var total int
-		if _, err := book.Get(ctx, "SELECT count(*) FROM orders o "+where, args, &total); err != nil {
+		if _, err := ordersView.Get(ctx, "SELECT count(*) FROM orders o "+where, args, &total); err != nil {
 			return nil, err
 		}
 		args = append(append([]any{unquoted(q.Origin)}, args...), page.Limit, page.Offset())
-		orders, err := service.JSONRows(ctx, book, "SELECT "+shown+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
+		orders, err := service.JSONRows(ctx, ordersView, "SELECT "+orderJSON+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
 			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args...)
 		return query.NewList(orders, total, page), err
 	}
 }
 
-// wait tries until it is done or so many milliseconds have passed, whenever the
-// book has something new of the order. It tries once at least, and goes no longer
-// than longest. Gateways wait by themselves; this is for those of older versions,
-// and for whoever asks over NATS.
-func wait(ctx context.Context, book *projection.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
+func findTimeline(ordersView *projection.View) func(context.Context, query.OrderTimeline, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderTimeline, a eventlog.Actor) (any, error) {
+		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+			return nil, err
+		}
+		var entries []query.TimelineEntry
+		err := ordersView.Each(ctx, `SELECT f.stream, f.sequence, f.type, f.time, f.actor, f.event_id, f.causation_id, f.data
+			FROM facts f JOIN orders o ON o.id = f.order_id WHERE o.id = ? AND o.customer = ifnull(?, o.customer)
+			ORDER BY f.stream, f.sequence`,
+			[]any{string(q.OrderID), readerArg(a)}, func(scan func(...any) error) error {
+				var e query.TimelineEntry
+				var at string
+				var data []byte
+				if err := scan(&e.Stream, &e.Sequence, &e.Type, &at, &e.Actor, &e.EventID, &e.CausationID, &data); err != nil {
+					return err
+				}
+				var err error
+				e.Time, err = time.Parse(time.RFC3339Nano, at)
+				e.Data = json.RawMessage(data)
+				entries = append(entries, e)
+				return err
+			})
+		if err == nil && len(entries) == 0 {
+			err = noSuchOrder(q.OrderID)
+		}
+		return mergeStreams(entries), err
+	}
+}
+
+func listStatuses(ordersView *projection.View) func(context.Context, query.OrderStatuses, eventlog.Actor) (any, error) {
+	return func(ctx context.Context, q query.OrderStatuses, a eventlog.Actor) (any, error) {
+		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
+			return nil, err
+		}
+		changes, exists := []query.StatusChange{}, false
+		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (bool, error) {
+			err := ordersView.Each(ctx, `SELECT f.sequence, f.status, f.time FROM facts f JOIN orders o ON o.id = f.order_id
+				WHERE o.id = ? AND o.customer = ifnull(?, o.customer) AND f.stream = 'ORDERS' AND f.status <> '' ORDER BY f.sequence`,
+				[]any{string(q.OrderID), readerArg(a)}, func(scan func(...any) error) error {
+					var c query.StatusChange
+					var at string
+					if err := scan(&c.Sequence, &c.Status, &at); err != nil {
+						return err
+					}
+					var err error
+					c.Time, err = time.Parse(time.RFC3339Nano, at)
+					if exists = true; c.Sequence > q.After {
+						changes = append(changes, c)
+					}
+					return err
+				})
+			return len(changes) > 0, err
+		})
+		if err == nil && !exists {
+			err = noSuchOrder(q.OrderID)
+		}
+		return changes, err
+	}
+}
+
+// wait calls try until it is done or ms milliseconds have passed, but no longer than maxWait.
+// It calls it at once, and again whenever the view has committed an event about the order.
+// It is nil when the time is over. Present gateways wait by themselves; this serves older
+// ones, and callers over NATS.
+func wait(ctx context.Context, ordersView *projection.View, id events.OrderID, ms int64, try func() (done bool, err error)) error {
 	if ms <= 0 {
 		_, err := try()
 		return err
@@ -100,17 +161,17 @@ func wait(ctx context.Context, book *projection.View, id events.OrderID, ms int6
 	if err := service.ReleaseSlot(ctx); err != nil {
 		return err
 	}
-	over := time.After(time.Duration(min(ms, longest.Milliseconds())) * time.Millisecond)
+	timeout := time.After(time.Duration(min(ms, maxWait.Milliseconds())) * time.Millisecond)
 	for {
-		touched, release := book.Watch(string(id))
+		changed, release := ordersView.Watch(string(id))
 		done, err := try()
 		if done || err != nil {
 			release()
 			return err
 		}
 		select {
-		case <-touched:
-		case <-over:
+		case <-changed:
+		case <-timeout:
 			done = true
 		case <-service.Stopping(ctx):
 			done = true

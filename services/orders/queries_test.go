@@ -21,7 +21,7 @@ import (
 	"lonja/shop/shoptest"
 )
 
-func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
+func TestQueries_CustomersSeeOnlyTheirOwnOrders(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	after := sells(shop, "lantern", 339)
 	anas, _ := places(t, shop, ana, "lantern", "", after)
@@ -61,16 +61,16 @@ func TestACustomerNeverSeesAnothersOrder(t *testing.T) {
 		}
 	}
 	if _, err := shop.Query(t.Context(), query.Orders{Status: "lost"}, eventlog.Envelope{Actor: ana}); !errs.Is(err, errs.Invalid) {
-		t.Errorf("a status that there is not: %v", err)
+		t.Errorf("an unknown status: %v", err)
 	}
 	if _, err := shop.Query(t.Context(), query.Orders{}, eventlog.Envelope{}); !errs.Is(err, errs.Unauthenticated) {
-		t.Errorf("a stranger lists orders: %v", err)
+		t.Errorf("orders without an actor: %v", err)
 	}
 }
 
-// A page that does not fit in one message is refused, with its size; who says that
-// they have room for so much gets it in parts.
-func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
+// A page that does not fit in one message is rejected, with its size. A caller that has room
+// for so much gets it in parts.
+func TestQueries_LargeListComesInParts(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	long := anasOrder(anOrder)
 	for len(long.Items) < 1_000 {
@@ -100,16 +100,16 @@ func TestAListThatIsTooLongForAMessageComesInParts(t *testing.T) {
 	}
 	shop.Get(query.Orders{Page: query.Page{Limit: 1, Page: 17}}, ana, after, &one)
 	if !reflect.DeepEqual(one.Data[0], together.Data[16]) || together.Meta.Total != 30 {
-		t.Fatal("an order in a long list is another than by itself")
+		t.Fatal("an order in a long list differs from the same order alone")
 	}
-	// Nobody is sent more than they have room for, nor may they have any room.
+	// A caller is sent no more than it has room for, and may not ask for any room.
 	if _, _, err := shop.QueryInParts(ctx, all, env, large.Size/2); !errors.As(err, &large) {
 		t.Errorf("into half the room: %v", err)
 	}
 	if _, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswer+1); !errs.Is(err, errs.Invalid) {
 		t.Errorf("into too much room: %v", err)
 	}
-	// What fits comes as ever, and many large ones at once come one after the other.
+	// A small answer comes in one message, and many large ones at once come one after the other.
 	if body, _, err := shop.QueryInParts(ctx, query.Order{OrderID: "ord_0"}, env, 1<<20); err != nil || !json.Valid(body) {
 		t.Errorf("one order: %v", err)
 	}

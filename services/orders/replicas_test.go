@@ -25,7 +25,7 @@ func race(t *testing.T, shop *shoptest.Shop, a, b bus.Command, asA, asB eventlog
 	return replies, failed
 }
 
-func TestTwoReplicasAreOneService(t *testing.T) {
+func TestReplicas_ActAsOneService(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	shop.Run(New(), "b", t.TempDir())
 	after := sells(shop, "lantern", 339)
@@ -48,7 +48,7 @@ func TestTwoReplicasAreOneService(t *testing.T) {
 			t.Fatalf("captured, and %+v", o)
 		}
 
-		// Cancelled and shipped at once, it is either.
+		// Cancelled and shipped at once, it becomes one of the two.
 		shop.Record("INVENTORY", committedFor(id))
 		replies, failed = race(t, shop, command.CancelOrder{OrderID: id}, command.ShipOrder{OrderID: id}, eventlog.Envelope{Actor: ana}, eventlog.Envelope{Actor: rita})
 		won, want := replies[0], "[placed awaiting_payment paid cancelled]"
@@ -62,7 +62,7 @@ func TestTwoReplicasAreOneService(t *testing.T) {
 			var steps []query.StatusChange
 			shop.Get(query.OrderStatuses{OrderID: id}, ana, won.Position, &steps)
 			if got := fmt.Sprint(statusesOf(steps)); got != want {
-				t.Fatalf("went %s, want %s", got, want)
+				t.Fatalf("the statuses are %s, want %s", got, want)
 			}
 		}
 	}

@@ -1,6 +1,20 @@
-// Package orders takes customers' orders and sees each of them to its end. An
-// order's own state is all the memory that this takes: what stock and payments
-// record moves it on, in whatever order it comes and however often.
+// Package orders is the service that owns the orders, from the placing of an order to its
+// delivery or cancellation.
+//
+// It records on the stream ORDERS, and reacts to the events of inventory and payments. It
+// guarantees:
+//
+//   - An order's own state is the state of its saga: nothing else is stored. The events of
+//     other services move it on, in whatever order they arrive and however often.
+//   - An order is paid at most once, and is cancelled at most once. It is shipped only when
+//     inventory has committed its goods.
+//   - A customer is charged the price that they saw: when the price has changed, the order
+//     is rejected. Placing an order needs only this service's own view of the catalogue, so
+//     orders are accepted while the catalog service is down.
+//   - A customer sees only their own orders. To anyone else but staff they do not exist.
+//
+// Package catalog describes the files. Besides those, priceview.go is the view of the
+// catalogue's prices, and timeline.go puts the events of several streams in one order.
 package orders
 
 import (
@@ -11,44 +25,48 @@ import (
 	"lonja/kit/service"
 )
 
-// New is the orders service: all that it does.
+// New returns an orders service that has not started. It runs once.
 func New() *service.Service {
-	orders := decider.New(orderKind)
-	prices, book := projection.New(offersDefinition), projection.New(bookDefinition)
+	orders := decider.New(orderType)
+	pricesView, ordersView := projection.New(pricesDefinition), projection.New(ordersDefinition)
 	return &service.Service{
 		Name:  "orders",
-		Views: []*projection.View{prices, book},
-		// Customers wait at the gateway for news of their orders.
-		Announces: []*projection.View{book},
+		Views: []*projection.View{pricesView, ordersView},
+		// Customers wait at the gateway for changes of their orders.
+		Announces: []*projection.View{ordersView},
 		Commands: []service.Command{
-			service.HandleWith(orders, lookUp(prices), place).WaitFor(prices).Reply(show),
-			service.Handle(orders, cancel).Reply(show),
-			service.HandleWith(orders, allocation(book), ship).WaitFor(book).Reply(show),
-			service.Handle(orders, deliver).Reply(show),
+			service.HandleWith(orders, lookUpPrices(pricesView), place).WaitFor(pricesView).Reply(reply),
+			service.Handle(orders, cancel).Reply(reply),
+			service.HandleWith(orders, lookUpCommitted(ordersView), ship).WaitFor(ordersView).Reply(reply),
+			service.Handle(orders, deliver).Reply(reply),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "orders-on-stock", Handlers: []service.Handler{
-				service.React(orders, itsOrder, reserved),
-				service.React(orders, itsOrder, refused),
-				service.React(orders, itsOrder, released),
+				service.React(orders, orderOf, onReserved),
+				service.React(orders, orderOf, onRefused),
+				service.React(orders, orderOf, onReleased),
 			}},
 			{Consumer: "orders-on-payments", Handlers: []service.Handler{
-				service.React(orders, itsOrder, captured),
-				service.React(orders, itsOrder, declined),
-				service.React(orders, itsOrder, expired),
+				service.React(orders, orderOf, onCaptured),
+				service.React(orders, orderOf, onDeclined),
+				service.React(orders, orderOf, onExpired),
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(book, findOrder(book)).Timeout(patience).
-				About(orderKind.Stream, func(q query.Order) string { return orderKind.Filter(string(q.OrderID)) }),
-			service.Answer(book, listOrders(book)),
-			service.Answer(book, tellTimeline(book)).
-				About(orderKind.Stream, func(q query.OrderTimeline) string { return orderKind.Filter(string(q.OrderID)) }),
-			service.Answer(book, followStatus(book)).Timeout(patience).
-				About(orderKind.Stream, func(q query.OrderStatuses) string { return orderKind.Filter(string(q.OrderID)) }),
+			service.Answer(ordersView, findOrder(ordersView)).Timeout(waitTimeout).
+				About(orderType.Stream, func(q query.Order) string { return orderType.Filter(string(q.OrderID)) }),
+			service.Answer(ordersView, listOrders(ordersView)),
+			service.Answer(ordersView, findTimeline(ordersView)).
+				About(orderType.Stream, func(q query.OrderTimeline) string { return orderType.Filter(string(q.OrderID)) }),
+			service.Answer(ordersView, listStatuses(ordersView)).Timeout(waitTimeout).
+				About(orderType.Stream, func(q query.OrderStatuses) string { return orderType.Filter(string(q.OrderID)) }),
 		},
 	}
 }
 
-// show is an order as every answer shows it; its payment stands in the book only.
-func show(o order, _ events.Event) any { return query.OrderView(o) }
+// orderOf returns the entity that reacts to an event: the order that the event is about.
+func orderOf[E events.OfOrder](event E) string { return string(event.Order()) }
+
+// reply is the answer to every command: the order after it. It has no payment, which is
+// another service's and only in the orders view.
+func reply(o order, _ events.Event) any { return query.OrderView(o) }

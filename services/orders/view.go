@@ -11,10 +11,11 @@ import (
 	"lonja/kit/projection"
 )
 
-// The book holds every order with its payment, and every event about it on any
-// stream. What is JSON in its columns stands in answers as it is. No row
-// depends on which stream was read first: each stream writes rows of its own.
-var bookDefinition = projection.Definition{
+// The orders view holds every order with its payment, and every event about it on any
+// stream (the table "facts"). Columns that hold JSON are copied to answers as they are. No
+// row depends on how the streams interleave, since each stream writes its own rows and
+// columns. Its persisted name is "book".
+var ordersDefinition = projection.Definition{
 	Name: "book",
 	Schema: `
 CREATE TABLE orders (
@@ -59,10 +60,10 @@ CREATE INDEX facts_of_order ON facts (order_id, stream, sequence);`,
 			"events.stock.*.reserved", "events.stock.*.refused", "events.stock.*.committed",
 			"events.stock.*.released", "events.stock.*.returned"}},
 	},
-	Project: projectBook,
+	Project: projectOrders,
 }
 
-func projectBook(tx *projection.Tx, r eventlog.Record) error {
+func projectOrders(tx *projection.Tx, r eventlog.Record) error {
 	event, ok := r.Event.(events.OfOrder)
 	if !ok {
 		return nil
@@ -70,21 +71,21 @@ func projectBook(tx *projection.Tx, r eventlog.Record) error {
 	tx.MarkChanged(string(event.Order()))
 	if err := tx.Exec(`INSERT INTO facts (order_id, stream, sequence, status, type, time, actor, event_id, causation_id, data)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		string(event.Order()), r.Stream, r.Sequence, statusAfter(event), r.Type, stamp(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
+		string(event.Order()), r.Stream, r.Sequence, statusAfter(event), r.Type, formatTime(r.Time), r.Actor.ID, r.ID, r.Causation, string(r.Data)); err != nil {
 		return err
 	}
 	switch e := r.Event.(type) {
 	case events.OrderPlaced:
-		return enter(tx, e, r)
+		return putOrder(tx, e, r)
 	case events.PaymentRequested:
-		return enterPayment(tx, e)
+		return putPayment(tx, e)
 	case events.OrderCancelled:
 		if err := tx.Exec(`UPDATE orders SET cancel_reason = ? WHERE id = ?`, quoted(e.Reason), string(e.OrderID)); err != nil {
 			return err
 		}
 	}
 	if status := statusAfter(event); status != unknown {
-		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, stamp(r.Time), string(event.Order()))
+		return tx.Exec(`UPDATE orders SET status = ?, updated = ? WHERE id = ?`, status, formatTime(r.Time), string(event.Order()))
 	}
 	if status := query.PaymentStatusAfter(event); status != unknown {
 		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, status, string(event.Order()))
@@ -92,9 +93,9 @@ func projectBook(tx *projection.Tx, r eventlog.Record) error {
 	return nil
 }
 
-// enter writes an order into the book. Whoever publishes a second placed event
-// for it by hand replaces what it was, as evolve does.
-func enter(tx *projection.Tx, e events.OrderPlaced, r eventlog.Record) error {
+// putOrder writes an order's row. A second order.placed for it, published by hand, replaces
+// the row, as it replaces the state in evolve.
+func putOrder(tx *projection.Tx, e events.OrderPlaced, r eventlog.Record) error {
 	goods, err := json.Marshal(struct {
 		Currency   string             `json:"currency"`
 		Total      events.Money       `json:"total"`
@@ -105,10 +106,10 @@ func enter(tx *projection.Tx, e events.OrderPlaced, r eventlog.Record) error {
 		return err
 	}
 	return tx.Exec(`INSERT OR REPLACE INTO orders (id, placed, customer, status, created, updated, goods) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		string(e.OrderID), r.Sequence, string(e.CustomerID), query.Placed, stamp(r.Time), stamp(r.Time), string(goods[1:len(goods)-1]))
+		string(e.OrderID), r.Sequence, string(e.CustomerID), query.Placed, formatTime(r.Time), formatTime(r.Time), string(goods[1:len(goods)-1]))
 }
 
-func enterPayment(tx *projection.Tx, e events.PaymentRequested) error {
+func putPayment(tx *projection.Tx, e events.PaymentRequested) error {
 	amount, err := json.Marshal(e.Amount)
 	if err != nil {
 		return err
@@ -118,16 +119,16 @@ func enterPayment(tx *projection.Tx, e events.PaymentRequested) error {
 		unquoted(e.URL), strings.HasPrefix(e.URL, "/"))
 }
 
-// stamp writes a time as JSON does.
-func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+// formatTime returns a time as it is in JSON, without the quotes.
+func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-// quoted is a text as JSON.
+// quoted returns a text as JSON.
 func quoted(s string) string {
-	b, _ := json.Marshal(s) // a string always can be
+	b, _ := json.Marshal(s) // never fails for a string
 	return string(b)
 }
 
-// unquoted is a text as it stands between the quotes of JSON.
+// unquoted returns a text as JSON, without the quotes around it.
 func unquoted(s string) string {
 	q := quoted(s)
 	return q[1 : len(q)-1]

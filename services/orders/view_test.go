@@ -17,24 +17,24 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// way draws a legal history of an order.
-func way(t *rapid.T, id events.OrderID) []events.Event {
-	facts, status := []events.Event{anasOrder(id)}, query.Placed
+// orderHistory draws a legal history of an order.
+func orderHistory(t *rapid.T, id events.OrderID) []events.Event {
+	recorded, status := []events.Event{anasOrder(id)}, query.Placed
 	for len(legal[status]) > 0 && rapid.IntRange(0, 5).Draw(t, "goes on") > 0 {
 		status = rapid.SampledFrom(legal[status]).Draw(t, "next")
-		facts = append(facts, map[string]events.Event{
+		recorded = append(recorded, map[string]events.Event{
 			query.AwaitingPayment: awaiting(id), query.Paid: paid(id), query.Shipped: shipped(id), query.Delivered: delivered(id),
 			query.Cancelled: events.OrderCancelled{OrderID: id, Reason: `said "no"`},
 		}[status])
 	}
-	return facts
+	return recorded
 }
 
-// money draws a history of its payment, and the status that it ends in.
-func money(t *rapid.T, id events.OrderID) (facts []events.Event, status string) {
+// paymentHistory draws a history of an order's payment, and the status that it ends in.
+func paymentHistory(t *rapid.T, id events.OrderID) (recorded []events.Event, status string) {
 	pay := events.PaymentFor(id)
 	later := []struct {
-		fact   events.Event
+		event  events.Event
 		status string
 	}{
 		{events.PaymentRequested{PaymentID: pay, OrderID: id, Amount: gbp(1617), Provider: `"sandbox"`, URL: `/pay?a="b"&c=<d>`, ExpiresAt: noon}, query.PaymentPending},
@@ -42,7 +42,7 @@ func money(t *rapid.T, id events.OrderID) (facts []events.Event, status string) 
 		{events.PaymentRefunded{PaymentID: pay, OrderID: id, Amount: gbp(1617)}, query.PaymentRefunded},
 	}
 	other := rapid.SampledFrom([]struct {
-		fact   events.Event
+		event  events.Event
 		status string
 	}{
 		{events.PaymentDeclined{PaymentID: pay, OrderID: id}, query.PaymentDeclined},
@@ -55,32 +55,32 @@ func money(t *rapid.T, id events.OrderID) (facts []events.Event, status string) 
 		later = later[:2]
 	}
 	for _, l := range later[:rapid.IntRange(0, len(later)).Draw(t, "of its payment")] {
-		facts, status = append(facts, l.fact), l.status
+		recorded, status = append(recorded, l.event), l.status
 	}
-	return facts, status
+	return recorded, status
 }
 
-// However the events of different streams come together, the book says of an
-// order what its decisions are made on, and of its payment what was recorded.
-func TestTheBookAgreesWithTheDecisions(t *testing.T) {
+// However the events of different streams interleave, the view shows an order as its state
+// is, and its payment as it was recorded.
+func TestOrdersView_AgreesWithTheState(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		n++
 		id := events.OrderID(fmt.Sprintf("ord_%d", n))
-		orders := way(rt, id)
-		payments, paymentStatus := money(rt, id)
+		orders := orderHistory(rt, id)
+		payments, paymentStatus := paymentHistory(rt, id)
 		stock := []events.Event{
 			events.StockReserved{Location: events.MainLocation, OrderID: id, Lines: items("clock", 1), ExpiresAt: noon},
 			events.StockReturned{Location: events.MainLocation, OrderID: id, Lines: items("clock", 1)},
 		}
 		all, last := len(orders)+len(payments)+len(stock), map[string]string{}
 		streams := map[string][]events.Event{"ORDERS": orders, "PAYMENTS": payments, "INVENTORY": stock}
-		for left := all; left > 0; {
+		for remaining := all; remaining > 0; {
 			stream := rapid.SampledFrom([]string{"ORDERS", "PAYMENTS", "INVENTORY"}).Draw(rt, "stream")
 			if queue := streams[stream]; len(queue) > 0 {
 				last[stream] = shop.Record(stream, queue[0])
-				streams[stream], left = queue[1:], left-1
+				streams[stream], remaining = queue[1:], remaining-1
 			}
 		}
 		after := strings.Trim(last["ORDERS"]+"."+last["PAYMENTS"]+"."+last["INVENTORY"], ".")
@@ -88,7 +88,7 @@ func TestTheBookAgreesWithTheDecisions(t *testing.T) {
 		var timeline []query.TimelineEntry
 		shop.Get(query.OrderTimeline{OrderID: id}, ana, after, &timeline)
 		if len(timeline) != all || timeline[0].Type != events.Type(events.OrderPlaced{}) {
-			rt.Fatalf("%d facts were recorded, and the timeline is %+v", all, timeline)
+			rt.Fatalf("%d events were recorded, and the timeline is %+v", all, timeline)
 		}
 		var want order
 		for _, f := range timeline {
@@ -107,20 +107,20 @@ func TestTheBookAgreesWithTheDecisions(t *testing.T) {
 		var got query.OrderView
 		shop.Get(query.Order{OrderID: id, Origin: "https://shop.example"}, ana, after, &got)
 		if !reflect.DeepEqual(got, query.OrderView(want)) {
-			rt.Fatalf("the book says\n%+v, the decisions are made on\n%+v", got, want)
+			rt.Fatalf("the view shows\n%+v, the state is\n%+v", got, want)
 		}
 	})
 }
 
-// quiet is the service without its reactions, for tests that record what they
-// would.
+// quiet returns the service without its reactions, for tests that record the events
+// themselves.
 func quiet() *service.Service {
 	s := New()
 	s.Reactions = nil
 	return s
 }
 
-func TestAnOrderIsShownAsItsViewIsMarshalled(t *testing.T) {
+func TestOrdersView_JSONIsThatOfOrderView(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	shop.Record("ORDERS", anasOrder(anOrder))
 	shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: "pay_1", OrderID: anOrder, Amount: gbp(1617), Provider: "stripe", URL: "https://pay.example/1"})
@@ -134,14 +134,14 @@ func TestAnOrderIsShownAsItsViewIsMarshalled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if shown.Payment == nil || shown.Payment.URL != "https://pay.example/1" {
-		t.Fatalf("an address that is whole was changed: %+v", shown.Payment)
+		t.Fatalf("a full URL was changed: %+v", shown.Payment)
 	}
 	if again, err := json.Marshal(shown); err != nil || string(again) != string(body) {
-		t.Fatalf("put together\n%s\nmarshalled (%v)\n%s", body, err, again)
+		t.Fatalf("the answer is\n%s\nmarshalled (%v)\n%s", body, err, again)
 	}
 }
 
-func TestTheOffersFollowTheCatalogue(t *testing.T) {
+func TestPricesView_FollowsTheCatalogue(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
 	dearer := lantern
@@ -156,7 +156,7 @@ func TestTheOffersFollowTheCatalogue(t *testing.T) {
 		t.Fatalf("a changed product is sold as %s", got)
 	}
 	after = shop.Record("CATALOG", events.ProductArchived{SKU: lantern.SKU})
-	if got := buys(t, shop, after); got != "invalid: items[0].sku is not on offer" {
+	if got := buys(t, shop, after); got != "invalid: items[0].sku is not for sale" {
 		t.Fatalf("an archived product is sold as %s", got)
 	}
 	after = shop.Record("CATALOG", events.ProductRestored{Product: lantern})
@@ -165,7 +165,7 @@ func TestTheOffersFollowTheCatalogue(t *testing.T) {
 	}
 }
 
-// buys tells for what a lantern is sold, or why it is not.
+// buys orders a lantern and returns its name and total, or the error.
 func buys(t *testing.T, shop *shoptest.Shop, after string) string {
 	t.Helper()
 	reply, err := shop.Send(t.Context(), placeOne("lantern"), eventlog.Envelope{Actor: ana, After: after})
@@ -179,13 +179,13 @@ func buys(t *testing.T, shop *shoptest.Shop, after string) string {
 	return fmt.Sprintf("%s %d", placed.Items[0].Name, placed.Total.Amount)
 }
 
-func TestATimelineHoldsTheOrderOfEachStream(t *testing.T) {
+func TestTimeline_KeepsTheOrderOfEachStream(t *testing.T) {
 	at := func(second int) time.Time { return noon.Add(time.Duration(second) * time.Second) }
 	entry := func(stream string, seq uint64, second int, event events.Event) query.TimelineEntry {
 		return query.TimelineEntry{Stream: stream, Sequence: seq, Time: at(second), Type: events.Type(event)}
 	}
-	got := inOrder([]query.TimelineEntry{ // stream by stream, as they are read
-		entry("INVENTORY", 7, -1, events.StockReserved{}), // a clock that is slow
+	got := mergeStreams([]query.TimelineEntry{ // stream by stream, as they are read
+		entry("INVENTORY", 7, -1, events.StockReserved{}), // by a slow clock
 		entry("INVENTORY", 9, 6, events.StockCommitted{}),
 		entry("ORDERS", 1, 0, events.OrderPlaced{}),
 		entry("ORDERS", 2, 3, events.OrderAwaitingPayment{}),
@@ -198,6 +198,6 @@ func TestATimelineHoldsTheOrderOfEachStream(t *testing.T) {
 		line = append(line, fmt.Sprintf("%s:%d", f.Stream, f.Sequence))
 	}
 	if want := "ORDERS:1 INVENTORY:7 PAYMENTS:4 ORDERS:2 ORDERS:5 PAYMENTS:6 INVENTORY:9"; strings.Join(line, " ") != want {
-		t.Fatalf("told as %v, want %s", line, want)
+		t.Fatalf("the timeline is %v, want %s", line, want)
 	}
 }

@@ -16,8 +16,8 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// asking sends a query and returns once it is on its way to the service; what
-// it is answered comes later.
+// asking sends a query and returns once the request is on NATS. The answer comes later on
+// the channel.
 func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ QueryName() string }, as eventlog.Actor) <-chan T {
 	t.Helper()
 	watching := shop.Connect()
@@ -48,7 +48,7 @@ func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ QueryName() s
 	return answered
 }
 
-func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
+func TestQueries_WaitForAnOrderNotYetPlaced(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	after := sells(shop, "lantern", 339)
 	id := eventlog.NewID()
@@ -60,14 +60,14 @@ func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
 	if got := <-steps; order.ID != orderID || len(got) == 0 || got[0].Status != query.Placed {
 		t.Fatalf("followed %s: %+v", orderID, got)
 	}
-	// What it waits for is where to pay.
+	// It waits until there is a URL to pay at.
 	shop.Record("INVENTORY", reservedFor(orderID))
 	reaches(shop, orderID, ana, query.AwaitingPayment)
 	shop.Record("PAYMENTS", requestedFor(order))
 	if got := <-answer; got.Status != query.AwaitingPayment || got.Payment == nil {
 		t.Fatalf("waited for %+v", got)
 	}
-	// When nothing happens in time, the answer is what there is.
+	// When nothing changes in time, the answer is the order as it is.
 	waits, _ := places(t, shop, ana, "lantern", "", after)
 	shop.Get(query.Order{OrderID: waits.ID, Await: 50}, ana, "", &order)
 	if order.ID != waits.ID || order.Status != query.Placed {
@@ -75,10 +75,10 @@ func TestAnAnswerWaitsForAnOrderThatIsYetToBe(t *testing.T) {
 	}
 }
 
-// Gateways of an older version wait in the service itself, and whoever likes may
-// ask for more than there is yet. However many do, others are answered beside them;
-// who is one too many hears so at once.
-func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
+// Gateways of an older version wait inside the service, and anyone may ask for a position
+// that is not recorded yet. However many do, other queries are answered meanwhile. A query
+// beyond the limit is rejected at once.
+func TestQueries_WaitingHoldsUpNoOthers(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	after := shop.Record("ORDERS", anasOrder(anOrder))
 	shop.Get(query.Order{OrderID: anOrder}, ana, after, new(json.RawMessage))
@@ -100,7 +100,7 @@ func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
 	}
 	wait(1_100, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", eventlog.Envelope{Actor: ana})
 	wait(1_100, query.OrderStatuses{OrderID: anOrder, After: 1, Await: 30_000}, "orders.statuses", eventlog.Envelope{Actor: ana})
-	// A place in the log that is not there yet is waited for by nobody.
+	// No query waits for a position that is not recorded.
 	ahead := wait(1_100, query.OrderTimeline{OrderID: anOrder}, "orders.timeline", eventlog.Envelope{Actor: ana, After: "ORDERS:1000000"})
 	for _, q := range []interface{ QueryName() string }{query.Order{OrderID: anOrder}, query.OrderStatuses{OrderID: anOrder}, query.OrderTimeline{OrderID: anOrder}} {
 		shop.Get(q, ana, "", new(json.RawMessage))
@@ -112,14 +112,14 @@ func TestThoseWhoWaitHoldNobodyUp(t *testing.T) {
 	}
 
 	many := wait(2_600, query.Order{OrderID: anOrder, Await: 30_000}, "orders.order", eventlog.Envelope{Actor: ana})
-	refused, err := many.NextMsg(10 * time.Second)
-	if err != nil || refused.Header.Get(bus.HeaderErrorCode) != string(errs.Unavailable) {
-		t.Fatalf("one too many: %v %+v", err, refused)
+	rejected, err := many.NextMsg(10 * time.Second)
+	if err != nil || rejected.Header.Get(bus.HeaderErrorCode) != string(errs.Unavailable) {
+		t.Fatalf("one too many: %v %+v", err, rejected)
 	}
 	shop.Get(query.Order{OrderID: anOrder}, ana, "", new(json.RawMessage))
 }
 
-func TestAServiceThatStopsKeepsNobodyWaiting(t *testing.T) {
+func TestQueries_StoppingServiceAnswersThoseThatWait(t *testing.T) {
 	shop := shoptest.Start(t)
 	stop := shop.Run(quiet(), "a", t.TempDir())
 	after := shop.Record("ORDERS", anasOrder(anOrder))

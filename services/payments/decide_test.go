@@ -37,15 +37,15 @@ var (
 	returned = events.PaymentRefunded{PaymentID: id, OrderID: order, Amount: amount}
 )
 
-func given(facts ...events.Event) (p payment) {
-	for _, event := range facts {
+func given(recorded ...events.Event) (p payment) {
+	for _, event := range recorded {
 		p = evolve(p, event, noon)
 	}
 	return p
 }
 
-// decide is what the service decides about a command or an event. A
-// PaymentRequested is the reminder of itself.
+// decide calls the decision about a command or an event. A PaymentRequested is its own
+// reminder.
 func decide(p payment, when any) (events.Event, error) {
 	m := decider.Meta{EntityID: string(id), Now: noon}
 	switch w := when.(type) {
@@ -63,27 +63,27 @@ func decide(p payment, when any) (events.Event, error) {
 	case events.PaymentRequested:
 		return expire(p, w, m)
 	}
-	panic("nothing is decided about this")
+	panic("there is no decision about this")
 }
 
-func TestAPaymentGoesItsWay(t *testing.T) {
-	type facts = []events.Event
+func TestDecide_PaymentIsRequestedSettledAndRefunded(t *testing.T) {
+	type log = []events.Event
 	for _, c := range []struct {
 		name  string
-		given facts
+		given log
 		when  any
 		then  events.Event
 	}{
 		{"an order awaits its money", nil, awaiting, requested},
-		{"the customer pays", facts{requested}, pays, captured},
-		{"the bank declines", facts{requested}, declines, declined},
-		{"nobody pays in time", facts{requested}, requested, expired},
-		{"the customer pays late", facts{requested, expired}, pays, captured},
-		{"the order is cancelled before", facts{requested}, cancelled, voided},
-		{"and then the money comes", facts{requested, voided}, pays, unwanted},
-		{"and goes back", facts{requested, voided, unwanted}, unwanted, returned},
-		{"the order is cancelled after", facts{requested, captured}, cancelled, returned},
-		{"the order is cancelled before it was heard of", nil, cancelled, voided},
+		{"the customer pays", log{requested}, pays, captured},
+		{"the bank declines", log{requested}, declines, declined},
+		{"nobody pays in time", log{requested}, requested, expired},
+		{"the customer pays late", log{requested, expired}, pays, captured},
+		{"the order is cancelled before", log{requested}, cancelled, voided},
+		{"and then the money comes", log{requested, voided}, pays, unwanted},
+		{"and goes back", log{requested, voided, unwanted}, unwanted, returned},
+		{"the order is cancelled after", log{requested, captured}, cancelled, returned},
+		{"the order is cancelled before its payment was requested", nil, cancelled, voided},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			then, err := decide(given(c.given...), c.when)
@@ -91,22 +91,22 @@ func TestAPaymentGoesItsWay(t *testing.T) {
 				t.Errorf("got  %+v %v\nwant %+v", then, err, c.then)
 			}
 			if then.Check() != nil {
-				t.Errorf("it cannot be recorded: %v", then.Check())
+				t.Errorf("the event is invalid: %v", then.Check())
 			}
 		})
 	}
 }
 
-func TestNobodyIsAskedForNothing(t *testing.T) {
+func TestRequest_FreeOrderNeedsNoPayment(t *testing.T) {
 	free := events.OrderAwaitingPayment{OrderID: order, Amount: events.Money{Currency: "GBP"}}
 	if then, err := decide(given(), free); then != nil || err != nil {
 		t.Errorf("got %+v %v", then, err)
 	}
 }
 
-// TestEveryStateMeetsEveryWish is the whole of what payments decides. "-" is
-// nothing; in the last columns a word is a refusal's code.
-func TestEveryStateMeetsEveryWish(t *testing.T) {
+// TestDecide_EveryCommandAndEventInEveryState holds all that payments decides. "-" means no
+// event; not_found and conflict are the codes of errors.
+func TestDecide_EveryCommandAndEventInEveryState(t *testing.T) {
 	states := map[string][]events.Event{
 		"unknown":  nil,
 		"never":    {voided},
@@ -131,7 +131,7 @@ declined | -         | -         | -        | -        | -        | conflict  | 
 expired  | -         | voided    | -        | -        | -        | captured  | conflict
 voided   | -         | -         | -        | -        | -        | captured  | conflict
 refunded | -         | -         | -        | -        | -        | -         | conflict`
-	wishes := map[string]any{"awaiting": awaiting, "cancelled": cancelled, "reminder": requested,
+	arriving := map[string]any{"awaiting": awaiting, "cancelled": cancelled, "reminder": requested,
 		"captured": captured, "unwanted": unwanted, "pay": pays, "decline": declines}
 	rows := strings.Split(strings.TrimSpace(grid), "\n")
 	if len(rows)-1 != len(states) {
@@ -139,9 +139,9 @@ refunded | -         | -         | -        | -        | -        | -         | 
 	}
 	for _, row := range rows[1:] {
 		for i, want := range cells(row)[1:] {
-			state, wish := cells(row)[0], cells(rows[0])[i+1]
-			if got := word(decide(given(states[state]...), wishes[wish])); got != want {
-				t.Errorf("%s, %s: got %s, want %s", state, wish, got, want)
+			state, column := cells(row)[0], cells(rows[0])[i+1]
+			if got := shortName(decide(given(states[state]...), arriving[column])); got != want {
+				t.Errorf("%s, %s: got %s, want %s", state, column, got, want)
 			}
 		}
 	}
@@ -155,10 +155,11 @@ func cells(row string) []string {
 	return cells
 }
 
-// word is the short name of an event or a refusal's code, "-" for neither.
-func word(event events.Event, err error) string {
-	if r, refused := errs.As(err); refused {
-		return string(r.Code)
+// shortName returns the last part of an event's name or the code of an error, "-" for
+// neither.
+func shortName(event events.Event, err error) string {
+	if e, coded := errs.As(err); coded {
+		return string(e.Code)
 	}
 	if event == nil {
 		return "-"
@@ -166,9 +167,9 @@ func word(event events.Event, err error) string {
 	return strings.Split(event.EventName(), ".")[1]
 }
 
-func TestTheAnswerShowsWhatWasAskedForAndWhatBecameOfIt(t *testing.T) {
+func TestReply_ShowsTheRequestAndTheStatus(t *testing.T) {
 	want := query.PaymentView{ID: id, OrderID: order, Provider: "sandbox", Status: query.PaymentRefunded, Amount: amount, URL: "/sandbox/payments/pay_ana"}
-	if got := show(given(requested, voided, unwanted, returned), nil); got != want {
+	if got := reply(given(requested, voided, unwanted, returned), nil); got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// till is a shop with payments, and what a story says of it.
+// till is a shop that runs payments, with steps and checks for its tests.
 type till struct {
 	*shoptest.Shop
 	t *testing.T
@@ -25,7 +25,7 @@ func open(t *testing.T, services ...*service.Service) till {
 	return till{shoptest.Start(t, services...), t}
 }
 
-// settles reports an outcome and checks the status that is answered.
+// settles reports an outcome and checks the status in the answer.
 func (s till) settles(outcome, status string) {
 	s.t.Helper()
 	var p query.PaymentView
@@ -35,7 +35,7 @@ func (s till) settles(outcome, status string) {
 	}
 }
 
-// is checks the payment's status once the view holds all that is on the log.
+// is checks the payment's status once the view has caught up with the log.
 func (s till) is(status string) {
 	s.t.Helper()
 	var got query.PaymentView
@@ -46,7 +46,7 @@ func (s till) is(status string) {
 	}
 }
 
-// recorded is how many events payments has recorded.
+// recorded returns how many events payments has recorded.
 func (s till) recorded() uint64 {
 	s.t.Helper()
 	stream, err := s.JS.Stream(s.t.Context(), "PAYMENTS")
@@ -61,11 +61,11 @@ func await[E events.Event](s till) E {
 	return shoptest.Await(s.Shop, func(e E) bool { return e.EntityID() == string(id) })
 }
 
-func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
+func TestPayment_IsCapturedAndRefunded(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
-	asked := await[events.PaymentRequested](shop)
-	if left := time.Until(asked.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
+	requested := await[events.PaymentRequested](shop)
+	if left := time.Until(requested.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
 		t.Errorf("the deadline is in %s, want 15 minutes", left)
 	}
 	shop.is(query.PaymentPending)
@@ -84,7 +84,7 @@ func TestAnOrderIsPaidAndItsMoneyGoesBack(t *testing.T) {
 	shop.is(query.PaymentRefunded)
 }
 
-func TestADeclinedPaymentStaysDeclined(t *testing.T) {
+func TestPayment_StaysDeclined(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
@@ -93,7 +93,7 @@ func TestADeclinedPaymentStaysDeclined(t *testing.T) {
 	shop.is(query.PaymentDeclined)
 }
 
-func TestMoneyThatComesAfterTheDeadlineIsStillTaken(t *testing.T) {
+func TestPayment_IsCapturedAfterTheDeadline(t *testing.T) {
 	shop := open(t, New(Config{Deadline: time.Second, Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentExpired](shop)
@@ -101,7 +101,7 @@ func TestMoneyThatComesAfterTheDeadlineIsStillTaken(t *testing.T) {
 	shop.settles(command.Pay, query.PaymentCaptured)
 }
 
-func TestMoneyForACancelledOrderGoesBackByItself(t *testing.T) {
+func TestPayment_CapturedForACancelledOrderIsRefunded(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
@@ -117,29 +117,29 @@ func TestMoneyForACancelledOrderGoesBackByItself(t *testing.T) {
 	shop.is(query.PaymentRefunded)
 }
 
-func TestAnOrderThatWasCancelledFirstIsNeverAskedForMoney(t *testing.T) {
+func TestPayment_IsNotRequestedAfterTheCancellation(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentVoided](shop)
 	shop.Fails(pays, anyone, errs.NotFound)
 	_, err := shop.Query(t.Context(), query.Payment{PaymentID: id}, eventlog.Envelope{After: eventlog.Position("PAYMENTS", shop.recorded())})
 	if !errs.Is(err, errs.NotFound) {
-		t.Errorf("a payment that was never asked for: %v", err)
+		t.Errorf("a payment that was never requested: %v", err)
 	}
 }
 
-func TestNobodyHasHeardOfAnUnknownPayment(t *testing.T) {
+func TestPayment_UnknownIsNotFound(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Fails(pays, anyone, errs.NotFound)
-	for asked, code := range map[events.PaymentID]errs.Code{"pay_nobody": errs.NotFound, "pay nobody": errs.Invalid, "": errs.Invalid} {
-		if _, err := shop.Query(t.Context(), query.Payment{PaymentID: asked}, eventlog.Envelope{}); !errs.Is(err, code) {
-			t.Errorf("%q: got %v, want %s", asked, err, code)
+	for id, code := range map[events.PaymentID]errs.Code{"pay_nobody": errs.NotFound, "pay nobody": errs.Invalid, "": errs.Invalid} {
+		if _, err := shop.Query(t.Context(), query.Payment{PaymentID: id}, eventlog.Envelope{}); !errs.Is(err, code) {
+			t.Errorf("%q: got %v, want %s", id, err, code)
 		}
 	}
 }
 
-// Where nobody asked for the sandbox, nobody's word is taken, over HTTP or not.
-func TestWithoutTheSandboxNobodySettles(t *testing.T) {
+// Without the sandbox, nobody can settle a payment, over HTTP or over NATS.
+func TestSettle_IsForbiddenWithoutTheSandbox(t *testing.T) {
 	shop := open(t, New(Config{}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
@@ -147,7 +147,7 @@ func TestWithoutTheSandboxNobodySettles(t *testing.T) {
 	shop.Fails(pays, anyone, errs.Forbidden)
 	shop.Fails(declines, anyone, errs.Forbidden)
 	if shop.recorded() != before {
-		t.Error("something was recorded all the same")
+		t.Error("an event was recorded")
 	}
 	shop.is(query.PaymentPending)
 }

@@ -8,8 +8,8 @@ import (
 	"lonja/kit/decider"
 )
 
-// request asks for the money of an order that awaits it, until a deadline. Nobody
-// is asked for nothing: an order that costs nothing goes on without it.
+// request requests the money of an order that awaits it, until a deadline. It requests
+// nothing for an order that costs nothing, which is paid without it.
 func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, decider.Meta) (events.Event, error) {
 	return func(p payment, e events.OrderAwaitingPayment, m decider.Meta) (events.Event, error) {
 		if p.status != "" || e.Amount.Amount == 0 {
@@ -21,28 +21,28 @@ func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, 
 	}
 }
 
-// withdraw gives a cancelled order's money back. Where none came it records
-// that none is wanted: a capture may still be on its way, or the order's command
-// for money, which may arrive after its cancellation.
+// withdraw refunds a cancelled order's payment. When no money has come, it voids the
+// payment: a capture may still be on its way, and so may order.awaiting_payment, which can
+// arrive after the cancellation.
 func withdraw(p payment, e events.OrderCancelled, _ decider.Meta) (events.Event, error) {
 	switch p.status {
 	case query.PaymentCaptured:
-		return refunded(p), nil
+		return refundAll(p), nil
 	case query.PaymentDeclined, query.PaymentVoided, query.PaymentRefunded:
-		return nil, nil // a provider that declined will not capture
+		return nil, nil // a provider that declined captures nothing later
 	}
 	return events.PaymentVoided{PaymentID: events.PaymentFor(e.OrderID), OrderID: e.OrderID}, nil
 }
 
-// refund gives back money that came for a cancelled order.
+// refund refunds money that was captured for a cancelled order.
 func refund(p payment, _ events.PaymentCaptured, _ decider.Meta) (events.Event, error) {
 	if p.status != query.PaymentCaptured {
 		return nil, nil
 	}
-	return refunded(p), nil
+	return refundAll(p), nil
 }
 
-// expire ends a payment that nobody made, when its reminder comes.
+// expire ends a payment that is still pending when its reminder comes.
 func expire(p payment, e events.PaymentRequested, _ decider.Meta) (events.Event, error) {
 	if p.status != query.PaymentPending {
 		return nil, nil
@@ -50,6 +50,7 @@ func expire(p payment, e events.PaymentRequested, _ decider.Meta) (events.Event,
 	return events.PaymentExpired{PaymentID: e.PaymentID, OrderID: e.OrderID}, nil
 }
 
-func refunded(p payment) events.Event {
+// refundAll returns the event that refunds all of a payment.
+func refundAll(p payment) events.Event {
 	return events.PaymentRefunded{PaymentID: p.request.PaymentID, OrderID: p.request.OrderID, Amount: p.request.Amount}
 }

@@ -1,5 +1,18 @@
-// Package payments asks for an order's money, hears from the provider whether
-// it came, and gives it back.
+// Package payments is the service that owns the payments: it requests an order's money,
+// records what the provider reports, and refunds.
+//
+// It records on the stream PAYMENTS, and reacts to the events of orders and to its own. It
+// guarantees:
+//
+//   - An order has at most one payment, whose id follows from the order's. Money is
+//     requested, captured and refunded at most once.
+//   - Money that was captured for an order that is cancelled is refunded, whichever of the
+//     two comes first. An order that is cancelled before its payment was requested is
+//     recorded as voided, so no money is requested for it later.
+//   - A payment that is not made by its deadline expires. A capture that comes later is
+//     recorded all the same: the order decides whether it still wants the money.
+//
+// Package catalog describes the files. Besides those, sandbox.go is the provider.
 package payments
 
 import (
@@ -13,34 +26,34 @@ import (
 	"lonja/kit/service"
 )
 
-// Config says how payments behaves. The zero Config works.
+// Config configures payments. The zero Config works.
 type Config struct {
-	// Deadline is how long a customer may take to pay; 0 means 15 minutes. It
-	// should be shorter than a reservation of stock lasts.
+	// Deadline is how long a customer may take to pay; 0 means 15 minutes. It should be
+	// shorter than the time for which inventory reserves an order's goods.
 	Deadline time.Duration
-	// Sandbox lets the sandbox provider settle payments, whose word is that of
-	// whoever has a payment's link: nobody really pays. Without it settle is refused.
+	// Sandbox enables the sandbox provider, with which nobody really pays: anyone who has
+	// a payment's link settles it. Without it, command.SettlePayment is Forbidden.
 	Sandbox bool
 }
 
-// New is the payments service: all that it does.
+// New returns a payments service that has not started. It runs once.
 func New(config Config) *service.Service {
-	payments := decider.New(paymentKind)
-	book := projection.New(bookDefinition)
-	settled := settle
+	payments := decider.New(paymentType)
+	paymentsView := projection.New(paymentsDefinition)
+	decideSettle := settle
 	if !config.Sandbox {
-		settled = settleNothing
+		decideSettle = sandboxOff
 	}
 	return &service.Service{
 		Name:  "payments",
-		Views: []*projection.View{book},
+		Views: []*projection.View{paymentsView},
 		Commands: []service.Command{
-			service.Handle(payments, settled).Reply(show),
+			service.Handle(payments, decideSettle).Reply(reply),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "payments-on-orders", Handlers: []service.Handler{
-				service.React(payments, ofOrder[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
-				service.React(payments, ofOrder[events.OrderCancelled], withdraw),
+				service.React(payments, paymentOf[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
+				service.React(payments, paymentOf[events.OrderCancelled], withdraw),
 			}},
 			{Consumer: "payments-on-payments", Handlers: []service.Handler{
 				service.Remind("payments-deadline", func(e events.PaymentRequested) time.Time { return e.ExpiresAt }),
@@ -51,15 +64,15 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(book, findPayment(book)).About(paymentKind.Stream, func(q query.Payment) string { return paymentKind.Filter(string(q.PaymentID)) }),
+			service.Answer(paymentsView, findPayment(paymentsView)).About(paymentType.Stream, func(q query.Payment) string { return paymentType.Filter(string(q.PaymentID)) }),
 		},
 	}
 }
 
-// ofOrder is the payment of the order that an event is about.
-func ofOrder[E events.OfOrder](e E) string { return string(events.PaymentFor(e.Order())) }
+// paymentOf returns the entity that reacts to an order's event: the order's payment.
+func paymentOf[E events.OfOrder](e E) string { return string(events.PaymentFor(e.Order())) }
 
-// ifUnwanted is the payment when its money is to go back, else none.
+// ifUnwanted returns the payment whose money must be refunded, "" when it need not be.
 func ifUnwanted(e events.PaymentCaptured) string {
 	if !e.Unwanted {
 		return ""
@@ -67,8 +80,8 @@ func ifUnwanted(e events.PaymentCaptured) string {
 	return e.EntityID()
 }
 
-// show is a payment as every answer shows it.
-func show(p payment, _ events.Event) any {
+// reply is the answer to every command: the payment after it.
+func reply(p payment, _ events.Event) any {
 	r := p.request
 	return query.PaymentView{ID: r.PaymentID, OrderID: r.OrderID, Provider: r.Provider, Status: p.status, Amount: r.Amount, URL: r.URL}
 }

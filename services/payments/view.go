@@ -7,8 +7,8 @@ import (
 	"lonja/kit/projection"
 )
 
-// The book is every payment that was ever asked for, and what became of it.
-var bookDefinition = projection.Definition{
+// The payments view holds every payment that was ever requested, with its status.
+var paymentsDefinition = projection.Definition{
 	Name: "payments",
 	Schema: `
 CREATE TABLE payments (
@@ -29,6 +29,6 @@ func project(tx *projection.Tx, r eventlog.Record) error {
 		return tx.Exec(`INSERT OR REPLACE INTO payments (id, order_id, provider, status, amount, currency, url) VALUES (?, ?, ?, ?, ?, ?, ?)`,
 			string(e.PaymentID), string(e.OrderID), e.Provider, query.PaymentStatusAfter(e), e.Amount.Amount, e.Amount.Currency, e.URL)
 	}
-	// One that was voided before anything was asked for has no row, and needs none.
+	// A payment that was voided before it was requested has no row, and needs none.
 	return tx.Exec(`UPDATE payments SET status = ? WHERE id = ?`, query.PaymentStatusAfter(r.Event), r.Event.EntityID())
 }

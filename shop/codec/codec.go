@@ -1,6 +1,6 @@
-// Package codec tells the kit how the shop's events are written and read. It stands
-// beside package shop, and not in it, so that the tests of a service can use it:
-// shop imports every service.
+// Package codec connects the shop's events to the kit, which knows no event types. Every
+// service.Config and every event log of the shop uses its Events. It is not part of package
+// shop, which imports every service, so that the tests of a service can use it.
 package codec
 
 import (
@@ -8,5 +8,6 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// Events is every event of the shop. It must not be changed.
+// Events encodes and decodes every event of the shop. It may be used by several goroutines and
+// must not be changed.
 var Events = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}

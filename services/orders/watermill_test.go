@@ -90,27 +90,27 @@ func warehouse(t *testing.T, url string) {
 	})
 }
 
-func TestAPlainWatermillProgramTakesPartInTheShop(t *testing.T) {
+func TestWatermill_PlainProgramTakesPartInTheShop(t *testing.T) {
 	shop := shoptest.Start(t, New())
 	warehouse(t, shop.URL)
 	order, _ := places(t, shop, ana, "lantern", "", sells(shop, "lantern", 339))
 	if waiting := reaches(shop, order.ID, ana, query.AwaitingPayment); waiting.Status != query.AwaitingPayment {
 		t.Fatalf("after the warehouse has reserved its goods, the order is %+v", waiting)
 	}
-	// What the shop made of it belongs to the same story.
+	// The shop's reaction has the same correlation id.
 	stream, err := shop.JS.Stream(t.Context(), "ORDERS")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stories []string
+	var correlations []string
 	for _, step := range []string{"placed", "awaiting_payment"} {
 		m, err := stream.GetLastMsgForSubject(t.Context(), "events.order."+string(order.ID)+"."+step)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stories = append(stories, m.Header.Get("ce-correlationid"))
+		correlations = append(correlations, m.Header.Get("ce-correlationid"))
 	}
-	if stories[0] == "" || stories[0] != stories[1] {
-		t.Errorf("the correlation ids are %q", stories)
+	if correlations[0] == "" || correlations[0] != correlations[1] {
+		t.Errorf("the correlation ids are %q", correlations)
 	}
 }

@@ -17,9 +17,9 @@ import (
 // Some bugs need five events in one order; -rapid.checks on the command line still wins.
 func init() { _ = flag.Set("rapid.checks", "2000") }
 
-// TestNoSequenceBreaksTheLedger lets anything happen in any order and as often
-// as it likes, and looks at the ledger after every event.
-func TestNoSequenceBreaksTheLedger(t *testing.T) {
+// TestLedger_NoSequenceOfEventsBreaksIt applies commands and events in any order and any
+// number of times, and checks the ledger after each.
+func TestLedger_NoSequenceOfEventsBreaksIt(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := newHistory()
 		orders := rapid.SliceOfN(rapid.Custom(anOrder), 4, 4).Draw(t, "orders")
@@ -57,8 +57,7 @@ func TestNoSequenceBreaksTheLedger(t *testing.T) {
 
 var skus = []events.SKU{"lamp", "vase", "bowl"}
 
-// anyOrder is an order and whether it is paid at some time, which its
-// cancellation then knows.
+// anyOrder is an order, and whether it is paid at some time: its cancellation says so.
 type anyOrder struct {
 	events.OrderPlaced
 	getsPaid bool
@@ -73,23 +72,22 @@ func anOrder(t *rapid.T) anyOrder {
 	return o
 }
 
-// history is a ledger and, kept apart from it, what became of every order and
-// every piece.
+// history is a ledger and, kept apart from it, an account of every order and every piece.
 type history struct {
 	ledger  *ledger
 	log     []events.Event
 	orders  map[events.OrderID][]string // the events about each
 	over    map[events.OrderID]bool     // those whose cancellation arrived
-	brought map[events.SKU]int64        // pieces that staff brought, less those they took
+	arrived map[events.SKU]int64        // pieces that staff added, less those they took
 	out     map[events.SKU]int64        // pieces that left with orders and did not come back
 }
 
 func newHistory() *history {
 	return &history{ledger: newLedger(), orders: map[events.OrderID][]string{}, over: map[events.OrderID]bool{},
-		brought: map[events.SKU]int64{}, out: map[events.SKU]int64{}}
+		arrived: map[events.SKU]int64{}, out: map[events.SKU]int64{}}
 }
 
-// meets lets one thing happen, and the event that is decided, if any.
+// meets decides about a command or event, and applies the event that results, if any.
 func (h *history) meets(t *rapid.T, when any) {
 	then, err := decide(h.ledger, when, staff)
 	again, errAgain := decide(h.ledger, when, staff)
@@ -110,9 +108,9 @@ func (h *history) meets(t *rapid.T, when any) {
 func (h *history) note(then events.Event) {
 	switch e := then.(type) {
 	case events.StockCounted:
-		h.brought[e.SKU] += e.OnHand - h.ledger.level(e.SKU).OnHand
+		h.arrived[e.SKU] += e.OnHand - h.ledger.level(e.SKU).OnHand
 	case events.StockAdjusted:
-		h.brought[e.SKU] += e.Delta
+		h.arrived[e.SKU] += e.Delta
 	case events.StockCommitted:
 		for _, line := range e.Lines {
 			h.out[line.SKU] += line.Quantity
@@ -123,7 +121,7 @@ func (h *history) note(then events.Event) {
 		}
 	}
 	if e, ok := then.(events.OfOrder); ok {
-		name := fact(e)
+		name := shortName(e)
 		if r, ok := e.(events.StockReleased); ok {
 			name = r.Reason
 		}
@@ -131,7 +129,7 @@ func (h *history) note(then events.Event) {
 	}
 }
 
-// ways are all the ways that an order may go through the ledger, to their ends.
+// ways lists every path of an order through the ledger, to its end.
 var ways = [][]string{
 	{"refused"},
 	{"cancelled"},
@@ -165,11 +163,11 @@ func (h *history) holds(t *rapid.T) {
 			t.Fatalf("%+v is no level, after %+v", level, h.log)
 		case level.Reserved != aside[sku]:
 			t.Fatalf("%d of %s are reserved, but %d for orders", level.Reserved, sku, aside[sku])
-		case level.OnHand+h.out[sku] != h.brought[sku]:
-			t.Fatalf("%d of %s are on hand and %d left, but %d came", level.OnHand, sku, h.out[sku], h.brought[sku])
+		case level.OnHand+h.out[sku] != h.arrived[sku]:
+			t.Fatalf("%d of %s are on hand and %d left, but %d came", level.OnHand, sku, h.out[sku], h.arrived[sku])
 		}
 	}
-	if anew := given(h.log...); !maps.Equal(anew.levels, h.ledger.levels) || !maps.Equal(anew.orders, h.ledger.orders) {
-		t.Fatalf("the same log makes another ledger: %+v and %+v", anew, h.ledger)
+	if replayed := given(h.log...); !maps.Equal(replayed.levels, h.ledger.levels) || !maps.Equal(replayed.orders, h.ledger.orders) {
+		t.Fatalf("the same log leads to another ledger: %+v and %+v", replayed, h.ledger)
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"lonja/kit/decider"
 )
 
-// order is the state that decisions about an order are made on: what its owner
+// order is the state of one order, on which everything about it is decided: what its owner
 // sees of it, without the payment, which is another service's.
 type order query.OrderView
 
 // unknown is the status of an order that was never placed.
 const unknown = ""
 
-var orderKind = decider.EntityType[order]{Subject: "events.order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
+var orderType = decider.EntityType[order]{Subject: "events.order", Stream: "ORDERS", Prefix: "ord_", Evolve: evolve}
 
 func evolve(o order, event events.Event, at time.Time) order {
 	switch e := event.(type) {
@@ -31,8 +31,8 @@ func evolve(o order, event events.Event, at time.Time) order {
 	return o
 }
 
-// statusAfter is the status that an event brings its order to, unknown when it is
-// none of an order's own events.
+// statusAfter returns the status that an order has after an event, and unknown when the
+// event is not one of ORDERS.
 func statusAfter(event events.Event) string {
 	switch event.(type) {
 	case events.OrderPlaced:

@@ -7,7 +7,7 @@ import (
 	"lonja/kit/decider"
 )
 
-// product is the state that decisions about a product are made on.
+// product is the state of one SKU, on which its commands are decided.
 type product struct {
 	events.Product
 	status    status
@@ -18,12 +18,12 @@ type product struct {
 type status int
 
 const (
-	unknown status = iota
+	unknown status = iota // never created
 	listed
 	archived
 )
 
-var productKind = decider.EntityType[product]{Subject: "events.product", Stream: "CATALOG", Evolve: evolve}
+var productType = decider.EntityType[product]{Subject: "events.product", Stream: "CATALOG", Evolve: evolve}
 
 func evolve(p product, event events.Event, at time.Time) product {
 	switch e := event.(type) {

@@ -12,9 +12,9 @@ import (
 // Some bugs need five events in one order; -rapid.checks on the command line still wins.
 func init() { _ = flag.Set("rapid.checks", "2000") }
 
-// TestNoSequenceTakesMoneyTwice lets anything happen in any order and as often
-// as it likes, and follows the money.
-func TestNoSequenceTakesMoneyTwice(t *testing.T) {
+// TestPayment_NoSequenceTakesMoneyTwice applies commands and events in any order and any
+// number of times, and follows the money.
+func TestPayment_NoSequenceTakesMoneyTwice(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p payment
 		recorded := map[string]int{}
@@ -26,12 +26,12 @@ func TestNoSequenceTakesMoneyTwice(t *testing.T) {
 				return
 			}
 			if err := then.Check(); err != nil {
-				t.Fatalf("%+v cannot be recorded: %v", then, err)
+				t.Fatalf("%+v is invalid: %v", then, err)
 			}
 			if c, ok := then.(events.PaymentCaptured); ok {
 				captures = append(captures, c)
 			}
-			recorded[word(then, nil)]++
+			recorded[shortName(then, nil)]++
 			p = evolve(p, then, noon)
 		}
 		actions := map[string]func(*rapid.T){
@@ -40,7 +40,7 @@ func TestNoSequenceTakesMoneyTwice(t *testing.T) {
 			"reminder":  func(t *rapid.T) { meets(t, requested) },
 			"pay":       func(t *rapid.T) { meets(t, pays) },
 			"decline":   func(t *rapid.T) { meets(t, declines) },
-			"the money is looked at": func(t *rapid.T) {
+			"own captures": func(t *rapid.T) {
 				for _, c := range captures {
 					meets(t, c)
 				}
@@ -54,22 +54,22 @@ func TestNoSequenceTakesMoneyTwice(t *testing.T) {
 			}
 			switch {
 			case recorded["refunded"] > recorded["captured"]:
-				t.Fatal("money went back that never came")
+				t.Fatal("more was refunded than captured")
 			case recorded["captured"] > recorded["requested"]:
-				t.Fatal("money came that nobody asked for")
+				t.Fatal("money was captured that was not requested")
 			case recorded["refunded"] > 0 && !isCancelled:
-				t.Fatal("money went back although its order stands")
+				t.Fatal("money was refunded although its order is not cancelled")
 			case recorded["captured"] > 0 && recorded["declined"] > 0 && !captures[0].Unwanted:
-				t.Fatal("money was both declined and taken")
+				t.Fatal("money was both declined and captured")
 			}
 		}
 		t.Repeat(actions)
 
-		// Once everything has been delivered, a cancelled order's money is back.
+		// Once everything has been delivered, a cancelled order's money is refunded.
 		if isCancelled {
-			actions["the money is looked at"](t)
+			actions["own captures"](t)
 			if recorded["refunded"] != recorded["captured"] {
-				t.Fatalf("the order is cancelled and its money kept: %v", recorded)
+				t.Fatalf("the order is cancelled and its money is not refunded: %v", recorded)
 			}
 		}
 	})

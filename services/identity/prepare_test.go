@@ -25,26 +25,26 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// told is what was announced.
-type told struct {
-	mu sync.Mutex
-	to []command.LogIn
+// announced records the calls of Config.Announce.
+type announced struct {
+	mu    sync.Mutex
+	calls []command.LogIn
 }
 
-func (a *told) announce(email, password string) {
+func (a *announced) announce(email, password string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.to = append(a.to, command.LogIn{Email: email, Password: password})
+	a.calls = append(a.calls, command.LogIn{Email: email, Password: password})
 }
 
-func (a *told) once(t *testing.T) command.LogIn {
+func (a *announced) once(t *testing.T) command.LogIn {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if len(a.to) != 1 {
-		t.Fatalf("announced %d times, not once", len(a.to))
+	if len(a.calls) != 1 {
+		t.Fatalf("announced %d times, not once", len(a.calls))
 	}
-	return a.to[0]
+	return a.calls[0]
 }
 
 // replica is one replica of identity, run so that a test sees what shoptest
@@ -134,28 +134,28 @@ func meeting(n int32) func() {
 	}
 }
 
-func TestTwoReplicasThatStartAtOnceAreOne(t *testing.T) {
+func TestPrepare_TwoReplicasAtOnce(t *testing.T) {
 	shop := shoptest.Start(t)
 	// Neither registers the administrator before both have a password for them.
-	var heard told
+	var admins announced
 	meet := meeting(2)
-	config := Config{Announce: heard.announce, derive: func(p, salt []byte, time, memory uint32, threads uint8, n uint32) []byte {
+	config := Config{Announce: admins.announce, derive: func(p, salt []byte, time, memory uint32, threads uint8, n uint32) []byte {
 		meet()
 		return quick(p, salt, time, memory, threads, n)
 	}}
 	a, b := start(t, shop, "a", t.TempDir(), config), start(t, shop, "b", t.TempDir(), config)
 	a.serves(t)
 	b.serves(t)
-	if facts := recorded(t, shop); len(facts) != 4 {
-		t.Fatalf("%d facts: want a realm, its key, an appointment and an account", len(facts))
+	if msgs := recorded(t, shop); len(msgs) != 4 {
+		t.Fatalf("%d events: want an issuer, its key, an appointment and an account", len(msgs))
 	}
 
 	// Only the password that was recorded was announced. Whichever replica logs
 	// the administrator in, each verifies the token, and what the other signs.
 	var tokens query.Tokens
-	shop.Do(heard.once(t), eventlog.Actor{}, &tokens)
+	shop.Do(admins.once(t), eventlog.Actor{}, &tokens)
 	for _, from := range []*replica{a, b} {
-		signed, err := from.realm.tokens(user{UserView: tokens.User}, given(sessionKind, started))
+		signed, err := from.issuer.tokens(user{UserView: tokens.User}, given(sessionType, started))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,11 +171,11 @@ func TestTwoReplicasThatStartAtOnceAreOne(t *testing.T) {
 	b.stopped(t)
 }
 
-func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
+func TestPrepare_RestartKeepsTokensAndAdministrator(t *testing.T) {
 	shop, dir := shoptest.Start(t), t.TempDir()
-	var heard told
-	before := start(t, shop, "a", dir, Config{Announce: heard.announce, derive: quick}).serves(t)
-	admin := heard.once(t)
+	var admins announced
+	before := start(t, shop, "a", dir, Config{Announce: admins.announce, derive: quick}).serves(t)
+	admin := admins.once(t)
 	if admin.Email != "admin@lonja.local" || len(admin.Password) < 20 {
 		t.Fatalf("announced %q with a password of %d letters", admin.Email, len(admin.Password))
 	}
@@ -184,7 +184,7 @@ func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
 	before.stopped(t)
 
 	// Another name and password for the administrator come too late.
-	late := Config{AdminEmail: "late@example.com", AdminPassword: password, Announce: heard.announce, derive: quick}
+	late := Config{AdminEmail: "late@example.com", AdminPassword: password, Announce: admins.announce, derive: quick}
 	after := start(t, shop, "a", dir, late).serves(t)
 	if c, err := verify(t, after.keyset(t), tokens.AccessToken); err != nil || c.Subject != string(tokens.User.ID) {
 		t.Fatalf("an old access token: %+v, %v", c, err)
@@ -195,19 +195,19 @@ func TestARestartKeepsTokensAndTheAdministrator(t *testing.T) {
 	shop.Fails(command.LogIn{Email: admin.Email, Password: password}, eventlog.Actor{}, errs.Unauthenticated)
 	after.stopped(t)
 
-	// Nor does a start that has nobody's password to tell.
-	start(t, shop, "a", dir, Config{Announce: heard.announce, derive: quick}).serves(t)
-	heard.once(t)
+	// A start without a configured password announces nothing, either.
+	start(t, shop, "a", dir, Config{Announce: admins.announce, derive: quick}).serves(t)
+	admins.once(t)
 }
 
-func TestAnAppointmentCutShortIsMadeUpForAtTheNextStart(t *testing.T) {
+func TestPrepare_InterruptedAppointmentIsRepeated(t *testing.T) {
 	for name, email := range map[string]string{"of the same": "", "of another": "another@example.com"} {
 		t.Run(name, func(t *testing.T) {
 			shop, dir := shoptest.Start(t), t.TempDir()
-			var heard told
+			var admins announced
 			var first *replica
 			known := make(chan struct{})
-			first = start(t, shop, "a", dir, Config{Announce: heard.announce, derive: func(p, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
+			first = start(t, shop, "a", dir, Config{Announce: admins.announce, derive: func(p, salt []byte, _, _ uint32, _ uint8, _ uint32) []byte {
 				<-known
 				first.stop() // appointed, and about to be registered
 				return quick(p, salt, 0, 0, 0, 0)
@@ -216,13 +216,13 @@ func TestAnAppointmentCutShortIsMadeUpForAtTheNextStart(t *testing.T) {
 			if err := <-first.ended; err == nil {
 				t.Fatal("the first start was not cut short")
 			}
-			if facts := recorded(t, shop); len(facts) != 3 {
-				t.Fatalf("%d facts: want a realm, its key and an appointment", len(facts))
+			if msgs := recorded(t, shop); len(msgs) != 3 {
+				t.Fatalf("%d events: want an issuer, its key and an appointment", len(msgs))
 			}
 
-			start(t, shop, "a", dir, Config{AdminEmail: email, Announce: heard.announce, derive: quick}).serves(t)
+			start(t, shop, "a", dir, Config{AdminEmail: email, Announce: admins.announce, derive: quick}).serves(t)
 			var tokens query.Tokens
-			shop.Do(heard.once(t), eventlog.Actor{}, &tokens)
+			shop.Do(admins.once(t), eventlog.Actor{}, &tokens)
 			if got := fmt.Sprint(tokens.User.Roles); got != "[admin customer staff]" {
 				t.Fatalf("roles %s", got)
 			}
@@ -234,7 +234,7 @@ func TestAnAppointmentCutShortIsMadeUpForAtTheNextStart(t *testing.T) {
 	}
 }
 
-func TestAnAdministratorWithoutAProperPasswordStopsTheStart(t *testing.T) {
+func TestPrepare_InvalidAdminPasswordFailsTheStart(t *testing.T) {
 	shop := shoptest.Start(t)
 	r := start(t, shop, "a", t.TempDir(), Config{AdminPassword: "short"})
 	err := <-r.ended
@@ -243,13 +243,13 @@ func TestAnAdministratorWithoutAProperPasswordStopsTheStart(t *testing.T) {
 	}
 	defer func() {
 		if recover() == nil {
-			t.Fatal("a random password would be told to nobody")
+			t.Fatal("a random password would be announced to nobody")
 		}
 	}()
 	New(Config{})
 }
 
-func TestSecretsStayOnTheStream(t *testing.T) {
+func TestSecrets_StayOnTheStream(t *testing.T) {
 	shop, dir := shoptest.Start(t), t.TempDir()
 	r := start(t, shop, "a", dir, Config{AdminPassword: "the administrator's own", derive: quick}).serves(t)
 	cmd := command.RegisterUser{Name: "Anastasia", Email: "anastasia@example.com", Password: password}
@@ -265,7 +265,7 @@ func TestSecretsStayOnTheStream(t *testing.T) {
 	r.stopped(t)
 
 	secrets := []string{password, "wrong horse", "the administrator's own", tokens.RefreshToken, next.RefreshToken, tokens.AccessToken, "$argon2id$"}
-	for _, raw := range [][]byte{r.realm.secret, r.realm.keys[0].private.Seed()} {
+	for _, raw := range [][]byte{r.issuer.secret, r.issuer.keys[0].private.Seed()} {
 		secrets = append(secrets, string(raw), base64.StdEncoding.EncodeToString(raw))
 	}
 	personal := []string{"Anastasia", "anastasia"}

@@ -7,28 +7,28 @@ import (
 	"lonja/kit/decider"
 )
 
-// ledger is the state of a location, which decisions about its stock are made
-// on. It is evolved in place.
+// ledger is the state of a location, on which everything about its stock is decided. It is
+// changed in place.
 type ledger struct {
 	levels map[events.SKU]events.Level
 	orders map[events.OrderID]status
-	// lines are those of the orders that are reserved or committed, since they
-	// may have to be given back. All other orders cost no more than their id.
+	// lines holds what is reserved or committed for an order, since it may have to be
+	// given back. Any other order costs only its id.
 	lines map[events.OrderID][]events.Quantity
 }
 
-// status is how an order stands in the ledger.
+// status is an order's status in the ledger.
 type status uint8
 
 const (
-	unknown   status = iota
-	reserved         // its lines are set aside
-	expired          // they were, and nobody paid in time; money may still come
-	committed        // its lines are paid and no longer on hand
-	done             // refused, cancelled or returned: nothing follows
+	unknown   status = iota // no event about it was seen
+	reserved                // its lines are reserved
+	expired                 // the reservation ran out unpaid; the payment may still come
+	committed               // its lines are paid and no longer on hand
+	done                    // refused, cancelled or returned: nothing follows
 )
 
-var stockKind = decider.EntityType[*ledger]{Subject: "events.stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
+var stockType = decider.EntityType[*ledger]{Subject: "events.stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
 
 func newLedger() *ledger {
 	return &ledger{
@@ -45,26 +45,26 @@ func evolve(l *ledger, event events.Event, _ time.Time) *ledger {
 	case events.StockAdjusted:
 		l.levels[e.SKU] = e.Level
 	case events.StockReserved:
-		l.enter(e.OrderID, reserved, e.Lines)
+		l.setOrder(e.OrderID, reserved, e.Lines)
 	case events.StockCommitted:
-		l.enter(e.OrderID, committed, e.Lines)
+		l.setOrder(e.OrderID, committed, e.Lines)
 	case events.StockReleased:
 		if e.Reason == events.ReleasedExpired {
-			l.enter(e.OrderID, expired, nil)
+			l.setOrder(e.OrderID, expired, nil)
 		} else {
-			l.enter(e.OrderID, done, nil)
+			l.setOrder(e.OrderID, done, nil)
 		}
 	case events.StockRefused:
-		l.enter(e.OrderID, done, nil)
+		l.setOrder(e.OrderID, done, nil)
 	case events.StockReturned:
-		l.enter(e.OrderID, done, nil)
+		l.setOrder(e.OrderID, done, nil)
 	}
-	l.move(event)
+	l.applyMoves(event)
 	return l
 }
 
-// enter notes how an order stands. Without lines none are kept.
-func (l *ledger) enter(id events.OrderID, s status, lines []events.Quantity) {
+// setOrder sets an order's status and keeps its lines; nil keeps none.
+func (l *ledger) setOrder(id events.OrderID, s status, lines []events.Quantity) {
 	l.orders[id] = s
 	if lines == nil {
 		delete(l.lines, id)
@@ -73,7 +73,7 @@ func (l *ledger) enter(id events.OrderID, s status, lines []events.Quantity) {
 	}
 }
 
-func (l *ledger) move(event events.Event) {
+func (l *ledger) applyMoves(event events.Event) {
 	lines, onHand, reserved := moves(event)
 	for _, line := range lines {
 		level := l.level(line.SKU)
@@ -83,9 +83,9 @@ func (l *ledger) move(event events.Event) {
 	}
 }
 
-// moves is what an event does to the levels of its lines: for every piece so
-// many more on hand, and so many more reserved. The ledger and the view both
-// follow it, so they cannot disagree.
+// moves returns the lines whose levels an event changes, and the change for each piece: in
+// what is on hand, and in what is reserved. The ledger and the view both use it, so they
+// cannot disagree.
 func moves(event events.Event) (lines []events.Quantity, onHand, reserved int64) {
 	switch e := event.(type) {
 	case events.StockReserved:
@@ -103,15 +103,15 @@ func moves(event events.Event) (lines []events.Quantity, onHand, reserved int64)
 	return nil, 0, 0
 }
 
-// level is how much there is of a SKU, which may never have been heard of.
+// level returns a SKU's level: zeros for one that has no events.
 func (l *ledger) level(sku events.SKU) events.Level {
 	level := l.levels[sku]
 	level.SKU = sku
 	return level
 }
 
-// shortages are the lines that cannot be had, nil when all can. Each SKU must
-// stand in one line only.
+// shortages returns the lines that exceed what is available, nil when none does. Each SKU
+// must be in one line only; see events.PerSKU.
 func (l *ledger) shortages(lines []events.Quantity) (short []events.Shortage) {
 	for _, line := range lines {
 		if available := l.level(line.SKU).Available(); line.Quantity > available {

@@ -12,31 +12,31 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// More strangers than there are slots ask for what nobody can have seen. They are
-// refused, and who asks honestly is answered.
-func TestStrangersCannotMakeReadersWait(t *testing.T) {
+// More anonymous queries than the service has slots name a position that is not recorded
+// yet. They are rejected at once, and another reader is answered.
+func TestQueries_PositionsThatDoNotExistTakeNoSlots(t *testing.T) {
 	shop := shoptest.Start(t, New())
-	const strangers = 1300
+	const forged = 1300
 	inbox := nats.NewInbox()
 	answers, err := shop.Conn.SubscribeSync(inbox)
 	if err != nil {
 		t.Fatal(err)
 	}
 	header := eventlog.Envelope{After: "CATALOG:999999999"}.Header()
-	for range strangers {
+	for range forged {
 		if err := shop.Conn.PublishMsg(&nats.Msg{Subject: "queries.catalog.products", Reply: inbox, Header: header}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var list query.List[query.ProductView]
 	shop.Get(query.Products{}, eventlog.Actor{}, "", &list)
-	for n := range strangers {
+	for n := range forged {
 		m, err := answers.NextMsgWithContext(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		if code := m.Header.Get(bus.HeaderErrorCode); code != string(errs.Invalid) {
-			t.Fatalf("stranger %d: %q %s", n, code, m.Data)
+			t.Fatalf("query %d: %q %s", n, code, m.Data)
 		}
 	}
 }

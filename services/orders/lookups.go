@@ -1,0 +1,106 @@
+package orders
+
+import (
+	"context"
+	"time"
+
+	"lonja/events"
+	"lonja/events/command"
+	"lonja/events/query"
+	"lonja/kit/projection"
+	"lonja/kit/service"
+)
+
+// quotes holds the present price of each product that an order asks for. A product that
+// cannot be ordered is missing.
+type quotes map[events.SKU]quote
+
+type quote struct {
+	name    string
+	price   events.Money
+	changed bool // the price was set after the order was deferred; false for one that was not
+}
+
+// lookUpPrices finds the prices of what an order asks for. Before it returns quotes for
+// which the order would be rejected, it lets the view catch up with the log: the price that
+// a customer saw may be newer than the view.
+func lookUpPrices(pricesView *projection.View) func(context.Context, command.PlaceOrder) (quotes, error) {
+	return func(ctx context.Context, c command.PlaceOrder) (quotes, error) {
+		found, err := readPrices(ctx, pricesView, c)
+		if err != nil || found.satisfy(c) {
+			return found, err
+		}
+		if err := pricesView.CatchUp(ctx); err != nil {
+			return nil, err
+		}
+		return readPrices(ctx, pricesView, c)
+	}
+}
+
+// readPrices reads the prices from the view. The rows of an older program, which serve until
+// the view is rebuilt, have no column "since", so it is read only for a deferred order.
+func readPrices(ctx context.Context, pricesView *projection.View, c command.PlaceOrder) (quotes, error) {
+	changed, args := "0", []any{""}
+	if deferredAt := service.DeferredAt(ctx); !deferredAt.IsZero() {
+		changed, args = "since > ?2", []any{"", deferredAt.UnixMicro()}
+	}
+	query := `SELECT name, amount, currency, ` + changed + ` FROM offers WHERE sku = ?1 AND listed = 1`
+	read := make(quotes, len(c.Items))
+	for _, line := range c.Items {
+		if _, again := read[line.SKU]; again {
+			continue
+		}
+		args[0] = string(line.SKU)
+		var q quote
+		found, err := pricesView.Get(ctx, query, args, &q.name, &q.price.Amount, &q.price.Currency, &q.changed)
+		if err != nil {
+			return nil, err
+		}
+		if found {
+			read[line.SKU] = q
+		}
+	}
+	return read, nil
+}
+
+// satisfy reports whether all that an order asks for can be ordered, at the prices that the
+// customer saw.
+func (found quotes) satisfy(c command.PlaceOrder) bool {
+	for _, line := range c.Items {
+		if q, ok := found[line.SKU]; !ok || q.mismatch(line) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// committed reports whether inventory has committed an order's goods. Inventory takes them
+// back only for a cancellation. So for an order that is paid, true holds however old the
+// view is that it was read from.
+type committed bool
+
+// commitTimeout is how long a command waits for the goods of an order that was paid a moment
+// ago. Inventory commits them within milliseconds unless it is down.
+const commitTimeout = 3 * time.Second
+
+// lookUpCommitted finds out whether an order's goods are committed. It returns false only
+// when the view has caught up with the log.
+func lookUpCommitted(ordersView *projection.View) func(context.Context, command.ShipOrder) (committed, error) {
+	return func(ctx context.Context, c command.ShipOrder) (committed, error) {
+		var status string
+		var found bool
+		read := func() (done bool, err error) {
+			_, err = ordersView.Get(ctx, `SELECT o.status, EXISTS (SELECT 1 FROM facts f WHERE f.order_id = o.id AND f.stream = 'INVENTORY' AND f.type = ?)
+				FROM orders o WHERE o.id = ?`, []any{events.Type(events.StockCommitted{}), string(c.OrderID)}, &status, &found)
+			return found || status != query.Paid, err
+		}
+		if _, err := read(); err != nil || found {
+			return committed(found), err
+		}
+		if err := ordersView.CatchUp(ctx); err != nil {
+			return false, err
+		}
+		err := wait(ctx, ordersView, c.OrderID, commitTimeout.Milliseconds(), read)
+		return committed(found), err
+	}
+}
