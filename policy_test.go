@@ -12,7 +12,7 @@ import (
 )
 
 // Who may import whom, and why. A package matches the first rule whose folder
-// it lies in; tests may also use shop/shoptest and kit/kittest.
+// it lies in; tests may also use what forTests lists.
 var importPolicy = []struct {
 	folder string
 	may    []string // folders of lonja's own
@@ -45,7 +45,7 @@ var testsMay = map[string][]string{
 }
 
 // What only tests may import, and the tests of any folder but the kit's the shop's.
-var forTests = []string{"kit/kittest", "kit/httpapi/apitest", "shop/shoptest"}
+var forTests = []string{"kit/kittest", "kit/httpapi/apitest", "kit/httpapi/openapitest", "shop/shoptest"}
 
 // The only things from outside that the published language may need.
 var languageMayUse = []string{"github.com/bojanz/currency",

@@ -39,6 +39,7 @@ var sends = map[string]struct {
 	"trust.go":       {1, "commands, queries, and requests to JetStream"},
 	"permissions.go": {4, "nothing: a field of that name lists what may be published"},
 	"users.go":       {1, "nothing: the same field"},
+	"operations.go":  {1, "nothing: the same field"},
 }
 
 // sending are the methods of connections, JetStream, messages and publishers that send.

@@ -40,6 +40,7 @@ type schema struct {
 	Properties           map[string]*schema
 	AdditionalProperties json.RawMessage
 	Items                *schema
+	AnyOf                []*schema // a schema, or null
 }
 
 // readDocument asks the shop for it.
@@ -74,6 +75,9 @@ func (d *document) example(s *schema) any {
 	d.made++
 	if s.Ref != "" {
 		return d.example(d.schema(strings.TrimPrefix(s.Ref, "#/components/schemas/")))
+	}
+	if len(s.AnyOf) > 0 {
+		return d.example(s.AnyOf[0])
 	}
 	switch s.Type {
 	case "object":

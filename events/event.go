@@ -60,7 +60,16 @@ func Types() []string {
 }
 
 // Known reports whether a ce-type is one of Types.
-func Known(typ string) bool { return registry[typ] != nil }
+func Known(typ string) bool { return registry[typ].decode != nil }
+
+// Zero returns an event of a ce-type with no field set, for those who describe its
+// fields. It panics on a type that is not in Types.
+func Zero(typ string) Event {
+	if !Known(typ) {
+		panic("events: unknown type " + typ)
+	}
+	return registry[typ].zero
+}
 
 // Type returns an event's ce-type, such as "lonja.order.placed.v1".
 func Type(e Event) string { return "lonja." + e.EventName() }
@@ -74,7 +83,7 @@ func Subject(e Event) string {
 // SubjectsOf returns the subject filter of a ce-type's events: their subject with a wildcard
 // for the entity's id. It panics on a type that is not in Types.
 func SubjectsOf(typ string) string {
-	if _, known := registry[typ]; !known {
+	if !Known(typ) {
 		panic("events: unknown type " + typ)
 	}
 	entity, event := splitName(strings.TrimPrefix(typ, "lonja."))
@@ -84,11 +93,10 @@ func SubjectsOf(typ string) string {
 // Decode returns the event that a message of a ce-type holds. It fails on a type that is not
 // in Types, on JSON that does not fit the type, and on an event that fails its Check.
 func Decode(typ string, data []byte) (Event, error) {
-	decode, known := registry[typ]
-	if !known {
+	if !Known(typ) {
 		return nil, fmt.Errorf("unknown event type %q", typ)
 	}
-	e, err := decode(data)
+	e, err := registry[typ].decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", typ, err)
 	}
@@ -106,19 +114,19 @@ func Encode(e Event) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-type decoder func([]byte) (Event, error)
-
-type namedDecoder struct {
+// kindOf is a type of event: its decoder, and an event with no field set.
+type kindOf struct {
 	typ    string
-	decode decoder
+	zero   Event
+	decode func([]byte) (Event, error)
 }
 
-func kind[E Event]() namedDecoder {
+func kind[E Event]() kindOf {
 	var zero E
 	if reflect.TypeFor[E]().Kind() != reflect.Struct {
 		panic(fmt.Sprintf("events: %T must be a struct", zero))
 	}
-	return namedDecoder{Type(zero), func(data []byte) (Event, error) {
+	return kindOf{Type(zero), zero, func(data []byte) (Event, error) {
 		var e E
 		if err := json.Unmarshal(data, &e); err != nil {
 			return nil, err
@@ -127,13 +135,13 @@ func kind[E Event]() namedDecoder {
 	}}
 }
 
-func index(all ...namedDecoder) map[string]decoder {
-	byType := make(map[string]decoder, len(all))
+func index(all ...kindOf) map[string]kindOf {
+	byType := make(map[string]kindOf, len(all))
 	for _, k := range all {
 		if _, twice := byType[k.typ]; twice {
 			panic("events: two kinds are called " + k.typ)
 		}
-		byType[k.typ] = k.decode
+		byType[k.typ] = k
 	}
 	return byType
 }

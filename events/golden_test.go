@@ -12,7 +12,7 @@ import (
 	"lonja/events"
 )
 
-var write = flag.Bool("write", false, "write golden files that are missing; never changes one that exists")
+var write = flag.Bool("write", false, "write golden events that are missing, and comments.json; never changes a golden event that is there")
 
 // Every event that was ever recorded must stay readable. A golden file holds one as it was
 // recorded. Golden files are added, and never changed or deleted.

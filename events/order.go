@@ -6,7 +6,7 @@ import "fmt"
 type OrderItem struct {
 	SKU       SKU    `json:"sku"`
 	Name      string `json:"name"`
-	Quantity  int64  `json:"quantity"`
+	Quantity  int64  `json:"quantity" minimum:"1" maximum:"1000000000"`
 	UnitPrice Money  `json:"unit_price"`
 	LineTotal Money  `json:"line_total"`
 }
@@ -26,7 +26,7 @@ func LinesOf(items []OrderItem) []Quantity {
 type OrderPlaced struct {
 	OrderID    OrderID     `json:"order_id"`
 	CustomerID UserID      `json:"customer_id"`
-	Items      []OrderItem `json:"items"`
+	Items      []OrderItem `json:"items" minItems:"1"`
 	Total      Money       `json:"total"`
 	TotalItems int64       `json:"total_items"`
 }
@@ -43,7 +43,7 @@ type OrderPaid struct {
 	// PaymentID is the order's payment. It was never requested when Amount is 0.
 	PaymentID PaymentID  `json:"payment_id"`
 	Amount    Money      `json:"amount"`
-	Lines     []Quantity `json:"lines"`
+	Lines     []Quantity `json:"lines" minItems:"1"`
 }
 
 // OrderShipped is recorded when the goods have left. Inventory had committed them before.
@@ -70,7 +70,7 @@ const (
 // its goods are released or returned.
 type OrderCancelled struct {
 	OrderID OrderID `json:"order_id"`
-	Reason  string  `json:"reason"`
+	Reason  string  `json:"reason" minLength:"1" example:"out_of_stock"`
 	// WasPaid is true when the order was paid before it was cancelled.
 	WasPaid bool `json:"was_paid,omitempty"`
 }

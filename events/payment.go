@@ -7,10 +7,10 @@ type PaymentRequested struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 	Amount    Money     `json:"amount"`
-	Provider  string    `json:"provider"`
+	Provider  string    `json:"provider" minLength:"1"`
 	// URL is where the customer pays. A path, beginning with "/", is relative to the
 	// shop's own address.
-	URL       string    `json:"url"`
+	URL       string    `json:"url" minLength:"1"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 

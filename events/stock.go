@@ -15,7 +15,7 @@ const MaxQuantity = 1_000_000_000
 // Quantity is a number of pieces of a SKU.
 type Quantity struct {
 	SKU      SKU   `json:"sku"`
-	Quantity int64 `json:"quantity"`
+	Quantity int64 `json:"quantity" minimum:"1" maximum:"1000000000"`
 }
 
 // PerSKU returns one line for each SKU with the sum of its lines, in the order of first
@@ -38,8 +38,8 @@ func PerSKU(lines []Quantity) []Quantity {
 // Level is how much of a SKU a location holds. OnHand includes what is reserved.
 type Level struct {
 	SKU      SKU   `json:"sku"`
-	OnHand   int64 `json:"on_hand"`
-	Reserved int64 `json:"reserved"`
+	OnHand   int64 `json:"on_hand" minimum:"0" maximum:"1000000000"`
+	Reserved int64 `json:"reserved" minimum:"0" maximum:"1000000000"`
 }
 
 // Available returns what can still be reserved.
@@ -58,23 +58,26 @@ type StockAdjusted struct {
 	Location LocationID `json:"location"`
 	Level
 	Delta  int64  `json:"delta"`
-	Reason string `json:"reason"`
+	Reason string `json:"reason" minLength:"1"`
 }
 
 // StockReserved is recorded when all lines of an order are reserved, until ExpiresAt.
 type StockReserved struct {
 	Location  LocationID `json:"location"`
 	OrderID   OrderID    `json:"order_id"`
-	Lines     []Quantity `json:"lines"`
+	Lines     []Quantity `json:"lines" minItems:"1"`
 	ExpiresAt time.Time  `json:"expires_at"`
 }
 
 // StockRefused is recorded when too little is available for an order. Nothing of it is
 // reserved, and the order is cancelled.
 type StockRefused struct {
-	Location  LocationID `json:"location"`
-	OrderID   OrderID    `json:"order_id"`
-	Shortages []Shortage `json:"shortages"`
+	Location LocationID `json:"location"`
+	OrderID  OrderID    `json:"order_id"`
+	// Shortages are the lines that are missing, at least one. They are only a note: no
+	// reader needs them, so they are not checked, and can be anything or null in an event
+	// that was published by hand.
+	Shortages []Shortage `json:"shortages" nullable:"true"`
 }
 
 // Shortage is a line of an order that exceeds what is available.
@@ -88,7 +91,7 @@ type Shortage struct {
 type StockCommitted struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
-	Lines    []Quantity `json:"lines"`
+	Lines    []Quantity `json:"lines" minItems:"1"`
 	// FromAvailable is true when the lines were not reserved, or no longer, and were taken
 	// from what was available.
 	FromAvailable bool `json:"from_available,omitempty"`
@@ -105,7 +108,7 @@ const (
 type StockReleased struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
-	Lines    []Quantity `json:"lines"`
+	Lines    []Quantity `json:"lines" nullable:"true"`
 	Reason   string     `json:"reason"`
 }
 
@@ -114,7 +117,7 @@ type StockReleased struct {
 type StockReturned struct {
 	Location LocationID `json:"location"`
 	OrderID  OrderID    `json:"order_id"`
-	Lines    []Quantity `json:"lines"`
+	Lines    []Quantity `json:"lines" minItems:"1"`
 }
 
 func (StockCounted) EventName() string  { return "stock.counted.v1" }

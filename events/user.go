@@ -17,23 +17,23 @@ var StaffRoles = []string{Staff, Admin}
 // data, and its stream is read only by identity.
 type UserRegistered struct {
 	UserID       UserID   `json:"user_id"`
-	Name         string   `json:"name"`
-	Email        string   `json:"email"`         // lower case
-	PasswordHash string   `json:"password_hash"` // Argon2id, in PHC string form
-	Roles        []string `json:"roles"`
+	Name         string   `json:"name" minLength:"1"`
+	Email        string   `json:"email" minLength:"1"`         // lower case
+	PasswordHash string   `json:"password_hash" minLength:"1"` // Argon2id, in PHC string form
+	Roles        []string `json:"roles" minItems:"1" enum:"customer,staff,admin"`
 }
 
 // UserRolesChanged is recorded when an account gets other roles. It carries all of them.
 type UserRolesChanged struct {
 	UserID UserID   `json:"user_id"`
-	Roles  []string `json:"roles"`
+	Roles  []string `json:"roles" minItems:"1" enum:"customer,staff,admin"`
 }
 
 // UserPasswordChanged is recorded when an account gets a new password. Sessions that started
 // before are no longer valid.
 type UserPasswordChanged struct {
 	UserID       UserID `json:"user_id"`
-	PasswordHash string `json:"password_hash"` // as in UserRegistered
+	PasswordHash string `json:"password_hash" minLength:"1"` // as in UserRegistered
 }
 
 // SessionStarted is recorded when a user logged in. TokenHash is the SHA-256, in hex, of the
@@ -75,14 +75,14 @@ const RealmID = "main"
 // RealmOpened is recorded when the issuer is created: once, before the first account. User
 // ids, salts and refresh tokens are derived with Secret.
 type RealmOpened struct {
-	Secret []byte `json:"secret"`
+	Secret []byte `json:"secret" minLength:"44"`
 }
 
 // RealmKeyAdded is recorded when the issuer gets a key for access tokens. The newest key
 // signs; all keys verify.
 type RealmKeyAdded struct {
 	KeyID string `json:"key_id"`
-	Seed  []byte `json:"seed"` // Ed25519, 32 bytes
+	Seed  []byte `json:"seed" minLength:"44" maxLength:"44"` // Ed25519, 32 bytes
 }
 
 // RealmAdminAppointed is recorded when the shop's first administrator is chosen, before their

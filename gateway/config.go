@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja/events"
+	"lonja/kit/asyncapi"
 	"lonja/kit/bus"
 	"lonja/kit/errs"
 	"lonja/kit/httpapi/bearer"
@@ -44,6 +45,9 @@ type Config struct {
 	// what, and what is private.
 	Letters *bus.DeadLetterQueue
 	Streams *streams.Config
+	// AsyncAPI describes the messages of the services on NATS. It is served at
+	// /asyncapi.json, and for people at /docs/events. Nil serves neither.
+	AsyncAPI *asyncapi.Document
 	// MaxFollowers is how many may follow an order at once, and MaxWaiting how
 	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
 	MaxFollowers int

@@ -42,9 +42,7 @@ func (c Config) handler() (http.Handler, error) {
 	g := &gateway{Config: c, tokens: c.verifier()}
 	api, err := httpapi.New(httpapi.Config{
 		Client: c.Client, Name: name, Tokens: g.tokens,
-		Title: "lonja", Version: "1.0.0", About: "A shop: catalogue, stock, orders, payments and accounts.\n\n" +
-			"Money is in minor units: 295 GBP is £2.95. Every answer to a write carries a `Consistency-Token`; " +
-			"sent back, it makes any replica show that write. What is refused is a problem (RFC 9457) with a `code`.",
+		Title: "lonja", Version: "1.0.0", About: c.about(),
 		AboutTokens:  "The access_token of /api/auth/login",
 		AboutTickets: "Part of the URL that /api/orders/{id}/stream/tickets gives",
 		PublicURL:    c.PublicURL, Local: c.Local, TrustedProxies: c.TrustedProxies, CORSOrigins: c.CORSOrigins,
@@ -57,7 +55,21 @@ func (c Config) handler() (http.Handler, error) {
 		return nil, err
 	}
 	g.routes(api)
+	if err := mountAsyncAPI(api, c.AsyncAPI); err != nil {
+		return nil, err
+	}
 	return api.Handler()
+}
+
+// about introduces the API to its readers.
+func (c Config) about() string {
+	about := "A shop: catalogue, stock, orders, payments and accounts.\n\n" +
+		"Money is in minor units: 295 GBP is £2.95. Every answer to a write carries a `Consistency-Token`; " +
+		"sent back, it makes any replica show that write. What is refused is a problem (RFC 9457) with a `code`."
+	if c.AsyncAPI != nil {
+		about += "\n\nBehind this API, services record events and answer commands and queries on NATS: [read about them](" + eventsPage + "), or take [the AsyncAPI document](" + asyncAPIPath + ")."
+	}
+	return about
 }
 
 // verifier takes what identity signs.

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"lonja/kit/bus"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
+	"lonja/kit/httpapi/openapitest"
 	"lonja/kit/revocation"
 	"lonja/kit/service"
 	"lonja/shop/shoptest"
@@ -38,7 +40,11 @@ type front struct {
 	handler http.Handler // what it serves
 	key     ed25519.PrivateKey
 	played  map[string]*nats.Subscription
-	keys    []string // Idempotency-Keys to send as they are
+	keys    []string             // Idempotency-Keys to send as they are
+	checked *openapitest.Checked // compares all answers with the OpenAPI document,
+	// unless the test makes up one that no service gives
+	unchecked bool
+	madeUp    atomic.Bool // services whose answers are made up, besides identity's keys
 }
 
 const keyID = "key-1"
@@ -67,6 +73,8 @@ func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *fro
 	}
 	f.handler, f.server = handler, httptest.NewServer(handler)
 	t.Cleanup(f.server.Close)
+	f.checked = openapitest.Transport(t, f.server.URL+"/openapi.json", "/docs", "/openapi.json", "/asyncapi.json")
+	f.checked.Played = func(*http.Request) bool { return f.madeUp.Load() }
 	return f
 }
 
@@ -100,6 +108,9 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 		f.t.Fatal(err)
 	}
 	f.played[subject] = sub
+	if subject != "queries.identity.keys" {
+		f.madeUp.Store(true)
+	}
 	f.flush()
 }
 
@@ -183,7 +194,11 @@ func (f *front) do(method, path string, body any, headers ...string) *response {
 		}
 	}
 	req.Header["Idempotency-Key"] = append(req.Header["Idempotency-Key"], f.keys...)
-	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	var transport http.RoundTripper = f.checked
+	if f.unchecked {
+		transport = http.DefaultTransport
+	}
+	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		f.t.Fatal(err)

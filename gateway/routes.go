@@ -22,12 +22,13 @@ func (g *gateway) routes(api *httpapi.API) {
 		httpapi.JSON("POST /api/auth/refresh", "Refresh a session", refresh, httpapi.RateLimited, httpapi.Returns[query.Tokens](200), httpapi.Fails(401)),
 		httpapi.JSON("POST /api/auth/logout", "Log out", logOut, httpapi.RateLimited, httpapi.Fails(401)),
 		httpapi.JSON("GET /api/auth/verify", "Verify an access token", verify, httpapi.SignedIn, httpapi.Returns[verified](200)),
-		httpapi.JSON("GET /.well-known/jwks.json", "Read the keys of access tokens", g.keys, httpapi.Returns[query.Keyset](200)),
+		httpapi.JSON("GET /.well-known/jwks.json", "Read the keys of access tokens", g.keys, httpapi.ReturnsToken, httpapi.Returns[query.Keyset](200)),
 		httpapi.JSON("GET /api/users", "List users", listUsers, adminOnly, httpapi.Returns[query.List[query.UserView]](200)),
 		httpapi.JSON("PUT /api/users/{id}/roles", "Set a user's roles", setRoles, adminOnly, httpapi.Returns[query.UserView](200), httpapi.Fails(404, 409)),
 	)
 	api.Add("products",
-		httpapi.JSON("POST /api/products", "Create a product", createProduct, httpapi.Deferrable, staffOnly, httpapi.Idempotent, httpapi.Returns[query.ProductView](201), httpapi.Fails(409)),
+		httpapi.JSON("POST /api/products", "Create a product", createProduct, httpapi.Deferrable, staffOnly, httpapi.Idempotent, httpapi.Header("Location", "Where the product is"),
+			httpapi.Returns[query.ProductView](201), httpapi.Fails(409)),
 		httpapi.JSON("GET /api/products", "List products", listProducts, httpapi.Returns[query.List[query.ProductView]](200)),
 		httpapi.JSON("GET /api/products/{sku}", "Read a product", readProduct, httpapi.Returns[query.ProductView](200), httpapi.Fails(404)),
 		httpapi.JSON("PATCH /api/products/{sku}", "Change a product", changeProduct, httpapi.Deferrable, staffOnly, httpapi.Returns[query.ProductView](200), httpapi.Fails(404, 409)),
@@ -63,8 +64,8 @@ func (g *gateway) routes(api *httpapi.API) {
 		api.Add("sandbox",
 			httpapi.Page("GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, httpapi.AfterQuery,
 				httpapi.Returns[query.PaymentView](200), httpapi.ReturnsText("text/html"), httpapi.Fails(404)),
-			httpapi.Page("POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, httpapi.Accepts[settlement], httpapi.AcceptsForm,
-				httpapi.Returns[query.PaymentView](200), httpapi.Fails(403, 404, 409)),
+			httpapi.Page("POST /sandbox/payments/{id}", "Pay or decline in the sandbox", settlePayment, httpapi.Accepts[settlement], httpapi.AcceptsForm, httpapi.ReturnsToken,
+				httpapi.Returns[query.PaymentView](200), httpapi.Redirects("The answer to a form: the page shows the outcome"), httpapi.Fails(403, 404), httpapi.FailsWithPage(409)),
 		)
 	}
 	api.Add("operations",

@@ -157,7 +157,7 @@ func (f *front) opens(order string, status int) *http.Response {
 		f.t.Fatal(err)
 	}
 	req.Header.Set("Authorization", f.ana())
-	r, err := http.DefaultClient.Do(req)
+	r, err := (&http.Client{Transport: f.checked}).Do(req)
 	if err != nil {
 		f.t.Fatal(err)
 	}

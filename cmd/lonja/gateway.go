@@ -13,6 +13,7 @@ import (
 	"lonja/kit/bus"
 	"lonja/kit/httpapi"
 	"lonja/kit/revocation"
+	"lonja/shop"
 )
 
 // fronting are the flags of a gateway that the whole shop in one process has, too.
@@ -78,13 +79,16 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	}
 	config.Client, config.Services, config.Logger, config.Registry = bus.NewClientWith(nc, log), serviceNames, slog.Default(), metrics
 	config.Letters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(js), declared, revocation.New(log)
+	if config.AsyncAPI, err = shop.AsyncAPI(declared); err != nil {
+		return err
+	}
 	handler, err := gateway.New(config)
 	if err != nil {
 		return err
 	}
-	shop := "http://" + listener.Addr().String()
-	fmt.Println("shop     ", shop)
-	fmt.Println("docs     ", shop+"/docs")
+	origin := "http://" + listener.Addr().String()
+	fmt.Println("shop     ", origin)
+	fmt.Println("docs     ", origin+"/docs")
 	go func() {
 		for _, done := range []<-chan struct{}{connected, logConnected, started} {
 			select {

@@ -28,6 +28,8 @@ type commands struct {
 	Audit       auditCommand       `cmd:"" help:"Check that log and views keep every promise."`
 	Timeline    timelineCommand    `cmd:"" help:"Tell the story of an order, a payment, a product or a user."`
 
+	AsyncAPI asyncAPICommand `cmd:"" name:"asyncapi" help:"Print what the services send and receive on NATS, as an AsyncAPI document in JSON."`
+
 	NATSConfig  natsConfigCommand  `cmd:"" name:"nats-config" help:"Write the configuration of NATS servers on which each part may do its own work only."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask a part of the shop over HTTP whether it is well; for containers."`
 

@@ -37,7 +37,7 @@ type LogOut struct {
 // SetRoles replaces an account's roles. Administrators only.
 type SetRoles struct {
 	UserID events.UserID `json:"user_id"`
-	Roles  []string      `json:"roles"`
+	Roles  []string      `json:"roles" minItems:"1" enum:"customer,staff,admin"`
 }
 
 // ResetPassword gives an account a new password and ends its sessions. Without Email, the

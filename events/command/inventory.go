@@ -5,15 +5,15 @@ import "lonja/events"
 // CountStock sets how many pieces of a product are on hand, as staff counted them. Staff only.
 type CountStock struct {
 	SKU    events.SKU `json:"sku"`
-	OnHand int64      `json:"on_hand"`
+	OnHand int64      `json:"on_hand" minimum:"0" maximum:"1000000000"`
 }
 
 // AdjustStock adds Delta pieces of a product to what is on hand, or removes them when it is
 // negative. Staff only.
 type AdjustStock struct {
 	SKU    events.SKU `json:"sku"`
-	Delta  int64      `json:"delta"`
-	Reason string     `json:"reason"`
+	Delta  int64      `json:"delta" minimum:"-1000000000" maximum:"1000000000"`
+	Reason string     `json:"reason" minLength:"1"`
 }
 
 func (CountStock) CommandName() string { return "inventory.count" }

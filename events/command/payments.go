@@ -6,7 +6,7 @@ import "lonja/events"
 // the payment's link may send it.
 type SettlePayment struct {
 	PaymentID events.PaymentID `json:"payment_id"`
-	Outcome   string           `json:"outcome"`
+	Outcome   string           `json:"outcome" enum:"pay,decline"`
 }
 
 func (SettlePayment) CommandName() string { return "payments.settle" }

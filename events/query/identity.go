@@ -24,7 +24,7 @@ type StreamTicket struct {
 	OrderID events.OrderID `json:"order_id"`
 	// Until is when the actor's access token expires, in seconds since 1970. Every stream
 	// that the ticket opens ends then.
-	Until int64 `json:"until"`
+	Until int64 `json:"until" required:"false"`
 }
 
 // Ticket replaces its holder's access token at one order's stream, and nowhere else.

@@ -51,7 +51,7 @@ type OrderTimeline struct {
 // is delayed until there is one, or Await milliseconds have passed.
 type OrderStatuses struct {
 	OrderID events.OrderID `json:"order_id"`
-	After   uint64         `json:"after"`
+	After   uint64         `json:"after" required:"false"`
 	Await   int64          `json:"await_ms,omitempty"`
 }
 

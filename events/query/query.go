@@ -25,8 +25,8 @@ func Subject(q Query) string { return "queries." + q.QueryName() }
 
 // Page selects a part of a list.
 type Page struct {
-	Page  int `json:"page"`  // from 1; 0 means 1
-	Limit int `json:"limit"` // 1 to 100; 0 means 20
+	Page  int `json:"page" required:"false"`  // from 1; 0 means 1
+	Limit int `json:"limit" required:"false"` // 1 to 100; 0 means 20
 }
 
 // Normal returns the page with its defaults filled in and its values brought within bounds.

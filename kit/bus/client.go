@@ -73,7 +73,7 @@ func (c *Client) Send(ctx context.Context, cmd Command, env eventlog.Envelope) (
 	if env.ID == "" {
 		env.ID = eventlog.NewID()
 	}
-	msg, err := c.request(ctx, "commands."+cmd.CommandName(), env, data)
+	msg, err := c.request(ctx, CommandSubject(cmd.CommandName()), env, data)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -99,7 +99,7 @@ func (c *Client) QueryAt(ctx context.Context, q interface{ QueryName() string },
 	if err != nil {
 		return nil, "", err
 	}
-	msg, err := c.request(ctx, "queries."+q.QueryName(), env, data)
+	msg, err := c.request(ctx, QuerySubject(q.QueryName()), env, data)
 	if err != nil {
 		return nil, "", err
 	}
@@ -146,7 +146,7 @@ func (c *Client) Health(ctx context.Context, name string) []Health {
 		return nil
 	}
 	defer sub.Unsubscribe()
-	if err := c.conn.PublishRequest("health."+name, inbox, nil); err != nil {
+	if err := c.conn.PublishRequest(HealthSubject(name), inbox, nil); err != nil {
 		return nil
 	}
 	var all []Health

@@ -63,12 +63,18 @@ type DeadLetter struct {
 	Private  bool        `json:"private,omitempty" doc:"Headers, data and reason are not shown, for they may be secrets"`
 }
 
+// DeadLetterSubject is the subject of the dead letter of a message that a consumer
+// failed on. Each part may be "*".
+func DeadLetterSubject(consumer, stream, sequence string) string {
+	return strings.Join([]string{"deadletters", consumer, stream, sequence}, ".")
+}
+
 // DeadLetterQueue is where the letters are.
 type DeadLetterQueue struct{ js jetstream.JetStream }
 
 // PermissionsToDeadLetter is what it takes to put aside what a consumer failed on.
 func PermissionsToDeadLetter(consumer, stream string) natsauth.Permissions {
-	return natsauth.AllowPublish("deadletters." + consumer + "." + stream + ".*")
+	return natsauth.AllowPublish(DeadLetterSubject(consumer, stream, "*"))
 }
 
 // PermissionsForDeadLetters is what it takes to list the letters, give them back and drop them.
@@ -122,7 +128,7 @@ func (b *DeadLetterQueue) publish(ctx context.Context, l DeadLetter) error {
 		header[key] = []string{value}
 	}
 	_, err := b.js.PublishMsg(ctx, &nats.Msg{
-		Subject: fmt.Sprintf("deadletters.%s.%s.%d", l.Consumer, l.Stream, l.Sequence), Header: header, Data: []byte(l.Data),
+		Subject: DeadLetterSubject(l.Consumer, l.Stream, strconv.FormatUint(l.Sequence, 10)), Header: header, Data: []byte(l.Data),
 	})
 	return err
 }
@@ -242,11 +248,13 @@ func (l DeadLetter) RetrySubject(service, consumer string) string {
 	if l.Stream == RetryStream {
 		return l.Subject
 	}
-	return retrySubject(service, consumer, l.Stream, l.Sequence)
+	return RetrySubject(service, consumer, l.Stream, strconv.FormatUint(l.Sequence, 10))
 }
 
-func retrySubject(service, consumer, stream string, seq uint64) string {
-	return fmt.Sprintf("retries.%s.%s.%s.%d", service, consumer, stream, seq)
+// RetrySubject is the subject on which a message of a stream is given back to a
+// consumer of a service. Each part may be "*".
+func RetrySubject(service, consumer, stream, sequence string) string {
+	return strings.Join([]string{"retries", service, consumer, stream, sequence}, ".")
 }
 
 // ParseRetry tells from a subject of RETRIES which message is to go back to which
@@ -257,7 +265,7 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 		consumer, stream = tokens[2], tokens[3]
 		seq, err = strconv.ParseUint(tokens[4], 10, 64)
 	}
-	if err != nil || seq == 0 || subject != retrySubject(tokens[1], consumer, stream, seq) {
+	if err != nil || seq == 0 || subject != RetrySubject(tokens[1], consumer, stream, strconv.FormatUint(seq, 10)) {
 		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
 	}
 	return consumer, stream, seq, nil

@@ -33,7 +33,7 @@ func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() stri
 	if err != nil {
 		return nil, "", err
 	}
-	subject, inbox := "queries."+q.QueryName(), c.conn.NewInbox()
+	subject, inbox := QuerySubject(q.QueryName()), c.conn.NewInbox()
 	sub, err := c.conn.SubscribeSync(inbox)
 	if err != nil {
 		return nil, "", unanswered(subject, err)

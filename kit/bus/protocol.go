@@ -35,6 +35,20 @@ const (
 	HeaderPart = "lonja-part" // of one part of an answer: "2/7"
 )
 
+// CommandSubject is the subject of a command; name is "orders.place".
+func CommandSubject(name string) string { return "commands." + name }
+
+// QuerySubject is the subject of a query; name is "orders.order".
+func QuerySubject(name string) string { return "queries." + name }
+
+// HealthSubject is the subject on which every replica of a service returns its
+// [Health].
+func HealthSubject(service string) string { return "health." + service }
+
+// RebuildSubject is the subject on which every replica of a service rebuilds its
+// views.
+func RebuildSubject(service string) string { return "rebuild." + service }
+
 // ChangesSubject is where a replica tells, on core NATS, that a view which its
 // service announces has committed something about a key; the message is where
 // the event stands, STREAM:sequence, which is a consistency token. So whoever waits

@@ -75,7 +75,7 @@ func (a *API) added(rt *Details) {
 
 // document describes a route that huma does not serve.
 func (a *API) document(rt *Details) {
-	content := map[string]*huma.MediaType{"application/problem+json": {Schema: schemaOf[problem.Problem](a.registry)}}
+	content := map[string]*huma.MediaType{problemType: {Schema: schemaOf[problem.Problem](a.registry)}}
 	for _, status := range rt.Errors {
 		if key := strconv.Itoa(status); rt.Responses[key] == nil {
 			rt.Responses[key] = &huma.Response{Description: http.StatusText(status), Content: content}

@@ -9,7 +9,10 @@ import (
 	"lonja/kit/projection"
 )
 
-const consistencyHeader = "Consistency-Token"
+const (
+	consistencyHeader = "Consistency-Token"
+	seenHeader        = "The position of the data in this answer. Sent back, it makes any replica show no less"
+)
 
 var consistencyParam = &huma.Param{
 	Name: consistencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},

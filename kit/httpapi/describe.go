@@ -10,12 +10,18 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 
 	"lonja/kit/httpapi/problem"
+	"lonja/kit/schema"
 )
 
 // The names of the ways to say who one is.
 const (
 	bearerScheme = "bearer"
 	ticketParam  = "ticket"
+)
+
+const (
+	schemaPrefix = "#/components/schemas/"
+	problemType  = "application/problem+json"
 )
 
 // describe is huma without routes of its own: the API serves them.
@@ -30,7 +36,7 @@ func describe(c Config) huma.Config {
 	api := huma.OpenAPI{
 		OpenAPI:    "3.1.0",
 		Info:       &huma.Info{Title: c.Title, Version: c.Version, Description: c.About},
-		Components: &huma.Components{Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer), SecuritySchemes: schemes},
+		Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer), SecuritySchemes: schemes},
 	}
 	kind := api.Components.Schemas.SchemaFromRef(schemaOf[problem.Problem](api.Components.Schemas).Ref).Properties["type"]
 	kind.Examples = []any{"urn:" + c.Name + ":problem:conflict"}
@@ -48,6 +54,8 @@ func describe(c Config) huma.Config {
 
 // serveDocs serves the description of all routes, and a page to read it with.
 func serveDocs(mux *http.ServeMux, api *huma.OpenAPI) error {
+	describeProblems(api)
+	schema.AllowNulls(api.Components.Schemas, schemaPrefix)
 	spec, err := json.Marshal(api)
 	if err != nil {
 		return err
@@ -65,6 +73,35 @@ func serveDocs(mux *http.ServeMux, api *huma.OpenAPI) error {
 	mux.HandleFunc("GET /docs/", docs)
 	return nil
 }
+
+// problemHeaders are the headers that a problem may have, by its status.
+var problemHeaders = map[string]*huma.Param{
+	"401": {Name: "WWW-Authenticate", Description: "How to authenticate"},
+	"415": {Name: "Accept-Encoding", Description: "The content coding to use, when the request's is not supported"},
+	"429": {Name: "Retry-After", Description: "In how many seconds to try again"},
+	"503": {Name: "Retry-After", Description: "In how many seconds to try again"},
+}
+
+// describeProblems adds the headers of problems to all routes.
+func describeProblems(api *huma.OpenAPI) {
+	for _, path := range api.Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Put, path.Post, path.Delete, path.Patch} {
+			if op == nil {
+				continue
+			}
+			for status, r := range op.Responses {
+				if h := problemHeaders[status]; h != nil && r.Content[problemType] != nil {
+					if r.Headers == nil {
+						r.Headers = map[string]*huma.Header{}
+					}
+					r.Headers[h.Name] = &huma.Header{Description: h.Description, Schema: textSchema}
+				}
+			}
+		}
+	}
+}
+
+var textSchema = &huma.Schema{Type: huma.TypeString}
 
 // docsPolicy keeps the page to what this API serves. Its own script and style
 // stand in the page.

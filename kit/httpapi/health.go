@@ -59,7 +59,7 @@ func Ready(pattern, summary string, services []string, store func() context.Cont
 			return c.WriteJSON(http.StatusServiceUnavailable, all)
 		}
 		return c.WriteJSON(http.StatusOK, all)
-	}, AnyQuery, Returns[readiness](http.StatusOK), Fails(http.StatusServiceUnavailable))
+	}, AnyQuery, Returns[readiness](http.StatusOK), returnsToo[readiness](http.StatusServiceUnavailable, "A service is not ready"))
 }
 
 // Metrics is the route that Prometheus reads.

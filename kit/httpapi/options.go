@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/kit/httpapi/problem"
 )
 
 // About describes a route, besides what other options say of it.
@@ -116,6 +119,36 @@ func ReturnsText(contentType string) Option {
 // ReturnsNothing may answer 204, for the reason that says gives.
 func ReturnsNothing(says string) Option {
 	return func(d *Details) { d.Responses["204"] = &huma.Response{Description: says} }
+}
+
+// ReturnsToken describes the Consistency-Token of a good answer. Routes below /api/
+// have it without this option.
+func ReturnsToken(d *Details) { d.headers[consistencyHeader] = seenHeader }
+
+// Redirects may answer 303, with a Location and a Consistency-Token, when what says
+// describes is the case.
+func Redirects(says string) Option {
+	return func(d *Details) {
+		d.Responses["303"] = &huma.Response{Description: says, Headers: map[string]*huma.Header{
+			"Location": {Schema: textSchema}, consistencyHeader: {Description: seenHeader, Schema: textSchema}}}
+	}
+}
+
+// returnsToo may also answer with a T as JSON and another status.
+func returnsToo[T any](status int, says string) Option {
+	return func(d *Details) {
+		d.Responses[strconv.Itoa(status)] = &huma.Response{Description: says,
+			Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[T](d.registry)}}}
+	}
+}
+
+// FailsWithPage may answer with this status, and with a page of HTML instead of a
+// problem when a browser asks.
+func FailsWithPage(status int) Option {
+	return func(d *Details) {
+		d.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
+			problemType: {Schema: schemaOf[problem.Problem](d.registry)}, "text/html": {Schema: textSchema}}}
+	}
 }
 
 // Fails may answer with these statuses, besides those that any route may.

@@ -36,8 +36,9 @@ func newRoute(r huma.Registry, tag, pattern, summary string, options []Option) *
 	}}
 	if strings.HasPrefix(path, "/api/") {
 		rt.Parameters = []*huma.Param{consistencyParam, traceParam}
-		if method != http.MethodGet {
-			rt.headers["Consistency-Token"] = "Sent back, it makes any replica show this change"
+		rt.headers[consistencyHeader] = "Sent back, it makes any replica show this change"
+		if method == http.MethodGet {
+			rt.headers[consistencyHeader] = seenHeader
 		}
 	}
 	for _, set := range options {

@@ -43,15 +43,18 @@ const Retention = 2 * time.Hour
 
 const prefix = "revocations."
 
-// message is the body of a revocation.
-type message struct {
-	Before uint64 `json:"before"`
+// Subject returns the subject of a user's revocation on [Stream]. The user may be "*".
+func Subject(user string) string { return prefix + user }
+
+// Revocation is the body of a message on [Stream].
+type Revocation struct {
+	Before uint64 `json:"before"` // tokens that were signed before this sequence are revoked
 }
 
 // PermissionsToRevoke returns the permissions that Revoke requires.
 func PermissionsToRevoke() natsauth.Permissions {
 	p := natsauth.AllowRead(Stream)
-	p.Add(natsauth.AllowPublish(prefix + "*"))
+	p.Add(natsauth.AllowPublish(Subject("*")))
 	return p
 }
 
@@ -68,7 +71,7 @@ func Revoke(ctx context.Context, js jetstream.JetStream, user string, before uin
 		return unavailable(err)
 	}
 	var last uint64
-	switch previous, err := stream.GetLastMsgForSubject(ctx, prefix+user); {
+	switch previous, err := stream.GetLastMsgForSubject(ctx, Subject(user)); {
 	case err == nil:
 		last = previous.Sequence
 		if m, err := parse(previous.Data); err == nil && m.Before >= before {
@@ -77,11 +80,11 @@ func Revoke(ctx context.Context, js jetstream.JetStream, user string, before uin
 	case !errors.Is(err, jetstream.ErrMsgNotFound):
 		return unavailable(err)
 	}
-	data, err := json.Marshal(message{before})
+	data, err := json.Marshal(Revocation{before})
 	if err != nil {
 		return err
 	}
-	_, err = js.PublishMsg(ctx, &nats.Msg{Subject: prefix + user, Data: data, Header: nats.Header{
+	_, err = js.PublishMsg(ctx, &nats.Msg{Subject: Subject(user), Data: data, Header: nats.Header{
 		jetstream.ExpectedStreamHeader:      {Stream},
 		jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(last, 10)},
 	}})
@@ -95,7 +98,7 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the tokens could not be revoked yet"), err)
 }
 
-func parse(data []byte) (m message, err error) { return m, json.Unmarshal(data, &m) }
+func parse(data []byte) (m Revocation, err error) { return m, json.Unmarshal(data, &m) }
 
 // parseRecord returns whose tokens a message of the stream revokes, and before which
 // sequence.

@@ -16,7 +16,7 @@ const Operator = "operator"
 // Permissions is all that the service touches on NATS, by its table of contents.
 func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 	g := natsauth.AllowInbox(s.Name)
-	g.Add(natsauth.AllowReply("health."+s.Name, "rebuild."+s.Name),
+	g.Add(natsauth.AllowReply(bus.HealthSubject(s.Name), bus.RebuildSubject(s.Name)),
 		natsauth.AllowPublish(natsauth.InboxPrefix(Operator)+".>"))
 	for _, verb := range []string{"PING", "INFO", "STATS"} { // of NATS services
 		g.Add(natsauth.AllowReply("$SRV."+verb, "$SRV."+verb+"."+s.Name, "$SRV."+verb+"."+s.Name+".*"))
@@ -25,10 +25,10 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 		g.Add(d.Permissions())
 	}
 	for _, c := range s.Commands {
-		g.Add(c.permissions(), natsauth.AllowReply("commands."+c.name()))
+		g.Add(c.permissions(), natsauth.AllowReply(bus.CommandSubject(c.name())))
 	}
 	for _, q := range s.Queries {
-		g.Add(natsauth.AllowReply("queries." + q.name()))
+		g.Add(natsauth.AllowReply(bus.QuerySubject(q.name())))
 	}
 	for _, r := range s.Reactions {
 		for _, handler := range r.Handlers {
@@ -71,18 +71,18 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 // than operators, to hear of what changed, and to leave commands for it while it is
 // away.
 func (s *Service) ClientPermissions(config *streams.Config) natsauth.Permissions {
-	g := natsauth.AllowPublish("health." + s.Name)
+	g := natsauth.AllowPublish(bus.HealthSubject(s.Name))
 	for _, c := range s.Commands {
 		if c.forOperators() {
 			continue
 		}
-		g.Add(natsauth.AllowPublish("commands." + c.name()))
+		g.Add(natsauth.AllowPublish(bus.CommandSubject(c.name())))
 		if config.HasConsumer(s.deferred()) {
 			g.Add(natsauth.AllowPublish(bus.DeferredSubject(c.name(), "*")))
 		}
 	}
 	for _, q := range s.Queries {
-		g.Add(natsauth.AllowPublish("queries." + q.name()))
+		g.Add(natsauth.AllowPublish(bus.QuerySubject(q.name())))
 	}
 	if len(s.Announces) > 0 {
 		g.Add(natsauth.AllowSubscribe(bus.ChangesSubject(s.Name, "*")))

@@ -24,8 +24,8 @@ const timeout = 5 * time.Second
 func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	subscriber := &bus.RequestSubscriber{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
 		d.respond(m.Reply, nil, nil, errs.New(errs.Invalid, "the message cannot be read: %v", err))
-	}, Rejected: func(m *nats.Msg, err error) { d.foreign(m, "commands."+c.name(), err) }}
-	d.addHandler(router, timeout, c.name(), "commands."+c.name(), subscriber, func(m *message.Message) error {
+	}, Rejected: func(m *nats.Msg, err error) { d.foreign(m, bus.CommandSubject(c.name()), err) }}
+	d.addHandler(router, timeout, c.name(), bus.CommandSubject(c.name()), subscriber, func(m *message.Message) error {
 		began := time.Now()
 		receipt, err := d.decide(m.Context(), c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
 		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)

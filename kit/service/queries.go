@@ -33,14 +33,14 @@ type answering struct {
 func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, error) {
 	a := &answering{}
 	a.stopping, a.hurry = context.WithCancel(context.Background())
-	health, err := d.listen(a, "health."+s.Name, func(m *nats.Msg) {
+	health, err := d.listen(a, bus.HealthSubject(s.Name), func(m *nats.Msg) {
 		body, _ := json.Marshal(s.health(ctx, d))
 		_ = m.Respond(body)
 	})
 	if err != nil {
 		return a, err
 	}
-	rebuild, err := d.listen(a, "rebuild."+s.Name, func(m *nats.Msg) { s.rebuild(a.stopping, d, m) })
+	rebuild, err := d.listen(a, bus.RebuildSubject(s.Name), func(m *nats.Msg) { s.rebuild(a.stopping, d, m) })
 	if err != nil {
 		return a, errors.Join(err, health.Unsubscribe())
 	}
@@ -87,7 +87,7 @@ func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answer
 				d.answer(context.WithValue(working, slotKey{}, s), q, req)
 			})
 		}
-		err := a.service.AddEndpoint(endpointName(q.name()), micro.HandlerFunc(handle), micro.WithEndpointSubject("queries."+q.name()))
+		err := a.service.AddEndpoint(endpointName(q.name()), micro.HandlerFunc(handle), micro.WithEndpointSubject(bus.QuerySubject(q.name())))
 		if err != nil {
 			return err
 		}
@@ -118,7 +118,7 @@ func (a *answering) stop(conn *nats.Conn) error {
 
 func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	m := &nats.Msg{Subject: req.Subject(), Reply: req.Reply(), Header: nats.Header(req.Headers())}
-	endpoint := "queries." + q.name()
+	endpoint := bus.QuerySubject(q.name())
 	if err := natsauth.CheckRequest(m, endpoint); err != nil {
 		d.foreign(m, endpoint, err)
 		return

@@ -20,9 +20,6 @@ import (
 // A reminder is the event itself, kept by JetStream's message scheduler and
 // published again when it is due. It is set by a reaction to the event, so it
 // survives a crash at any point, and setting it twice replaces it.
-//
-//	timers.set.<consumer>.<event's id>    the schedule, one for each event
-//	timers.due.<consumer>.<event's id>    where it fires
 type reminder[E eventlog.Event] struct {
 	due string
 	at  func(E) time.Time
@@ -41,23 +38,35 @@ const (
 // keptAfterDue is how long a reminder that fired stays readable.
 const keptAfterDue = "72h"
 
+// ReminderSubjects are where a reminder of an event is set, one for each event, and
+// where it fires for a consumer. The event's id may be "*".
+func ReminderSubjects(consumer, event string) (set, due string) {
+	return setPrefix + consumer + "." + event, duePrefix + consumer + "." + event
+}
+
+const (
+	setPrefix = "timers.set."
+	duePrefix = "timers.due."
+)
+
 func (r *reminder[E]) eventName() string { var e E; return e.EventName() }
 
 func (r *reminder[E]) permissions() natsauth.Permissions {
-	return natsauth.AllowPublish("timers.set." + r.due + ".*")
+	set, _ := ReminderSubjects(r.due, "*")
+	return natsauth.AllowPublish(set)
 }
 
 func (r *reminder[E]) bind(*eventlog.Log, decider.Config) {}
 
 func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
 	at := r.at(event.Event.(E))
-	subject := "timers.set." + r.due + "." + event.ID
+	subject, due := ReminderSubjects(r.due, event.ID)
 	header := event.Envelope.Header()
 	header[HeaderOriginal] = []string{event.Subject}
 	header[HeaderOriginalPosition] = []string{eventlog.Position(event.Stream, event.Sequence)}
 	header[jetstream.ExpectedStreamHeader] = []string{d.Streams.StreamFor(subject)}
 	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
-	header["Nats-Schedule-Target"] = []string{"timers.due." + r.due + "." + event.ID}
+	header["Nats-Schedule-Target"] = []string{due}
 	header["Nats-Schedule-TTL"] = []string{keptAfterDue}
 	_, err := d.js.PublishMsg(ctx, &nats.Msg{
 		Subject: subject,
@@ -76,11 +85,11 @@ func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event event
 // its reminders are set, and the server notes where that was. It is given up when
 // the reminder is another's, or its event is not in the log.
 func (d *deps) recall(ctx context.Context, stored eventlog.Record) (eventlog.Record, error) {
-	due, is := strings.CutPrefix(stored.Subject, "timers.due.")
+	due, is := strings.CutPrefix(stored.Subject, duePrefix)
 	if !is {
 		return stored, nil
 	}
-	if set := stored.Headers.Get(headerScheduler); set != "timers.set."+due {
+	if set := stored.Headers.Get(headerScheduler); set != setPrefix+due {
 		return stored, fmt.Errorf("%w: the reminder on %s was set on %q", errGivenUp, stored.Subject, set)
 	}
 	if stored.Headers.Get(HeaderOriginalPosition) == "" {

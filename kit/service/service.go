@@ -59,6 +59,7 @@ type Command interface {
 	permissions() natsauth.Permissions
 	forOperators() bool // nobody else may send it
 	handle(context.Context, decider.Command, []byte) (decider.Receipt, error)
+	describe() Endpoint
 }
 
 // Reaction is what a service does about the events that one shared durable
@@ -92,6 +93,7 @@ type Query interface {
 	answer(ctx context.Context, payload []byte, ask QueryMeta) (any, error)
 	// position is how far the rows that were answered from stand, or "".
 	position() string
+	describe() Endpoint
 }
 
 // Config says where a service runs. Application, Conn, Codec, Streams and Dir are

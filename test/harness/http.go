@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"lonja/client"
+	"lonja/kit/httpapi/openapitest"
 )
 
 // Answer is an HTTP response, read to its end.
@@ -19,11 +21,21 @@ type Answer struct {
 	Body   []byte
 }
 
-// Do sends a request as a person and returns the answer, whatever its status. The
+// HTTPClient returns a client that fails the test when an answer is not as the shop's own
+// OpenAPI document says. It does not check streams of events beyond their headers.
+func (s *Shop) HTTPClient() *http.Client { return s.http }
+
+// checked returns such a client of the shop at an address.
+func checked(t *testing.T, url string) *http.Client {
+	return &http.Client{Transport: openapitest.Transport(t, url+"/openapi.json", "/docs", "/openapi.json", "/asyncapi.json")}
+}
+
+// Do sends a request as a person and returns the answer, whatever its status. It fails
+// the test when the answer is not as the shop's OpenAPI document says. The
 // body is nil, a string that is sent as it is, or a value that is sent as JSON.
 // Headers are names and values in turn. The error is the connection's.
 func (p *Person) Do(method, path string, body any, headers ...string) (Answer, error) {
-	c, err := client.New(p.URL, client.WithAccessToken(p.Token), client.WithConsistency(p.After), client.WithTimeout(0))
+	c, err := client.New(p.URL, client.WithHTTPClient(p.http), client.WithAccessToken(p.Token), client.WithConsistency(p.After), client.WithTimeout(0))
 	if err != nil {
 		return Answer{}, err
 	}

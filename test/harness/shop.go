@@ -2,6 +2,7 @@ package harness
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -9,10 +10,12 @@ import (
 	"lonja/events/query"
 )
 
-// Shop is a running shop, as its customers and staff see it: an HTTP address.
+// Shop is a running shop, as its customers and staff see it: an HTTP address. [At]
+// makes one.
 type Shop struct {
-	T   *testing.T
-	URL string
+	T    *testing.T
+	URL  string
+	http *http.Client // checks all answers
 }
 
 // Person is a customer or a member of staff. They send along the consistency token
@@ -32,7 +35,7 @@ const (
 )
 
 // At returns the shop at an address.
-func At(t *testing.T, url string) *Shop { return &Shop{T: t, URL: url} }
+func At(t *testing.T, url string) *Shop { return &Shop{t, url, checked(t, url)} }
 
 // LogIn returns a person who has an account.
 func (s *Shop) LogIn(email, password string) *Person {

@@ -23,7 +23,7 @@ func TestTheWholeStoryInOneProcess(t *testing.T) {
 	}
 	req.Host = "evil.example" // whoever sends it is told where the shop listens
 	req.Header.Set("Authorization", "Bearer "+eve.Token)
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.HTTPClient().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
