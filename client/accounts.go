@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// User is an account.
+// User is a user's account.
 type User struct {
 	ID    string   `json:"id"`
 	Name  string   `json:"name"`
 	Email string   `json:"email"`
-	Roles []string `json:"roles"` // some of Customer, Staff and Admin
+	Roles []string `json:"roles"` // of Customer, Staff and Admin
 }
 
 // The roles of users.
@@ -25,14 +25,14 @@ const (
 	Admin    = "admin"
 )
 
-// NewAccount is an account to open.
+// NewAccount is the account that Register opens.
 type NewAccount struct {
 	Name     string `json:"name"`
 	Email    string `json:"email"`
 	Password string `json:"password"`
 }
 
-// credentials is what a login sends.
+// credentials is the body of a login.
 type credentials struct {
 	Email    string `json:"email"`
 	Password string `json:"password"`
@@ -42,27 +42,27 @@ type refreshToken struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Register opens an account and logs the client in to it. It is a [Conflict] when
-// the address has an account already.
+// Register opens an account and logs the client in. The error is [Conflict] if the email
+// address has an account already.
 func (c *Client) Register(ctx context.Context, a NewAccount, options ...CallOption) (*Tokens, error) {
-	began, r := time.Now(), request{method: http.MethodPost, path: "/api/auth/register", body: a, keyed: true}
+	sent, r := time.Now(), request{method: http.MethodPost, path: "/api/auth/register", body: a, keyed: true}
 	res, err := c.do(ctx, r, options)
 	switch {
 	case err != nil:
 		return nil, err
-	case res.Replayed(): // with the tokens of then, which may have been renewed or have expired since
+	case res.Replayed(): // the tokens in it may have been renewed or have expired since
 		return c.logIn(ctx, a.Email, a.Password, nil)
 	}
 	t, err := decode[Tokens](r, res)
 	if err == nil {
-		c.session.begin(t, began)
+		c.session.begin(t, sent)
 	}
 	return t, err
 }
 
-// LogIn logs the client in: from now on it speaks for that user. It is
-// [Unauthenticated] when address and password do not match, and [RateLimited]
-// after too many attempts.
+// LogIn logs the client in: from now on it acts for that user. The error is
+// [Unauthenticated] if email and password do not match, and [RateLimited] after too many
+// attempts.
 func (c *Client) LogIn(ctx context.Context, email, password string, options ...CallOption) (*Tokens, error) {
 	return c.logIn(ctx, email, password, options)
 }
@@ -71,8 +71,8 @@ func (c *Client) logIn(ctx context.Context, email, password string, options []Ca
 	return c.authenticate(ctx, "/api/auth/login", credentials{email, password}, options)
 }
 
-// Refresh renews the session now. The new access token has the user's roles as
-// they are now. It is [Unauthenticated] when the session has ended.
+// Refresh renews the session now. The new access token has the user's current roles. The
+// error is [Unauthenticated] if the session has ended.
 func (c *Client) Refresh(ctx context.Context, options ...CallOption) (*Tokens, error) {
 	return c.refresh(ctx, c.Tokens().RefreshToken, options...)
 }
@@ -84,22 +84,22 @@ func (c *Client) refresh(ctx context.Context, old string, options ...CallOption)
 }
 
 func (c *Client) authenticate(ctx context.Context, path string, body any, options []CallOption) (*Tokens, error) {
-	began := time.Now()
+	sent := time.Now()
 	t, err := call[Tokens](ctx, c, request{method: http.MethodPost, path: path, body: body}, options)
 	if err != nil {
 		return nil, err
 	}
-	c.session.begin(t, began)
+	c.session.begin(t, sent)
 	return t, nil
 }
 
-// LogOut ends the session, here and at the shop: its access and refresh tokens
-// are good for nothing from now on. A password that the client was made with is
-// kept, and begins another session when one is needed.
+// LogOut ends the session in the client and in the shop, and revokes its access and refresh
+// tokens. It returns an error if there is no session. A client with WithPassword logs in
+// again when a request requires it.
 func (c *Client) LogOut(ctx context.Context, options ...CallOption) error {
 	old := c.Tokens().RefreshToken
 	if old == "" {
-		return errors.New("lonja: there is no session to end")
+		return errors.New("lonja: log out: there is no session")
 	}
 	_, err := c.do(ctx, request{method: http.MethodPost, path: "/api/auth/logout", body: refreshToken{old}}, options)
 	if err == nil {
@@ -108,7 +108,7 @@ func (c *Client) LogOut(ctx context.Context, options ...CallOption) error {
 	return err
 }
 
-// Me returns the account that the client speaks for, as it is now.
+// Me returns the current account of the client's user.
 func (c *Client) Me(ctx context.Context, options ...CallOption) (*User, error) {
 	got, err := call[struct{ User User }](ctx, c, request{method: http.MethodGet, path: "/api/auth/verify", user: true}, options)
 	if err != nil {
@@ -117,8 +117,8 @@ func (c *Client) Me(ctx context.Context, options ...CallOption) (*User, error) {
 	return &got.User, nil
 }
 
-// Keys returns the JSON Web Key Set to verify access tokens with, as libraries for
-// them read it. It may be kept for five minutes.
+// Keys returns the JSON Web Key Set (RFC 7517) that verifies access tokens. It may be cached
+// for five minutes.
 func (c *Client) Keys(ctx context.Context, options ...CallOption) (json.RawMessage, error) {
 	res, err := c.do(ctx, request{method: http.MethodGet, path: "/.well-known/jwks.json"}, options)
 	if err != nil {
@@ -127,9 +127,9 @@ func (c *Client) Keys(ctx context.Context, options ...CallOption) (json.RawMessa
 	return res.Body, nil
 }
 
-// UserQuery says which users are wanted.
+// UserQuery selects users.
 type UserQuery struct {
-	Email string // the one with this address
+	Email string // exact; "" for all
 	Paging
 }
 
@@ -139,13 +139,13 @@ func (c *Client) ListUsers(ctx context.Context, q UserQuery, options ...CallOpti
 		query: q.values(url.Values{"email": {q.Email}})}, options)
 }
 
-// AllUsers returns the users page by page, see [Client.ListUsers].
+// AllUsers returns all users from q.Page on, see [Client.ListUsers]. It ends after an error.
 func (c *Client) AllUsers(ctx context.Context, q UserQuery, options ...CallOption) iter.Seq2[User, error] {
 	return all(q.Paging, func(p Paging) (*List[User], error) { q.Paging = p; return c.ListUsers(ctx, q, options...) })
 }
 
-// SetRoles gives a user these roles, and takes the others. Their access tokens
-// are revoked; the next ones have the new roles. Administrators only.
+// SetRoles replaces a user's roles. The user's access tokens are revoked; the next ones have
+// the new roles. Administrators only.
 func (c *Client) SetRoles(ctx context.Context, userID string, roles []string, options ...CallOption) (*User, error) {
 	return call[User](ctx, c, request{method: http.MethodPut, path: in("/api/users/", userID, "/roles"), user: true,
 		body: map[string][]string{"roles": roles}}, options)

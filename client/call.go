@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// request is one call: what is asked, and what holds for it.
+// request is a call before it is encoded, with the properties of its operation.
 type request struct {
 	method, path string
 	query        url.Values
 	body         any  // sent as JSON unless nil
-	user         bool // needs an access token
-	keyed        bool // takes an Idempotency-Key
-	waits        bool // takes Prefer: wait
-	once         bool // may take effect twice when it is sent twice
-	probe        bool // asks how things are right now, so it is not sent again
+	user         bool // requires an access token
+	keyed        bool // accepts an Idempotency-Key
+	waits        bool // accepts Prefer: wait
+	once         bool // may take effect twice if it is sent twice, so it is not repeated
+	probe        bool // asks for the current state, so it is not repeated
 }
 
-// name is how errors call a request.
+// name is the prefix of a request's errors.
 func (r request) name() string { return "lonja: " + r.method + " " + r.path }
 
-// call sends a request and decodes its answer.
+// call sends a request and decodes the response.
 func call[T any](ctx context.Context, c *Client, r request, options []CallOption) (*T, error) {
 	res, err := c.do(ctx, r, options)
 	if err != nil {
@@ -38,13 +38,13 @@ func call[T any](ctx context.Context, c *Client, r request, options []CallOption
 func decode[T any](r request, res *Response) (*T, error) {
 	v := new(T)
 	if err := json.Unmarshal(res.Body, v); err != nil {
-		return nil, fmt.Errorf("%s: the answer cannot be read: %w", r.name(), err)
+		return nil, fmt.Errorf("%s: decode the response: %w", r.name(), err)
 	}
 	return v, nil
 }
 
-// do sends a request until it is answered, and returns an answer that is good. A
-// deferred command's is that of its outcome.
+// do sends a request, with retries, and returns a successful response. If the command was
+// deferred, that is its outcome's.
 func (c *Client) do(ctx context.Context, r request, options []CallOption) (*Response, error) {
 	var o callOptions
 	for _, set := range options {
@@ -64,7 +64,7 @@ func (c *Client) do(ctx context.Context, r request, options []CallOption) (*Resp
 	return res, err
 }
 
-// encode makes what is sent, in every try the same.
+// encode returns what is sent, which is the same in every try.
 func (r request) encode(o callOptions) (Request, error) {
 	sent := Request{Method: r.method, Path: r.path, Header: http.Header{}}
 	if len(r.query) > 0 {
@@ -72,7 +72,7 @@ func (r request) encode(o callOptions) (Request, error) {
 	}
 	switch {
 	case !r.keyed && o.key != "":
-		return sent, errors.New("takes no idempotency key")
+		return sent, errors.New("this call does not accept the option Key")
 	case o.key != "":
 		sent.Header.Set("Idempotency-Key", o.key)
 	case r.keyed:
@@ -80,7 +80,7 @@ func (r request) encode(o callOptions) (Request, error) {
 	}
 	if o.wait > 0 {
 		if !r.waits {
-			return sent, errors.New("does not wait")
+			return sent, errors.New("this call does not accept the option Wait")
 		}
 		sent.Header.Set("Prefer", "wait="+seconds(o.wait))
 	}
@@ -92,29 +92,29 @@ func (r request) encode(o callOptions) (Request, error) {
 	return sent, err
 }
 
-// asUser sends a request with an access token when it needs one. A token that is
-// turned down is renewed, once.
+// asUser sends a request with an access token if it requires one. A token that the shop
+// rejects is renewed, once.
 func (c *Client) asUser(ctx context.Context, r request, sent Request) (*Response, error) {
 	if !r.user {
-		return c.insist(ctx, r, sent, "")
+		return c.sendUntilAnswered(ctx, r, sent, "")
 	}
 	token, err := c.session.bearer(ctx, c, "")
 	if err != nil {
 		return nil, err
 	}
-	res, err := c.insist(ctx, r, sent, token)
+	res, err := c.sendUntilAnswered(ctx, r, sent, token)
 	if !errors.Is(err, Unauthenticated) || !c.session.renewable() {
 		return res, err
 	}
-	// It expired or was revoked; what was asked was not looked at.
+	// The token expired or was revoked; the request had no effect.
 	if token, err = c.session.bearer(ctx, c, token); err != nil {
 		return nil, err
 	}
-	return c.insist(ctx, r, sent, token)
+	return c.sendUntilAnswered(ctx, r, sent, token)
 }
 
-// insist sends a request until it is answered for good, or the retries are used up.
-func (c *Client) insist(ctx context.Context, r request, sent Request, token string) (*Response, error) {
+// sendUntilAnswered sends a request until the response is final or the retries are used up.
+func (c *Client) sendUntilAnswered(ctx context.Context, r request, sent Request, token string) (*Response, error) {
 	for try := 0; ; try++ {
 		res, err := c.try(ctx, sent, token)
 		if err == nil && res.StatusCode >= 300 {
@@ -133,7 +133,7 @@ func (c *Client) insist(ctx context.Context, r request, sent Request, token stri
 	}
 }
 
-// sleep waits, or returns at once when ctx will have ended by then.
+// sleep waits for d. It returns an error at once if ctx will have ended by then.
 func sleep(ctx context.Context, d time.Duration) error {
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < d {
 		return context.DeadlineExceeded
@@ -148,8 +148,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// in puts an id into a path. One that would lead to another route is replaced by
-// one that names nothing, so the answer is NotFound.
+// in inserts an ID into a path. An ID that would lead to another route is replaced by one
+// that does not exist, so the response is NotFound.
 func in(prefix, id, suffix string) string {
 	switch id {
 	case "", ".", "..":

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// Outcome is what became of a command that the shop deferred.
+// Outcome is the outcome of a deferred command.
 type Outcome struct {
 	ID      string          `json:"id"`
 	Status  string          `json:"status"`            // Pending, Done or Refused
-	Result  json.RawMessage `json:"result,omitempty"`  // what the call would have returned, once it is done
-	Problem *Problem        `json:"problem,omitempty"` // why it was refused
+	Result  json.RawMessage `json:"result,omitempty"`  // the body that the call would have returned; nil unless Done
+	Problem *Problem        `json:"problem,omitempty"` // the error; nil unless Refused
 }
 
 // The statuses of an outcome.
@@ -23,20 +23,19 @@ const (
 	Refused = "refused"
 )
 
-// GetCommand returns what has become so far of a command that the shop deferred.
-// Its sender and staff may know.
+// GetCommand returns the current outcome of a deferred command. Its sender and staff may
+// read it; for others it is [NotFound].
 func (c *Client) GetCommand(ctx context.Context, id string, options ...CallOption) (*Outcome, error) {
 	return call[Outcome](ctx, c, request{method: http.MethodGet, path: in("/api/commands/", id, ""), user: true}, options)
 }
 
-// followFor is how long outcomes are waited for when the caller's context has no
-// deadline.
+// followFor bounds the wait for an outcome if the caller's context has no deadline.
 const followFor = 2 * time.Minute
 
-// AwaitCommand waits for the outcome of a command that the shop deferred, until
-// ctx ends or, when that has no deadline, for two minutes. It decodes the result
-// into result, which may be nil, returns the [*Problem] when the command was
-// refused, and a [*Deferred] when nobody could tell in time.
+// AwaitCommand waits for the outcome of a deferred command, until ctx ends or, if ctx has no
+// deadline, for two minutes. It decodes the command's result into result, which may be nil.
+// It returns a [*Problem] if the command was rejected, and a [*Deferred] if the outcome was
+// not known in time.
 func (c *Client) AwaitCommand(ctx context.Context, id string, result any) error {
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
@@ -61,8 +60,8 @@ func (c *Client) AwaitCommand(ctx context.Context, id string, result any) error 
 	}
 }
 
-// outcome turns the answer that a command was deferred into the one that the call
-// would have had. It keeps its status, 202.
+// outcome replaces the response 202 of a deferred command by the one that the call would
+// have had. The status stays 202.
 func (c *Client) outcome(ctx context.Context, r request, res *Response, noFollow bool) (*Response, error) {
 	o, err := decode[Outcome](r, res)
 	switch {

@@ -9,28 +9,27 @@ import (
 	"sync"
 )
 
-// consistency is what a client has seen: of each of the shop's streams, how far.
+// consistency is the latest sequence of each of the shop's streams that a client has read.
 type consistency struct {
 	mu      sync.Mutex
 	seen    map[string]uint64
-	written string // the token that says so
+	encoded string // seen as a token
 }
 
-// Consistency is a token of all that this client has seen, "" for nothing. Given
-// to [Client.Observe] or [WithConsistency], or kept beside a customer's session, it
-// makes other clients' reads show as much. It is opaque to callers.
+// Consistency returns a token of the state that this client has read, "" for none. Passed to
+// [Client.Observe] or [WithConsistency], for example after a storefront has stored it with a
+// customer's session, it makes other clients read at least that state. The token is opaque.
 func (c *Client) Consistency() string {
 	if c.seen == nil {
 		return ""
 	}
 	c.seen.mu.Lock()
 	defer c.seen.mu.Unlock()
-	return c.seen.written
+	return c.seen.encoded
 }
 
-// Observe makes everything that this client asks from now on show at least what a
-// consistency token stands for, besides what the client has seen itself. A token
-// that makes no sense is ignored.
+// Observe makes the client read at least the state of a consistency token from now on, and
+// what it has read itself. A malformed token is ignored.
 func (c *Client) Observe(token string) {
 	if c.seen == nil || token == "" {
 		return
@@ -42,25 +41,25 @@ func (c *Client) Observe(token string) {
 	}
 }
 
-// ResetConsistency forgets what this client has seen. That is wanted after the
-// shop was restored to an earlier state: it answers 400 with the field
-// Consistency-Token to those who have seen more than it has.
+// ResetConsistency forgets what the client has read. Use it after the shop was restored to
+// an earlier state: the shop answers 400 with the field Consistency-Token to a client that
+// has read later events than it has.
 func (c *Client) ResetConsistency() {
 	if c.seen == nil {
 		return
 	}
 	c.seen.mu.Lock()
 	defer c.seen.mu.Unlock()
-	c.seen.seen, c.seen.written = nil, ""
+	c.seen.seen, c.seen.encoded = nil, ""
 }
 
 func (c *Client) observe(h http.Header) { c.Observe(h.Get("Consistency-Token")) }
 
-// add takes in a token, "ORDERS:17.STOCK:4". Answers to requests that were under
-// way at the same time each speak for their own, so the later of each stream
-// counts, not the last to come.
+// add merges a token such as "ORDERS:17.STOCK:4", and reports whether anything changed.
+// Responses to concurrent requests arrive in any order, so the highest sequence of each
+// stream counts, not the last one to arrive.
 func (s *consistency) add(token string) (grew bool) {
-	if token == s.written {
+	if token == s.encoded {
 		return false
 	}
 	for part := range strings.SplitSeq(token, ".") {
@@ -85,5 +84,5 @@ func (s *consistency) write() {
 		}
 		b.WriteString(stream + ":" + strconv.FormatUint(s.seen[stream], 10))
 	}
-	s.written = b.String()
+	s.encoded = b.String()
 }

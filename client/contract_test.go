@@ -24,7 +24,7 @@ var unsent = map[string]string{
 	"query after":        "for a browser that is sent back to the sandbox's page",
 }
 
-func TestTheClientAgreesWithTheDocument(t *testing.T) {
+func TestClient_AgreesWithTheDocument(t *testing.T) {
 	doc := readDocument(t)
 	checked := map[string]bool{}
 	for _, path := range slices.Sorted(maps.Keys(doc.Paths)) {
@@ -252,7 +252,7 @@ func text(v any) string {
 	return strings.Trim(string(raw), `"`)
 }
 
-func TestTheClientKnowsEveryWord(t *testing.T) {
+func TestClient_HasEveryEnumValue(t *testing.T) {
 	doc := readDocument(t)
 	for _, c := range []struct {
 		schema, field string

@@ -13,21 +13,21 @@ import (
 	"time"
 )
 
-// StatusChange is one step of an order's way.
+// StatusChange is one change of an order's status.
 type StatusChange struct {
 	ID     string      `json:"-"` // for [After]
 	Status OrderStatus `json:"status"`
 	Time   time.Time   `json:"time"`
 }
 
-// idle is how long a stream may be silent: the gateway says something every 10 s.
+// idle is how long a stream may be silent. The gateway sends a comment every 10 s.
 const idle = 35 * time.Second
 
-// FollowOrder returns an order's status changes as they happen, those of the past
-// first, and ends after one that is final. When the connection breaks, the access
-// token expires or the gateway stops, it connects again and goes on after the last
-// change. An error is the last thing that it returns: ctx has ended, the shop
-// refuses, or it cannot be reached after as many tries as other calls have.
+// FollowOrder returns an order's status changes, first the past ones and then each new one.
+// It ends after a final status. If the connection breaks, the access token expires or the
+// gateway stops, it reconnects and continues after the last change. An error is the last
+// value: ctx has ended, the shop answered with a [*Problem], or the shop could not be
+// reached with the retries that other calls have.
 //
 //	for change, err := range c.FollowOrder(ctx, id) {
 //		if err != nil {
@@ -59,14 +59,14 @@ type follower struct {
 	sent    Request
 	yield   func(StatusChange, error) bool
 	last    string // ID of the last change
-	heard   bool   // anything on this connection
-	done    bool   // the order is final, the caller has enough, or nothing more can be made of it
+	heard   bool   // something was received on this connection
+	done    bool   // the status is final, the caller stopped, or the stream is malformed
 }
 
-// run follows until that is done, or there is an error that stays.
+// run follows until done, or until an error that a retry does not solve.
 func (f *follower) run(ctx context.Context) error {
-	for try, refused := 0, ""; ; try++ {
-		token, err := f.client.session.bearer(ctx, f.client, refused)
+	for try, rejected := 0, ""; ; try++ {
+		token, err := f.client.session.bearer(ctx, f.client, rejected)
 		if err != nil {
 			return err
 		}
@@ -82,12 +82,12 @@ func (f *follower) run(ctx context.Context) error {
 		}
 		wait, again := f.client.retry.pause(try, err)
 		switch {
-		case errors.Is(err, Unauthenticated) && refused == "" && f.client.session.renewable():
-			refused, wait = token, 0
+		case errors.Is(err, Unauthenticated) && rejected == "" && f.client.session.renewable():
+			rejected, wait = token, 0
 		case !again || !f.request.again(err):
 			return err
 		default:
-			refused = ""
+			rejected = ""
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
@@ -95,13 +95,12 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// connect follows until f is done, or else the connection has ended, which is an
-// error.
+// connect follows on one connection. If it returns and f is not done, it returns an error.
 func (f *follower) connect(ctx context.Context, token string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silent := time.AfterFunc(idle, cancel)
-	defer silent.Stop()
+	silence := time.AfterFunc(idle, cancel)
+	defer silence.Stop()
 	f.sent.Header.Set("Accept", "text/event-stream")
 	if f.last != "" {
 		f.sent.Header.Set("Last-Event-ID", f.last)
@@ -112,7 +111,7 @@ func (f *follower) connect(ctx context.Context, token string) error {
 	}
 	defer res.Body.Close()
 	switch {
-	case res.StatusCode == http.StatusNoContent: // final, and seen
+	case res.StatusCode == http.StatusNoContent: // the client has received the final status
 		f.done = true
 		return nil
 	case res.StatusCode >= 300:
@@ -122,7 +121,7 @@ func (f *follower) connect(ctx context.Context, token string) error {
 		}
 		return problemIn(&Response{StatusCode: res.StatusCode, Header: res.Header, Body: body})
 	}
-	return f.read(res.Body, func() { f.heard = true; silent.Reset(idle) })
+	return f.read(res.Body, func() { f.heard = true; silence.Reset(idle) })
 }
 
 // read reads server-sent events, and calls alive for each line.
@@ -149,13 +148,13 @@ func (f *follower) read(stream io.Reader, alive func()) error {
 	return io.ErrUnexpectedEOF
 }
 
-// deliver gives a change to the caller. Data that makes no sense would make none
-// when it is sent again.
+// deliver passes a change to the caller. Malformed data ends the stream: a retry would get
+// the same data.
 func (f *follower) deliver(id, data string) error {
 	change := StatusChange{ID: id}
 	if err := json.Unmarshal([]byte(data), &change); err != nil {
 		f.done = true
-		return fmt.Errorf("the stream cannot be read: %w", err)
+		return fmt.Errorf("decode the stream: %w", err)
 	}
 	f.last = id
 	f.done = !f.yield(change, nil) || change.Status.Final()

@@ -31,7 +31,7 @@ func (s *severed) Read(p []byte) (int, error) {
 }
 
 // A stream whose connection breaks again and again shows each change once.
-func TestAStreamIsResumedWhereItBroke(t *testing.T) {
+func TestFollowOrder_ResumesAfterABreak(t *testing.T) {
 	ctx, name := t.Context(), unique("severed")
 	seen := theShop.sells(t, name, 100, 10)
 	var mu sync.Mutex
@@ -82,7 +82,7 @@ func TestAStreamIsResumedWhereItBroke(t *testing.T) {
 	res.Body.Close()
 }
 
-func TestAStreamEndsWithOneError(t *testing.T) {
+func TestFollowOrder_EndsWithOneError(t *testing.T) {
 	const change = "id: 1\nevent: status\ndata: {\"status\":\"placed\"}\n\n"
 	for name, c := range map[string]struct {
 		replies []reply
@@ -120,7 +120,7 @@ type silence struct{ ctx context.Context }
 func (s silence) Read([]byte) (int, error) { <-s.ctx.Done(); return 0, s.ctx.Err() }
 func (s silence) Close() error             { return nil }
 
-func TestASilentStreamIsLeft(t *testing.T) {
+func TestFollowOrder_LeavesASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began, tries := time.Now(), 0
 		c := at(t, "http://shop.example", client.WithRetries(1), client.WithBackoff(0, 0), through(func(r *http.Request) (*http.Response, error) {
@@ -138,7 +138,7 @@ func TestASilentStreamIsLeft(t *testing.T) {
 	})
 }
 
-func TestALoopMayBeLeft(t *testing.T) {
+func TestFollowOrder_LoopMayBreak(t *testing.T) {
 	shop := &script{replies: []reply{{200, "id: 1\ndata: {\"status\":\"placed\"}\n\n", nil}}}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

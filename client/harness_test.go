@@ -45,7 +45,7 @@ func openShop(t testing.TB) *shop {
 		s.dirs[name] = t.TempDir()
 		s.start(name)
 	}
-	handler, err := gateway.New(gateway.Config{Client: s.Client, Revoked: revocation.New(s.Conn), Letters: bus.NewDeadLetterQueue(s.JS),
+	handler, err := gateway.New(gateway.Config{Client: s.Client, Revoked: revocation.New(s.Conn), DeadLetters: bus.NewDeadLetterQueue(s.JS),
 		Streams: s.Streams, Services: names, PublicURL: "http://shop.example", Local: true, Sandbox: true})
 	if err != nil {
 		t.Fatal(err)

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// OrderStatus is how far an order is.
+// OrderStatus is the status of an order.
 type OrderStatus string
 
 // The statuses of an order.
 const (
-	Placed          OrderStatus = "placed" // whether the goods are there is not known yet
+	Placed          OrderStatus = "placed" // stock is not reserved yet
 	AwaitingPayment OrderStatus = "awaiting_payment"
 	Paid            OrderStatus = "paid"
 	Shipped         OrderStatus = "shipped"
@@ -22,24 +22,24 @@ const (
 	Cancelled       OrderStatus = "cancelled"
 )
 
-// Final reports whether an order stays as it is.
+// Final reports whether the status cannot change any more.
 func (s OrderStatus) Final() bool { return s == Delivered || s == Cancelled }
 
-// NewOrder is an order to place.
+// NewOrder is the order that PlaceOrder places.
 type NewOrder struct {
 	Items []OrderLine `json:"items"` // 1 to 1000
 }
 
-// OrderLine is so many pieces of a product.
+// OrderLine is a product and its quantity.
 type OrderLine struct {
 	SKU      string `json:"sku"`
 	Quantity int64  `json:"quantity"`
-	// UnitPrice, when not nil, is the price that the customer has seen. When it is
-	// another one by now, the order is refused as a [Conflict].
+	// UnitPrice is the price that the customer has seen, or nil. If the current price
+	// differs, the order is rejected with [Conflict].
 	UnitPrice *Money `json:"unit_price,omitempty"`
 }
 
-// Order is an order as its customer and staff see it.
+// Order is an order, as its customer and staff see it.
 type Order struct {
 	ID           string        `json:"id"`
 	Status       OrderStatus   `json:"status"`
@@ -48,13 +48,13 @@ type Order struct {
 	Total        Money         `json:"total"`
 	TotalItems   int64         `json:"total_items"` // pieces
 	Items        []OrderItem   `json:"items"`
-	Payment      *OrderPayment `json:"payment"`                 // nil before it is asked for, and when the order costs nothing
+	Payment      *OrderPayment `json:"payment"`                 // nil before it is requested, and if the order costs nothing
 	CancelReason string        `json:"cancel_reason,omitempty"` // such as "out_of_stock"
 	CreatedAt    time.Time     `json:"created_at"`
 	UpdatedAt    time.Time     `json:"updated_at"`
 }
 
-// OrderItem is a line of an order, at the price that it was placed at.
+// OrderItem is a line of an order, with the price at which it was placed.
 type OrderItem struct {
 	SKU       string `json:"sku"`
 	Name      string `json:"name"`
@@ -63,53 +63,53 @@ type OrderItem struct {
 	LineTotal Money  `json:"line_total"`
 }
 
-// PlaceOrder orders at the catalogue's prices. Whether the goods are there is
-// known a moment later: [Wait] waits for it, and [Client.FollowOrder] tells.
+// PlaceOrder places an order at the catalogue's prices. Stock is reserved a moment later:
+// wait for that with [Wait], or with [Client.FollowOrder].
 func (c *Client) PlaceOrder(ctx context.Context, o NewOrder, options ...CallOption) (*Order, error) {
 	return call[Order](ctx, c, request{method: http.MethodPost, path: "/api/orders", user: true, keyed: true, waits: true, body: o}, options)
 }
 
-// OrderQuery says which orders are wanted.
+// OrderQuery selects orders.
 type OrderQuery struct {
 	Status OrderStatus // "" for any
 	Paging
 }
 
-// ListOrders returns one page of the orders, newest first: the user's own ones,
-// for staff everybody's.
+// ListOrders returns one page of the orders, newest first: the user's own ones, or all of
+// them for staff.
 func (c *Client) ListOrders(ctx context.Context, q OrderQuery, options ...CallOption) (*List[Order], error) {
 	return call[List[Order]](ctx, c, request{method: http.MethodGet, path: "/api/orders", user: true,
 		query: q.values(url.Values{"status": {string(q.Status)}})}, options)
 }
 
-// AllOrders returns the orders page by page, see [Client.ListOrders].
+// AllOrders returns all orders from q.Page on, see [Client.ListOrders]. It ends after an error.
 func (c *Client) AllOrders(ctx context.Context, q OrderQuery, options ...CallOption) iter.Seq2[Order, error] {
 	return all(q.Paging, func(p Paging) (*List[Order], error) { q.Paging = p; return c.ListOrders(ctx, q, options...) })
 }
 
-// GetOrder returns an order. It is [NotFound] to customers whose order it is not.
+// GetOrder returns an order. The error is [NotFound] if it is another customer's.
 func (c *Client) GetOrder(ctx context.Context, id string, options ...CallOption) (*Order, error) {
 	return call[Order](ctx, c, request{method: http.MethodGet, path: in("/api/orders/", id, ""), user: true}, options)
 }
 
-// CancelOrder gives an order up, and returns it. Its customer and staff may, until
-// it is shipped; then it is a [Conflict]. What was paid is refunded.
+// CancelOrder cancels an order and returns it. Its customer and staff may do so until it is
+// shipped; after that the error is [Conflict]. A payment is refunded.
 func (c *Client) CancelOrder(ctx context.Context, id string, options ...CallOption) (*Order, error) {
-	return c.moveOrder(ctx, id, Cancelled, options)
+	return c.changeStatus(ctx, id, Cancelled, options)
 }
 
-// ShipOrder records that a paid order has left. It is a [Conflict] until the goods
-// were taken off the shelves for it, which is a moment after the payment. Staff only.
+// ShipOrder records that a paid order was shipped. The error is [Conflict] until its stock is
+// committed, a moment after the payment. Staff only.
 func (c *Client) ShipOrder(ctx context.Context, id string, options ...CallOption) (*Order, error) {
-	return c.moveOrder(ctx, id, Shipped, options)
+	return c.changeStatus(ctx, id, Shipped, options)
 }
 
-// DeliverOrder records that a shipped order has arrived. Staff only.
+// DeliverOrder records that a shipped order was delivered. Staff only.
 func (c *Client) DeliverOrder(ctx context.Context, id string, options ...CallOption) (*Order, error) {
-	return c.moveOrder(ctx, id, Delivered, options)
+	return c.changeStatus(ctx, id, Delivered, options)
 }
 
-func (c *Client) moveOrder(ctx context.Context, id string, to OrderStatus, options []CallOption) (*Order, error) {
+func (c *Client) changeStatus(ctx context.Context, id string, to OrderStatus, options []CallOption) (*Order, error) {
 	return call[Order](ctx, c, request{method: http.MethodPatch, path: in("/api/orders/", id, ""), user: true,
 		body: map[string]OrderStatus{"status": to}}, options)
 }
@@ -135,14 +135,15 @@ func (c *Client) OrderTimeline(ctx context.Context, id string, options ...CallOp
 	return *got, nil
 }
 
-// StreamURL is where a browser's EventSource follows an order.
+// StreamURL is a URL with which a browser's EventSource follows an order.
 type StreamURL struct {
 	URL       string `json:"url"`
-	ExpiresIn int64  `json:"expires_in"` // seconds within which it must be opened
+	ExpiresIn int64  `json:"expires_in"` // seconds within which the URL must be opened
 }
 
-// NewStreamURL returns a URL for new EventSource(url) in the customer's browser,
-// which can send no access token. It follows this order only, as the client's user.
+// NewStreamURL returns a URL for new EventSource(url) in the customer's browser, which cannot
+// send an access token. The URL is valid for this order's stream only, and acts for the
+// client's user.
 func (c *Client) NewStreamURL(ctx context.Context, id string, options ...CallOption) (*StreamURL, error) {
 	return call[StreamURL](ctx, c, request{method: http.MethodPost, path: in("/api/orders/", id, "/stream/tickets"), user: true}, options)
 }

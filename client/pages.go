@@ -6,10 +6,10 @@ import (
 	"strconv"
 )
 
-// Paging is which part of a list is wanted.
+// Paging selects a page of a list.
 type Paging struct {
-	Page  int // from 1; 0 means 1
-	Limit int // entries on a page, 1 to 100; 0 means 20, and 100 where all pages are read
+	Page  int // the first is 1; 0 means 1
+	Limit int // entries on a page, 1 to 100; 0 means 20, or 100 if all pages are read
 }
 
 // List is one page of a longer list.
@@ -18,14 +18,14 @@ type List[T any] struct {
 	Meta Meta `json:"meta"`
 }
 
-// Meta says where a page stands in its list.
+// Meta is the position of a page in its list.
 type Meta struct {
 	Total    int `json:"total"` // entries on all pages
 	Page     int `json:"page"`
 	LastPage int `json:"last_page"` // at least 1
 }
 
-// values are the fields of a query string that are not empty.
+// values adds the paging to the fields of a query string, and removes empty fields.
 func (p Paging) values(fields url.Values) url.Values {
 	for name, number := range map[string]int{"page": p.Page, "limit": p.Limit} {
 		if number != 0 {
@@ -40,8 +40,8 @@ func (p Paging) values(fields url.Values) url.Values {
 	return fields
 }
 
-// all reads the entries of a list from a page on, and ends after an error. A list
-// that changes meanwhile may show an entry twice or not at all.
+// all returns the entries of a list from a page on, and ends after an error. If the list
+// changes meanwhile, an entry may be returned twice or not at all.
 func all[T any](from Paging, list func(Paging) (*List[T], error)) iter.Seq2[T, error] {
 	if from.Limit == 0 {
 		from.Limit = 100

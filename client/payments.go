@@ -5,7 +5,7 @@ import (
 	"net/http"
 )
 
-// PaymentStatus is how far a payment is.
+// PaymentStatus is the status of a payment.
 type PaymentStatus string
 
 // The statuses of a payment.
@@ -27,7 +27,7 @@ type OrderPayment struct {
 	URL      string        `json:"url"`
 }
 
-// Payment is a payment as everybody sees it who has its link.
+// Payment is a payment, as anybody with its link sees it.
 type Payment struct {
 	ID       string        `json:"id"`
 	OrderID  string        `json:"order_id"`
@@ -37,7 +37,7 @@ type Payment struct {
 	URL      string        `json:"url"`
 }
 
-// What the sandbox provider may be told.
+// The outcomes for SettlePayment.
 const (
 	Pay     = "pay"
 	Decline = "decline"
@@ -48,9 +48,9 @@ func (c *Client) GetPayment(ctx context.Context, id string, options ...CallOptio
 	return call[Payment](ctx, c, request{method: http.MethodGet, path: in("/sandbox/payments/", id, "")}, options)
 }
 
-// SettlePayment does what a customer does on the sandbox provider's page: Pay or
-// Decline. Whoever knows a payment's ID may, logged in or not. It is a [Conflict]
-// when the payment has ended in another way.
+// SettlePayment does what a customer does on the sandbox provider's page: outcome is Pay or
+// Decline. Anybody who knows the payment's ID may do so, logged in or not. The error is
+// [Conflict] if the payment has another final status already.
 func (c *Client) SettlePayment(ctx context.Context, id, outcome string, options ...CallOption) (*Payment, error) {
 	return call[Payment](ctx, c, request{method: http.MethodPost, path: in("/sandbox/payments/", id, ""),
 		body: map[string]string{"outcome": outcome}}, options)

@@ -9,40 +9,41 @@ import (
 	"time"
 )
 
-// Code is what is wrong, for programs. It is an error, so that
-// errors.Is(err, bus.NotFound) asks for it.
+// Code is the kind of an error, for programs. It implements error, so that
+// errors.Is(err, client.NotFound) works.
 type Code string
 
 // The codes.
 const (
-	Invalid         Code = "invalid"         // a field, header or parameter is wrong
-	NotFound        Code = "not_found"       // there is no such thing, or not for this user
-	Conflict        Code = "conflict"        // things are not as the request assumes
-	Unauthenticated Code = "unauthenticated" // nobody is logged in, or no longer
-	Forbidden       Code = "forbidden"       // this user may not
-	Unavailable     Code = "unavailable"     // nothing happened, or nobody knows: the same request with the same key tells
-	RateLimited     Code = "rate_limited"    // nothing happened: come back after RetryAfter
-	Internal        Code = "internal"        // a fault of the shop's
+	Invalid         Code = "invalid"         // a field, header or parameter is not valid
+	NotFound        Code = "not_found"       // it does not exist, or this user may not see it
+	Conflict        Code = "conflict"        // the current state does not allow the request
+	Unauthenticated Code = "unauthenticated" // there is no valid access token
+	Forbidden       Code = "forbidden"       // this user may not do this
+	Unavailable     Code = "unavailable"     // the request had no effect, or that is unknown: repeat it with the same key
+	RateLimited     Code = "rate_limited"    // the request had no effect: repeat it after RetryAfter
+	Internal        Code = "internal"        // an error of the shop itself
 )
 
 func (c Code) Error() string { return string(c) }
 
-// Problem is an answer with a status of 300 or more, as RFC 9457 has it.
+// Problem is a response with a status of 300 or more (RFC 9457). It is an error; errors.Is
+// compares its Code.
 type Problem struct {
 	Type     string  `json:"type"`
 	Title    string  `json:"title"`
-	Status   int     `json:"status"`             // of HTTP
+	Status   int     `json:"status"`             // the HTTP status
 	Detail   string  `json:"detail"`             // what is wrong, for people
-	Code     Code    `json:"code"`               // "" when something other than lonja answered, such as a proxy
-	Field    string  `json:"field,omitempty"`    // the first field that is wrong, such as "items[2].quantity"
-	Instance string  `json:"instance,omitempty"` // finds this very problem in the shop's log
-	Errors   []Fault `json:"errors,omitempty"`   // every field that is wrong, when there are several
-	// RetryAfter is how long to wait before the next try, 0 when the shop does not say.
+	Code     Code    `json:"code"`               // "" if the response is not lonja's, but for example a proxy's
+	Field    string  `json:"field,omitempty"`    // the first invalid field, such as "items[2].quantity"
+	Instance string  `json:"instance,omitempty"` // identifies this occurrence in the shop's log
+	Errors   []Fault `json:"errors,omitempty"`   // every invalid field, if there are several
+	// RetryAfter is how long to wait before a retry, 0 if the shop does not say.
 	RetryAfter time.Duration `json:"-"`
 	body       []byte        // as it came
 }
 
-// Fault is one field that is wrong.
+// Fault is one invalid field.
 type Fault struct {
 	Field  string `json:"field"`
 	Detail string `json:"detail"`
@@ -64,7 +65,7 @@ func (p *Problem) Is(target error) bool {
 	return ok && code == p.Code
 }
 
-// problemIn is the problem that a response tells of.
+// problemIn returns the problem in a response.
 func problemIn(res *Response) *Problem {
 	p := &Problem{}
 	if json.Unmarshal(res.Body, p) != nil || p.Code == "" {
@@ -75,7 +76,7 @@ func problemIn(res *Response) *Problem {
 	return p
 }
 
-// retryAfter reads seconds, or a date.
+// retryAfter parses seconds or a date.
 func retryAfter(s string) time.Duration {
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
 		return time.Duration(n) * time.Second
@@ -87,21 +88,21 @@ func retryAfter(s string) time.Duration {
 	return max(0, time.Until(at))
 }
 
-// Deferred reports that the shop has accepted a command and not carried it out
-// yet, because the service that decides it is away. It will be, once; what became
-// of it is known to [Client.GetCommand] and [Client.AwaitCommand].
+// Deferred reports that the shop has accepted a command but not handled it yet, because its
+// service is unavailable. The command will be handled once; [Client.GetCommand] and
+// [Client.AwaitCommand] return its outcome.
 type Deferred struct {
 	ID  string // of the command
 	err error
 }
 
 func (d *Deferred) Error() string {
-	text := fmt.Sprintf("accepted for later as command %s", d.ID)
+	text := fmt.Sprintf("the command was deferred with the ID %s", d.ID)
 	if d.err != nil {
 		text += ": " + d.err.Error()
 	}
 	return text
 }
 
-// Unwrap is why the outcome was not waited for any longer, nil with [NoFollow].
+// Unwrap returns why the wait for the outcome ended, nil with [NoFollow].
 func (d *Deferred) Unwrap() error { return d.err }

@@ -7,36 +7,35 @@ import (
 	"net/http"
 )
 
-// Request is a request as [Client.Do] sends it.
+// Request is a request for [Client.Do].
 type Request struct {
 	Method string
 	Path   string      // with the query, such as "/api/orders?page=2"
-	Header http.Header // besides the client's own; not changed
+	Header http.Header // added to the client's own; not modified
 	Body   []byte      // JSON unless Header says otherwise; nil for none
 }
 
-// Response is an answer as it came, with any status.
+// Response is a response with any status.
 type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte
 }
 
-// Replayed reports whether an earlier request with the same key had been answered
-// like this: the call has changed nothing now.
+// Replayed reports whether this is the response to an earlier request with the same key, so
+// that this call changed nothing.
 func (r *Response) Replayed() bool { return r.Header.Get("Idempotent-Replayed") == "true" }
 
-// Do sends a request once and returns the answer whatever its status is. It is
-// the way around everything else: no retries, no key, no renewal of tokens, no
-// waiting for outcomes. It adds the session's access token and the consistency
-// token, unless the header has them, and takes notice of the answer's. An error
-// means that no whole answer came; then nobody knows whether the request took
-// effect.
+// Do sends a request once and returns the response, whatever its status. It does nothing
+// else for the caller: no retries, no key, no renewal of tokens, no waiting for outcomes. It
+// adds the session's access token and the consistency token, unless the header has them,
+// and observes the response's consistency token. An error means that no complete response
+// arrived; then it is unknown whether the request took effect.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, error) {
 	return c.try(ctx, r, c.session.accessToken())
 }
 
-// try sends a request once.
+// try sends a request once and reads the whole response.
 func (c *Client) try(ctx context.Context, r Request, token string) (*Response, error) {
 	if c.timeout > 0 {
 		var cancel context.CancelFunc
@@ -56,7 +55,7 @@ func (c *Client) try(ctx context.Context, r Request, token string) (*Response, e
 	return res, nil
 }
 
-// send sends a request and returns the response with its body still to be read.
+// send sends a request. The caller reads and closes the response's body.
 func (c *Client) send(ctx context.Context, r Request, token string) (*http.Response, error) {
 	var body io.Reader
 	if r.Body != nil {
@@ -84,10 +83,10 @@ func (c *Client) send(ctx context.Context, r Request, token string) (*http.Respo
 	return c.http.Do(req)
 }
 
-// readAll reads a body, into a buffer of its size where that is said.
+// readAll reads a body. It allocates the announced size at once if that is at most 1 MB.
 func readAll(res *http.Response) ([]byte, error) {
-	const believed = 1 << 20
-	if n := res.ContentLength; n > 0 && n <= believed {
+	const maxAllocated = 1 << 20
+	if n := res.ContentLength; n > 0 && n <= maxAllocated {
 		body := make([]byte, n)
 		_, err := io.ReadFull(res.Body, body)
 		return body, err

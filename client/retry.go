@@ -8,32 +8,32 @@ import (
 	"time"
 )
 
-// retryPolicy says when a request is sent again.
+// retryPolicy decides whether and when a request is repeated.
 type retryPolicy struct {
 	retries        int
 	first, longest time.Duration
 }
 
-// longestRetryAfter is how long a client waits at most because the shop says so.
-// Whoever is told to come back later hears that at once.
+// longestRetryAfter bounds the Retry-After that a client waits for. With a longer one, the
+// call returns the error at once.
 const longestRetryAfter = 30 * time.Second
 
-// pause is how long to wait after a try, counted from 0, has failed. It is false
-// when there were enough.
-func (p retryPolicy) pause(try int, err error) (time.Duration, bool) {
-	if try >= p.retries {
+// pause returns how long to wait after a failed try, counted from 0. It returns false if
+// there are no retries left.
+func (r retryPolicy) pause(try int, err error) (time.Duration, bool) {
+	if try >= r.retries {
 		return 0, false
 	}
-	wait := p.backoff(try)
-	var told *Problem
-	if errors.As(err, &told) && told.RetryAfter > 0 {
-		return told.RetryAfter + wait/2, told.RetryAfter <= longestRetryAfter
+	wait := r.backoff(try)
+	var p *Problem
+	if errors.As(err, &p) && p.RetryAfter > 0 {
+		return p.RetryAfter + wait/2, p.RetryAfter <= longestRetryAfter
 	}
 	return wait, true
 }
 
-// backoff grows with each try. A random half keeps clients that failed together
-// from coming back together.
+// backoff returns a pause that doubles with each try. Half of it is random, so that clients
+// that failed together do not retry together.
 func (p retryPolicy) backoff(try int) time.Duration {
 	wait := p.longest
 	if try < 30 {
@@ -42,9 +42,9 @@ func (p retryPolicy) backoff(try int) time.Duration {
 	return wait/2 + rand.N(wait/2+1)
 }
 
-// again reports whether a request that failed may succeed when it is sent again,
-// and does no harm if it took effect before. With 429 it was not looked at; with
-// 503 it had no effect, or nobody knows.
+// again reports whether a failed request may succeed if it is repeated, and does no harm if
+// the first one took effect. With 429 it had no effect; with 503 it had none, or that is
+// unknown.
 func (r request) again(err error) bool {
 	var p *Problem
 	if !errors.As(err, &p) {
@@ -59,7 +59,7 @@ func (r request) again(err error) bool {
 	return false
 }
 
-// neverSent reports whether there was not even a connection to send on.
+// neverSent reports whether no connection could be made, so nothing was sent.
 func neverSent(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"

@@ -76,7 +76,7 @@ func TestRetries(t *testing.T) {
 		"away for too long":        {[]reply{{503, `{"code":"unavailable","detail":"no"}`, nil}}, 5, "lonja: POST /api/orders: 503 unavailable: no"},
 		"not so soon":              {[]reply{{429, "", http.Header{"Retry-After": {"3600"}}}}, 1, "lonja: POST /api/orders: 429 Too Many Requests"},
 		"redirected":               {[]reply{{307, "", http.Header{"Location": {"/elsewhere"}}}}, 1, "lonja: POST /api/orders: 307 Temporary Redirect"},
-		"not an order":             {[]reply{{201, "[]", nil}}, 1, "lonja: POST /api/orders: the answer cannot be read: json: cannot unmarshal array into Go value of type client.Order"},
+		"not an order":             {[]reply{{201, "[]", nil}}, 1, "lonja: POST /api/orders: decode the response: json: cannot unmarshal array into Go value of type client.Order"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shop := &script{replies: c.replies}
@@ -93,7 +93,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-func TestWhatMayTakeEffectTwiceIsNotRepeated(t *testing.T) {
+func TestRetries_NotIfTheEffectCouldDouble(t *testing.T) {
 	for _, status := range []int{0, 503} {
 		shop := &script{replies: []reply{{status, "", nil}, {200, "{}", nil}}}
 		if _, err := played(t, shop).RetryDeadLetter(t.Context(), 1); err == nil || len(shop.requests()) != 1 {
@@ -117,7 +117,7 @@ func TestWhatMayTakeEffectTwiceIsNotRepeated(t *testing.T) {
 	}
 }
 
-func TestEachCallHasItsOwnKey(t *testing.T) {
+func TestKey_IsNewForEachCall(t *testing.T) {
 	shop := &script{replies: []reply{{201, "{}", nil}}}
 	c := played(t, shop)
 	for _, options := range [][]client.CallOption{nil, nil, {client.Key("mine")}} {
@@ -132,14 +132,14 @@ func TestEachCallHasItsOwnKey(t *testing.T) {
 	if keys[0] == keys[1] || keys[2] != "mine" {
 		t.Errorf("keys %q", keys)
 	}
-	if _, err := c.GetOrder(t.Context(), "ord_1", client.Key("mine")); err == nil || !strings.Contains(err.Error(), "takes no idempotency key") {
+	if _, err := c.GetOrder(t.Context(), "ord_1", client.Key("mine")); err == nil || !strings.Contains(err.Error(), "does not accept the option Key") {
 		t.Errorf("a key where none is taken: %v", err)
 	}
-	if _, err := c.GetOrder(t.Context(), "ord_1", client.Wait(time.Second)); err == nil || !strings.Contains(err.Error(), "does not wait") {
+	if _, err := c.GetOrder(t.Context(), "ord_1", client.Wait(time.Second)); err == nil || !strings.Contains(err.Error(), "does not accept the option Wait") {
 		t.Errorf("a wait where none is taken: %v", err)
 	}
 	for _, err := range c.FollowOrder(t.Context(), "ord_1", client.Key("mine")) {
-		if err == nil || !strings.Contains(err.Error(), "takes no idempotency key") {
+		if err == nil || !strings.Contains(err.Error(), "does not accept the option Key") {
 			t.Errorf("a key where none is taken: %v", err)
 		}
 	}
@@ -149,7 +149,7 @@ func TestEachCallHasItsOwnKey(t *testing.T) {
 }
 
 // Pauses double, the half of each is random, and Retry-After makes them longer.
-func TestPauses(t *testing.T) {
+func TestRetries_Pauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var began []time.Time
 		after := map[int]string{2: "7"}
@@ -173,7 +173,7 @@ func TestPauses(t *testing.T) {
 	})
 }
 
-func TestAContextEndsEverything(t *testing.T) {
+func TestContext_EndsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		c := at(t, "http://shop.example", client.WithBackoff(time.Hour, time.Hour), through(func(*http.Request) (*http.Response, error) {
@@ -206,7 +206,7 @@ func TestAContextEndsEverything(t *testing.T) {
 	})
 }
 
-func TestPathsKeepIDsTogether(t *testing.T) {
+func TestPaths_EscapeIDs(t *testing.T) {
 	shop := &script{replies: []reply{{404, `{"code":"not_found"}`, nil}}}
 	c := played(t, shop)
 	for id, want := range map[string]string{"a/b": "/api/products/a%2Fb", "": "/api/products/%20", "..": "/api/products/%20", "a?b#c": "/api/products/a%3Fb%23c"} {
@@ -220,7 +220,7 @@ func TestPathsKeepIDsTogether(t *testing.T) {
 	}
 }
 
-func TestBaseURLs(t *testing.T) {
+func TestNew_ChecksTheBaseURL(t *testing.T) {
 	for _, bad := range []string{"", "shop.example", "ftp://shop.example", "http://", "http://me@shop.example", "http://shop.example?a=b", "http://shop.example/#a", "http://[::1"} {
 		if _, err := client.New(bad); err == nil {
 			t.Errorf("%q is taken for a shop", bad)

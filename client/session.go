@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Tokens is a user's session. The access token is good for minutes, the refresh
-// token for weeks; each renewal replaces both.
+// Tokens is a user's session. The access token is valid for minutes, the refresh token for
+// weeks; each renewal replaces both.
 type Tokens struct {
 	User         User   `json:"user"`
 	AccessToken  string `json:"access_token"`
 	RefreshToken string `json:"refresh_token"`
 	TokenType    string `json:"token_type"` // "Bearer"
-	ExpiresIn    int64  `json:"expires_in"` // seconds that the access token is good for, from when it was signed
-	// Expiry is when the access token expires, by this machine's clock. The client
-	// sets it. When it is zero the token is used until the shop turns it down.
+	ExpiresIn    int64  `json:"expires_in"` // lifetime of the access token in seconds, from when it was signed
+	// Expiry is when the access token expires, by this machine's clock. The client sets
+	// it. If it is zero, the token is used until the shop rejects it.
 	Expiry time.Time `json:"expiry,omitzero"`
 }
 
-// session keeps a user's tokens fresh.
+// session holds a user's tokens and renews them.
 type session struct {
-	email, password string        // to log in with, or ""
-	changed         func(Tokens)  // or nil
-	renewing        chan struct{} // held by the one that renews
+	email, password string        // for a new login; "" if there is no password
+	changed         func(Tokens)  // may be nil
+	renewing        chan struct{} // of capacity one; held during a renewal
 
 	mu     sync.Mutex
 	tokens Tokens
@@ -33,16 +33,16 @@ type session struct {
 func newSession() *session { return &session{renewing: make(chan struct{}, 1)} }
 
 const (
-	// early is how long before its end an access token is renewed, at most a
-	// quarter of its life.
+	// early is how long before its expiry an access token is renewed, but at most a quarter
+	// of its lifetime.
 	early = 30 * time.Second
-	// refreshWithin bounds a renewal with all its retries. The shop gives the same
-	// answer again for 30 s; a refresh token that comes later is taken for a stolen
-	// one, and ends the session.
+	// refreshWithin bounds a renewal with all its retries. The shop gives the same response
+	// to a repeated refresh token for 30 s; after that it treats the token as stolen and
+	// ends the session.
 	refreshWithin = 25 * time.Second
 )
 
-// Tokens are those of the client's session, none when it has no session.
+// Tokens returns the tokens of the client's session, the zero Tokens if it has none.
 func (c *Client) Tokens() Tokens {
 	c.session.mu.Lock()
 	defer c.session.mu.Unlock()
@@ -55,14 +55,14 @@ func (s *session) accessToken() string {
 	return s.tokens.AccessToken
 }
 
-// renewable reports whether there is a way to another access token.
+// renewable reports whether the client can get another access token.
 func (s *session) renewable() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.tokens.RefreshToken != "" || s.password != ""
 }
 
-// keep puts tokens in the place of those before.
+// keep replaces the tokens.
 func (s *session) keep(t Tokens) {
 	s.mu.Lock()
 	s.tokens = t
@@ -72,22 +72,22 @@ func (s *session) keep(t Tokens) {
 	}
 }
 
-// fresh is the access token if it is good for a while and not the refused one.
-func (s *session) fresh(refused string) (token string, ok bool) {
+// fresh returns the access token, if it does not expire soon and is not the rejected one.
+func (s *session) fresh(rejected string) (token string, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.tokens
-	if t.AccessToken == "" || t.AccessToken == refused {
+	if t.AccessToken == "" || t.AccessToken == rejected {
 		return "", false
 	}
 	ahead := min(early, time.Duration(t.ExpiresIn)*time.Second/4)
 	return t.AccessToken, t.Expiry.IsZero() || time.Now().Add(ahead).Before(t.Expiry)
 }
 
-// bearer is an access token that is good for a while and not the refused one. One
-// caller renews for all. Without a session it is "": the shop says what that means.
-func (s *session) bearer(ctx context.Context, c *Client, refused string) (string, error) {
-	if token, ok := s.fresh(refused); ok || !s.renewable() {
+// bearer returns an access token that does not expire soon and is not the rejected one. One
+// caller renews it for all. Without a session it returns "", and the shop answers 401.
+func (s *session) bearer(ctx context.Context, c *Client, rejected string) (string, error) {
+	if token, ok := s.fresh(rejected); ok || !s.renewable() {
 		return token, nil
 	}
 	select {
@@ -96,7 +96,7 @@ func (s *session) bearer(ctx context.Context, c *Client, refused string) (string
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	if token, ok := s.fresh(refused); ok {
+	if token, ok := s.fresh(rejected); ok {
 		return token, nil
 	}
 	if err := s.renew(ctx, c); err != nil {
@@ -105,14 +105,14 @@ func (s *session) bearer(ctx context.Context, c *Client, refused string) (string
 	return s.accessToken(), nil
 }
 
-// renew goes on with the session, or begins another one with the password.
+// renew refreshes the session, or starts another one with the password.
 func (s *session) renew(ctx context.Context, c *Client) error {
 	if old := c.Tokens().RefreshToken; old != "" {
 		_, err := c.refresh(ctx, old)
 		if !errors.Is(err, Unauthenticated) {
 			return err
 		}
-		if s.password == "" { // the session is over
+		if s.password == "" { // the session has ended
 			s.keep(Tokens{})
 			return err
 		}
@@ -121,7 +121,7 @@ func (s *session) renew(ctx context.Context, c *Client) error {
 	return err
 }
 
-// begin keeps the tokens of a login or a renewal that began when sent.
+// begin stores the tokens of a login or renewal. Sent is when its request was sent.
 func (s *session) begin(t *Tokens, sent time.Time) {
 	t.Expiry = sent.Add(time.Duration(t.ExpiresIn) * time.Second)
 	s.keep(*t)

@@ -60,7 +60,7 @@ func (a *authority) revoke() {
 	a.serial++
 }
 
-func TestSessionKeepsItsTokens(t *testing.T) {
+func TestSession_KeepsItsTokens(t *testing.T) {
 	const login, refresh, hello = "/api/auth/login", "/api/auth/refresh", "/api/auth/verify"
 	for name, c := range map[string]struct {
 		lifetime int  // of an access token, in seconds
@@ -99,7 +99,7 @@ func TestSessionKeepsItsTokens(t *testing.T) {
 	}
 }
 
-func TestASessionThatIsOverIsGivenUp(t *testing.T) {
+func TestSession_EndedOneIsDropped(t *testing.T) {
 	shop := &authority{lifetime: 900, forgets: true}
 	var told []client.Tokens
 	me := played(t, shop, client.WithTokens(client.Tokens{AccessToken: "old", RefreshToken: "r"}),
@@ -121,7 +121,7 @@ func TestASessionThatIsOverIsGivenUp(t *testing.T) {
 }
 
 // Many callers that need another token make one request for it.
-func TestOneRenewsForAll(t *testing.T) {
+func TestSession_OneCallerRenewsForAll(t *testing.T) {
 	shop := &authority{lifetime: 900}
 	me := played(t, shop, client.WithTokens(client.Tokens{AccessToken: "a0", RefreshToken: "r", ExpiresIn: 900, Expiry: time.Now()}))
 	var callers sync.WaitGroup
@@ -140,7 +140,7 @@ func TestOneRenewsForAll(t *testing.T) {
 	}
 }
 
-func TestARepeatedRegistrationLogsIn(t *testing.T) {
+func TestRegister_ReplayLogsIn(t *testing.T) {
 	shop := &script{replies: []reply{{201, `{"access_token":"old","refresh_token":"r","expires_in":900}`, http.Header{"Idempotent-Replayed": {"true"}}},
 		{200, `{"access_token":"new","expires_in":900}`, nil}, {200, `{}`, nil}}}
 	me := played(t, shop)
@@ -157,7 +157,7 @@ func TestARepeatedRegistrationLogsIn(t *testing.T) {
 	}
 }
 
-func TestConsistencyOfConcurrentAnswersIsMerged(t *testing.T) {
+func TestConsistency_MergesConcurrentResponses(t *testing.T) {
 	c := at(t, "http://shop.example", client.WithConsistency("ORDERS:17.STOCK:4"))
 	for _, token := range []string{"ORDERS:12.PAYMENTS:3", "nonsense", "ORDERS:x.:9.", "STOCK:5", "ORDERS:17.PAYMENTS:3.STOCK:5"} {
 		c.Observe(token)
@@ -179,7 +179,7 @@ func TestConsistencyOfConcurrentAnswersIsMerged(t *testing.T) {
 	}
 }
 
-func TestDoIsRaw(t *testing.T) {
+func TestDo_IsRaw(t *testing.T) {
 	shop := &script{replies: []reply{{503, "away", http.Header{"Consistency-Token": {"S:2"}}}}}
 	c := played(t, shop, client.WithConsistency("S:1"))
 	res, err := c.Do(t.Context(), client.Request{Method: "POST", Path: "/api/orders?a=b", Header: http.Header{"Prefer": {"wait=1"}}, Body: []byte("{")})

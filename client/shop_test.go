@@ -18,7 +18,7 @@ import (
 	"lonja/shop/shoptest"
 )
 
-func TestAnOrderFromTheShelfToTheDoor(t *testing.T) {
+func TestOrder_FromPlacingToDelivery(t *testing.T) {
 	ctx, door := t.Context(), unique("door")
 	seen := theShop.sells(t, door, 339, 10)
 	ana := theShop.registers(t, door, client.WithConsistency(seen))
@@ -77,7 +77,7 @@ func TestAnOrderFromTheShelfToTheDoor(t *testing.T) {
 }
 
 // Whose answers are all lost once still orders once.
-func TestLostAnswersAreAskedForAgain(t *testing.T) {
+func TestRetries_LostResponsesOrderOnce(t *testing.T) {
 	ctx, name := t.Context(), unique("lost")
 	seen := theShop.sells(t, name, 100, 100)
 	var lost atomic.Int32
@@ -105,7 +105,7 @@ func TestLostAnswersAreAskedForAgain(t *testing.T) {
 	}
 }
 
-func TestPagesAreReadToTheEnd(t *testing.T) {
+func TestAll_ReadsEveryPage(t *testing.T) {
 	ctx, boss, pages := t.Context(), theShop.boss(t), unique("pages")
 	sku := func(i int) string { return fmt.Sprint(pages, "-", i) }
 	for i := range 5 {
@@ -146,7 +146,7 @@ func TestPagesAreReadToTheEnd(t *testing.T) {
 	}
 }
 
-func TestAnAccountFromRegistrationToLogout(t *testing.T) {
+func TestAccount_FromRegistrationToLogout(t *testing.T) {
 	ctx, name := t.Context(), unique("account")
 	ana, email := theShop.registers(t, name), name+"@example.com"
 	if _, err := at(t, theShop.url).Register(ctx, client.NewAccount{Name: "B", Email: email, Password: "another horse"}); !errors.Is(err, client.Conflict) {
@@ -212,7 +212,7 @@ func turnedDown(t *testing.T, token string) {
 }
 
 // An order that is placed while orders is away is returned when it is back.
-func TestACommandIsAwaitedWhileItsServiceIsAway(t *testing.T) {
+func TestDeferred_CommandIsAwaited(t *testing.T) {
 	shop := openShop(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -266,7 +266,7 @@ func TestACommandIsAwaitedWhileItsServiceIsAway(t *testing.T) {
 	}
 }
 
-func TestOperatorsSeeHowTheShopIs(t *testing.T) {
+func TestOperations_ShowTheShopsState(t *testing.T) {
 	ctx, boss := t.Context(), theShop.boss(t)
 	if live, err := boss.Healthy(ctx); err != nil || live.Status != "ok" {
 		t.Errorf("%+v, %v", live, err)

@@ -11,112 +11,112 @@ import (
 	"lonja/kit/httpapi"
 )
 
-// register opens an account and logs it in: two commands, the second's id
-// derived from the first's, so that the same request gives the same session.
+// register opens an account and logs it in. These are two commands; the second's ID is
+// derived from the first's, so that a repeated request returns the same session.
 //
-// Strangers who send the same key are told apart by the address that they
-// register. (Not by the whole body: an id stands in the log, and a password must
-// not be guessed by it.) Registrations that were made before that was so have the
-// key's own id. They are found by the conflict that they are in; a registration
-// that is in one records nothing, so the second try cannot either.
+// Anonymous callers that send the same key are distinguished by the email address. (Not by
+// the whole body: the ID is in the log, and must not help to guess a password.) Earlier
+// versions used the key's ID alone. A registration of theirs shows as a conflict, so the
+// command is sent again with that ID. That is safe: a registration in conflict records
+// nothing, whichever ID it has.
 func register(c *httpapi.Call, in *struct {
 	httpapi.Payload[command.RegisterUser]
-}) (*httpapi.Answer, error) {
-	who, err := in.Body(c)
+}) (*httpapi.Response, error) {
+	account, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	id := eventlog.DeriveID(c.ID, command.NormalEmail(who.Email))
-	registered, err := c.Send(who, id)
+	id := eventlog.DeriveID(c.CommandID, command.NormalEmail(account.Email))
+	registered, err := c.Send(account, id)
 	if len(c.Request.Header["Idempotency-Key"]) > 0 && errs.Is(err, errs.Conflict) {
-		switch former, formerErr := c.Send(who, c.ID); {
-		case formerErr == nil:
-			id, registered, err = c.ID, former, nil
-		case errs.Is(formerErr, errs.Unavailable), errs.Is(formerErr, errs.RateLimited): // nobody knows
-			err = formerErr
+		switch earlier, earlierErr := c.Send(account, c.CommandID); {
+		case earlierErr == nil:
+			id, registered, err = c.CommandID, earlier, nil
+		case errs.Is(earlierErr, errs.Unavailable), errs.Is(earlierErr, errs.RateLimited): // unknown
+			err = earlierErr
 		}
 	}
 	if err != nil {
 		return nil, err
 	}
-	session, err := c.Send(command.LogIn{Email: who.Email, Password: who.Password}, eventlog.DeriveID(id, "session"))
+	session, err := c.Send(command.LogIn{Email: account.Email, Password: account.Password}, eventlog.DeriveID(id, "session"))
 	if err != nil {
 		return nil, err
 	}
 	session.Replayed = registered.Replayed
-	return c.Did(session).Created(""), nil
+	return c.ResponseTo(session).Created(""), nil
 }
 
-func logIn(c *httpapi.Call, in *struct{ httpapi.Payload[command.LogIn] }) (*httpapi.Answer, error) {
-	who, err := in.Body(c)
+func logIn(c *httpapi.Call, in *struct{ httpapi.Payload[command.LogIn] }) (*httpapi.Response, error) {
+	account, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(who)
+	return c.SendAndRespond(account)
 }
 
 func refresh(c *httpapi.Call, in *struct {
 	httpapi.Payload[command.RefreshSession]
-}) (*httpapi.Answer, error) {
+}) (*httpapi.Response, error) {
 	token, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(token)
+	return c.SendAndRespond(token)
 }
 
 func logOut(c *httpapi.Call, in *struct {
 	httpapi.Payload[command.LogOut]
-}) (*httpapi.Answer, error) {
+}) (*httpapi.Response, error) {
 	token, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	a, err := c.Do(token)
+	resp, err := c.SendAndRespond(token)
 	if err != nil {
 		return nil, err
 	}
-	return a.NoContent(), nil
+	return resp.NoContent(), nil
 }
 
-// verified is whose access token it is.
+// verified is the user of an access token.
 type verified struct {
 	User query.UserView `json:"user"`
 }
 
-func verify(c *httpapi.Call, _ *struct{}) (*httpapi.Answer, error) {
-	a, err := c.Ask(query.User{UserID: events.UserID(c.Actor.ID)})
+func verify(c *httpapi.Call, _ *struct{}) (*httpapi.Response, error) {
+	resp, err := c.QueryAndRespond(query.User{UserID: events.UserID(c.Actor.ID)})
 	if errs.Is(err, errs.NotFound) {
 		return nil, errs.New(errs.Unauthenticated, "the access token's account does not exist")
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.Body = bytes.Join([][]byte{[]byte(`{"user":`), a.Body, []byte(`}`)}, nil)
-	return a, nil
+	resp.Body = bytes.Join([][]byte{[]byte(`{"user":`), resp.Body, []byte(`}`)}, nil)
+	return resp, nil
 }
 
-// keys are identity's, or, while it is away, those that we know.
-func (g *gateway) keys(c *httpapi.Call, _ *struct{}) (*httpapi.Answer, error) {
-	a, err := c.Ask(query.Keys{})
-	if held := g.tokens.Keys(); err != nil && held != nil {
-		a, err = httpapi.Answering(held), nil
+// keys returns identity's keys or, while identity is unavailable, those last fetched.
+func (g *gateway) keys(c *httpapi.Call, _ *struct{}) (*httpapi.Response, error) {
+	resp, err := c.QueryAndRespond(query.Keys{})
+	if cached := g.tokens.Keys(); err != nil && cached != nil {
+		resp, err = httpapi.NewResponse(cached), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	a.Caching = "public, max-age=300"
-	return a, nil
+	resp.CacheControl = "public, max-age=300"
+	return resp, nil
 }
 
 func listUsers(c *httpapi.Call, in *struct {
 	Email string `query:"email" doc:"254 characters at most"`
 	Paging
-}) (*httpapi.Answer, error) {
+}) (*httpapi.Response, error) {
 	if err := events.Text("email", in.Email, 0, 254); err != nil {
 		return nil, err
 	}
-	return c.Ask(query.Users{Email: in.Email, Page: in.page()})
+	return c.QueryAndRespond(query.Users{Email: in.Email, Page: in.page()})
 }
 
 type rolesChange struct {
@@ -126,13 +126,13 @@ type rolesChange struct {
 func setRoles(c *httpapi.Call, in *struct {
 	ID events.UserID `path:"id"`
 	httpapi.Payload[rolesChange]
-}) (*httpapi.Answer, error) {
-	if err := known(in.ID); err != nil {
+}) (*httpapi.Response, error) {
+	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	to, err := in.Body(c)
+	change, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(command.SetRoles{UserID: in.ID, Roles: to.Roles})
+	return c.SendAndRespond(command.SetRoles{UserID: in.ID, Roles: change.Roles})
 }

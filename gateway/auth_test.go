@@ -20,9 +20,9 @@ import (
 	"lonja/kit/revocation"
 )
 
-func TestOnlyGoodTokensAreTaken(t *testing.T) {
+func TestAccessToken_OnlyValidOnesAreAccepted(t *testing.T) {
 	shop := open(t)
-	shop.plays("queries.orders.order", func(m *nats.Msg) any {
+	shop.fake("queries.orders.order", func(m *nats.Msg) any {
 		return map[string]any{"actor": header(m).Actor.ID, "roles": header(m).Actor.Roles}
 	})
 	_, stranger, err := ed25519.GenerateKey(rand.Reader)
@@ -72,36 +72,36 @@ func TestOnlyGoodTokensAreTaken(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := shop.do("GET", "/api/orders/ord_1", nil, "Authorization", authorization)
 			r.t = t
-			r.refuses(401, errs.Unauthenticated, "")
+			r.expectProblem(401, errs.Unauthenticated, "")
 			if r.Header.Get("WWW-Authenticate") != `Bearer realm="lonja"` {
 				t.Errorf("WWW-Authenticate: %q", r.Header.Get("WWW-Authenticate"))
 			}
 		})
 	}
-	shop.do("GET", "/api/orders/ord_1", nil).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+good, "Authorization", "Bearer "+good).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1", nil).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+good, "Authorization", "Bearer "+good).expectProblem(401, errs.Unauthenticated, "")
 
 	var seen struct {
 		Actor string
 		Roles []string
 	}
 	for range 2 { // the second time it is remembered
-		shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "bearer "+good).gives(200, &seen)
+		shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "bearer "+good).expect(200, &seen)
 		if seen.Actor != "usr_ana" || len(seen.Roles) != 1 || seen.Roles[0] != events.Customer {
 			t.Fatalf("orders saw %+v", seen)
 		}
 	}
 	late := shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, with("exp", ago(30*time.Second)))
-	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+late).gives(200, nil) // clocks differ
+	shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+late).expect(200, nil) // clocks differ
 }
 
 // What gateways follow holds for tokens that they took before, and for those of
 // versions that said neither for whom nor where they were signed.
-func TestARevokedTokenIsRefused(t *testing.T) {
+func TestAccessToken_RevokedIsRejected(t *testing.T) {
 	shop := open(t)
 	var seen uint64
-	shop.plays("queries.orders.order", func(m *nats.Msg) any { seen = header(m).Actor.TokenPosition; return struct{}{} })
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{} })
+	shop.fake("queries.orders.order", func(m *nats.Msg) any { seen = header(m).Actor.TokenPosition; return struct{}{} })
+	shop.fake("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{} })
 	read := func(authorization string) *response {
 		return shop.do("GET", "/api/orders/ord_1", nil, "Authorization", authorization)
 	}
@@ -114,11 +114,11 @@ func TestARevokedTokenIsRefused(t *testing.T) {
 	delete(claims, "aud")
 	delete(claims, "pos")
 	former := "Bearer " + shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claims)
-	read(with(7)).gives(200, nil)
+	read(with(7)).expect(200, nil)
 	if seen != 7 {
 		t.Errorf("orders heard that it was signed at %d", seen)
 	}
-	read(former).gives(200, nil)
+	read(former).expect(200, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	lines := follow(ctx, t, shop.server.URL+"/api/orders/ord_1/stream", with(7))
@@ -129,10 +129,10 @@ func TestARevokedTokenIsRefused(t *testing.T) {
 	}
 	for read(with(7)).StatusCode == 200 && ctx.Err() == nil {
 	}
-	read(with(7)).refuses(401, errs.Unauthenticated, "")
-	read(former).refuses(401, errs.Unauthenticated, "")
-	read(with(8)).gives(200, nil)
-	read(shop.as("usr_bob", events.Customer)).gives(200, nil)
+	read(with(7)).expectProblem(401, errs.Unauthenticated, "")
+	read(former).expectProblem(401, errs.Unauthenticated, "")
+	read(with(8)).expect(200, nil)
+	read(shop.as("usr_bob", events.Customer)).expect(200, nil)
 	for lines.Scan() { // a stream that was open ends, too
 	}
 	if lines.Err() != nil {
@@ -140,9 +140,9 @@ func TestARevokedTokenIsRefused(t *testing.T) {
 	}
 }
 
-func TestKeysOutliveIdentityAndNewOnesAreFound(t *testing.T) {
+func TestKeys_OutliveIdentityAndNewOnesAreFound(t *testing.T) {
 	shop := openWith(t, gateway.Config{})
-	shop.plays("queries.orders.order", func(*nats.Msg) any { return struct{}{} })
+	shop.fake("queries.orders.order", func(*nats.Msg) any { return struct{}{} })
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -151,22 +151,22 @@ func TestKeysOutliveIdentityAndNewOnesAreFound(t *testing.T) {
 		return shop.do("GET", "/api/orders/ord_1", nil, "Authorization", "Bearer "+token)
 	}
 	old := shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claimsOf("usr_ana", events.Customer))
-	read(old).gives(200, nil)
+	read(old).expect(200, nil)
 
 	// Identity goes away: whoever is signed in goes on, with this token and
 	// with others, and the keys can still be read.
-	shop.quiet("queries.identity.keys")
-	read(old).gives(200, nil)
-	read(shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claimsOf("usr_bob", events.Customer))).gives(200, nil)
+	shop.stopFake("queries.identity.keys")
+	read(old).expect(200, nil)
+	read(shop.sign(jwt.SigningMethodEdDSA, shop.key, keyID, claimsOf("usr_bob", events.Customer))).expect(200, nil)
 	var held query.Keyset
-	shop.do("GET", "/.well-known/jwks.json", nil).gives(200, &held)
+	shop.do("GET", "/.well-known/jwks.json", nil).expect(200, &held)
 	if len(held.Keys) != 1 || held.Keys[0].KeyID != keyID {
 		t.Fatalf("keys %+v", held)
 	}
 
 	// It comes back with a new key: found, though not asked for at every try.
 	var asked atomic.Int64
-	shop.plays("queries.identity.keys", func(*nats.Msg) any { asked.Add(1); return keyset("key-2", public) })
+	shop.fake("queries.identity.keys", func(*nats.Msg) any { asked.Add(1); return keyset("key-2", public) })
 	newer := shop.sign(jwt.SigningMethodEdDSA, private, "key-2", claimsOf("usr_ana", events.Customer))
 	began, tries := time.Now(), 0
 	for ; time.Since(began) < 10*time.Second; tries++ {
@@ -174,52 +174,52 @@ func TestKeysOutliveIdentityAndNewOnesAreFound(t *testing.T) {
 			break
 		}
 	}
-	read(newer).gives(200, nil)
+	read(newer).expect(200, nil)
 	if n := asked.Load(); n > 12 {
 		t.Errorf("%d tries with an unknown key made %d questions", tries, n)
 	}
 	// The old key is gone, and what was remembered of it, too.
-	read(old).refuses(401, errs.Unauthenticated, "")
+	read(old).expectProblem(401, errs.Unauthenticated, "")
 }
 
-func TestWithoutAnyKeyNobodyCanSay(t *testing.T) {
+func TestKeys_WithoutAnyTokensAreUnavailable(t *testing.T) {
 	shop := open(t)
-	shop.quiet("queries.identity.keys")
+	shop.stopFake("queries.identity.keys")
 	r := shop.do("GET", "/api/orders", nil, "Authorization", shop.ana())
-	r.refuses(503, errs.Unavailable, "")
+	r.expectProblem(503, errs.Unavailable, "")
 	if r.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
-	shop.do("GET", "/.well-known/jwks.json", nil).refuses(503, errs.Unavailable, "")
+	shop.do("GET", "/.well-known/jwks.json", nil).expectProblem(503, errs.Unavailable, "")
 }
 
-func TestVerifySaysWhoseTokenItIs(t *testing.T) {
+func TestVerify_ReturnsTheTokensUser(t *testing.T) {
 	shop := open(t)
-	shop.plays("queries.identity.user", func(m *nats.Msg) any {
+	shop.fake("queries.identity.user", func(m *nats.Msg) any {
 		if header(m).Actor.ID != "usr_ana" {
 			return errs.New(errs.NotFound, "no such user")
 		}
 		return query.UserView{ID: "usr_ana", Name: "Ana", Roles: []string{events.Customer}}
 	})
 	var got struct{ User query.UserView }
-	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.ana()).gives(200, &got)
+	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.ana()).expect(200, &got)
 	if got.User.ID != "usr_ana" || got.User.Name != "Ana" {
 		t.Fatalf("%+v", got)
 	}
-	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.as("usr_gone", events.Customer)).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", "/api/auth/verify", nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/auth/verify", nil, "Authorization", shop.as("usr_gone", events.Customer)).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/auth/verify", nil).expectProblem(401, errs.Unauthenticated, "")
 }
 
 // Nothing of a request's headers goes on but what was checked.
-func TestWhatIsPassedOn(t *testing.T) {
+func TestGateway_PassesOnCheckedHeadersOnly(t *testing.T) {
 	shop := open(t)
 	var got eventlog.Envelope
 	var all nats.Header
-	shop.plays("queries.orders.order", func(m *nats.Msg) any { got, all = header(m), m.Header; return struct{}{} })
+	shop.fake("queries.orders.order", func(m *nats.Msg) any { got, all = header(m), m.Header; return struct{}{} })
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	ask := func(headers ...string) {
 		t.Helper()
-		shop.do("GET", "/api/orders/ord_1", nil, append(headers, "Authorization", shop.ana())...).gives(200, nil)
+		shop.do("GET", "/api/orders/ord_1", nil, append(headers, "Authorization", shop.ana())...).expect(200, nil)
 	}
 
 	ask("traceparent", trace, "Consistency-Token", "ORDERS:7.bad stream:3.PAYMENTS:2.X", "Consistency-Token", "ORDERS:9.CATALOG:-1",

@@ -12,7 +12,7 @@ import (
 )
 
 // What must never reach a service, and what is said of it.
-func TestBadInputIsNamedPrecisely(t *testing.T) {
+func TestBadInput_ProblemNamesTheField(t *testing.T) {
 	shop := open(t)
 	digits := strings.Repeat("9", 100)
 	product := func(change string) string {
@@ -140,41 +140,41 @@ func TestBadInputIsNamedPrecisely(t *testing.T) {
 			}
 			r := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff())
 			r.t = t
-			r.refuses(tt.status, code, tt.field)
+			r.expectProblem(tt.status, code, tt.field)
 		})
 	}
 }
 
-func TestWrongMethodsAndTypesAreProblems(t *testing.T) {
+func TestBadInput_WrongMethodsAndMediaTypesAreProblems(t *testing.T) {
 	shop := open(t)
 	r := shop.do("PUT", "/api/products", "{}")
-	r.refuses(405, errs.Invalid, "")
+	r.expectProblem(405, errs.Invalid, "")
 	if allow := r.Header.Get("Allow"); allow != "GET, HEAD, POST" {
 		t.Errorf("Allow: %q", allow)
 	}
 	for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/xml; x", ";"} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, errs.Invalid, "Content-Type")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).expectProblem(415, errs.Invalid, "Content-Type")
 	}
 	shop.do("POST", "/api/auth/login", "{}", "Content-Type", "application/json", "Content-Type", "text/plain").
-		refuses(415, errs.Invalid, "Content-Type")
+		expectProblem(415, errs.Invalid, "Content-Type")
 	for _, ct := range []string{"application/json; charset=utf-8", `application/json;charset="UTF-8"`, "Application/JSON"} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(422, errs.Invalid, "email")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).expectProblem(422, errs.Invalid, "email")
 	}
 	for _, ct := range []string{"application/json; charset=iso-8859-1", "application/json; charset=utf-16", "application/json; charset="} {
-		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).refuses(415, errs.Invalid, "Content-Type")
+		shop.do("POST", "/api/auth/login", "{}", "Content-Type", ct).expectProblem(415, errs.Invalid, "Content-Type")
 	}
 	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded; charset=windows-1252").
-		refuses(415, errs.Invalid, "Content-Type")
+		expectProblem(415, errs.Invalid, "Content-Type")
 	compressed := shop.do("POST", "/api/auth/login", "\x1f\x8b\x08", "Content-Encoding", "gzip")
-	if p := compressed.refuses(415, errs.Invalid, "Content-Encoding"); compressed.Header.Get("Accept-Encoding") != "identity" || !strings.Contains(p.Detail, "without Content-Encoding: gzip") {
+	if p := compressed.expectProblem(415, errs.Invalid, "Content-Encoding"); compressed.Header.Get("Accept-Encoding") != "identity" || !strings.Contains(p.Detail, "without Content-Encoding: gzip") {
 		t.Errorf("%v %s", compressed.Header, compressed.body)
 	}
-	shop.do("POST", "/api/auth/login", "{}", "Content-Encoding", "identity").refuses(422, errs.Invalid, "email")
+	shop.do("POST", "/api/auth/login", "{}", "Content-Encoding", "identity").expectProblem(422, errs.Invalid, "email")
 }
 
 // What a body's text is wrong in is said with the place, and numbers as people
 // write them.
-func TestProblemsAreForPeople(t *testing.T) {
+func TestBadInput_DetailIsReadable(t *testing.T) {
 	shop := open(t)
 	for _, tt := range []struct {
 		method, path, body string
@@ -187,20 +187,20 @@ func TestProblemsAreForPeople(t *testing.T) {
 		{"GET", "/api/products?limit=0", "", 422, "limit must be at least 1"},
 		{"PUT", "/api/products/A/stock", `{"on_hand":1000000001}`, 422, "on_hand must be at most 1000000000"},
 		{"POST", "/api/products/A/stock/adjustments", `{"delta":-1000000001,"reason":"x"}`, 422, "delta must be at least -1000000000"},
-		{"POST", "/api/auth/login", `{"email":5,"password":"p"}`, 422, "email must be a text"},
+		{"POST", "/api/auth/login", `{"email":5,"password":"p"}`, 422, "email must be a string"},
 		{"PATCH", "/api/orders/ord_1", `{"status":"paid"}`, 422, `status must be one of "cancelled, shipped, delivered"`},
-		{"GET", "/api/products?sort=price", "", 422, "sort is not known here; there is q, category, page, limit"},
+		{"GET", "/api/products?sort=price", "", 422, "sort is unknown; known: q, category, page, limit"},
 	} {
-		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).refuses(tt.status, errs.Invalid, "*"); p.Detail != tt.detail {
+		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).expectProblem(tt.status, errs.Invalid, "*"); p.Detail != tt.detail {
 			t.Errorf("%s %s: %s", tt.method, tt.path, p.Detail)
 		}
 	}
 }
 
 // A body full of faults is told a few of them.
-func TestAFewFaultsAreEnough(t *testing.T) {
+func TestBadInput_AtMostEightFaults(t *testing.T) {
 	shop := open(t)
-	p := shop.do("POST", "/api/orders", `{"items":[`+strings.Repeat(`{},`, 900)+`{}]}`, "Authorization", shop.ana()).refuses(422, errs.Invalid, "items[0].quantity")
+	p := shop.do("POST", "/api/orders", `{"items":[`+strings.Repeat(`{},`, 900)+`{}]}`, "Authorization", shop.ana()).expectProblem(422, errs.Invalid, "items[0].quantity")
 	if len(p.Errors) != 8 || p.Errors[7].Field != "items[3].sku" {
 		t.Errorf("%+v", p.Errors)
 	}
@@ -208,10 +208,10 @@ func TestAFewFaultsAreEnough(t *testing.T) {
 
 // A service refuses a position that is not recorded; whoever sent it is told
 // which header that is.
-func TestATokenOfWhatIsNotRecordedIsRefused(t *testing.T) {
+func TestConsistency_UnrecordedPositionIsRejected(t *testing.T) {
 	shop := open(t)
 	for _, subject := range []string{"queries.catalog.products", "queries.payments.payment", "commands.orders.place"} {
-		shop.plays(subject, func(m *nats.Msg) any {
+		shop.fake(subject, func(m *nats.Msg) any {
 			return errs.InvalidField("lonja-after", "speaks of %s, which is not recorded; ask without it", header(m).After)
 		})
 	}
@@ -221,14 +221,14 @@ func TestATokenOfWhatIsNotRecordedIsRefused(t *testing.T) {
 		shop.do("GET", "/sandbox/payments/pay_1?after="+token, nil),
 		shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Consistency-Token", token, "Authorization", shop.ana()),
 	} {
-		if p := r.refuses(400, errs.Invalid, "Consistency-Token"); p.Detail != "Consistency-Token speaks of CATALOG:999999999, which is not recorded; ask without it" {
+		if p := r.expectProblem(400, errs.Invalid, "Consistency-Token"); p.Detail != "Consistency-Token speaks of CATALOG:999999999, which is not recorded; ask without it" {
 			t.Errorf("%s", p.Detail)
 		}
 	}
 }
 
 // A key that a route would ignore promises what nobody keeps.
-func TestKeysAreRefusedWhereNoneIsTaken(t *testing.T) {
+func TestIdempotencyKey_RejectedWhereUnsupported(t *testing.T) {
 	shop := open(t)
 	for _, route := range shop.operations() {
 		takes := route.method == "POST" && (route.path == "/api/orders" || route.path == "/api/products" || route.path == "/api/auth/register" ||
@@ -242,7 +242,7 @@ func TestKeysAreRefusedWhereNoneIsTaken(t *testing.T) {
 	}
 }
 
-func TestWhatASecretWasIsNotRepeated(t *testing.T) {
+func TestBadInput_SecretsAreNotRepeated(t *testing.T) {
 	shop := open(t)
 	for _, body := range []string{`{"email":5,"password":"hunter2!"}`, `{"email":"a","password":"hunter2!","x":1}`, `{"password":"hunter2!`, `{"password":["hunter2!"]}`} {
 		if r := shop.do("POST", "/api/auth/login", body); strings.Contains(string(r.body), "hunter2") {
@@ -252,12 +252,12 @@ func TestWhatASecretWasIsNotRepeated(t *testing.T) {
 }
 
 // With every service away, every route says so, and says when to come back.
-func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
+func TestServices_DownAreUnavailable(t *testing.T) {
 	shop := open(t)
 	for _, path := range []string{"/api/products", "/api/products/A", "/api/products/A/stock", "/api/orders", "/api/orders/ord_1",
 		"/api/orders/ord_1/timeline", "/api/orders/ord_1/stream", "/api/users", "/api/auth/verify", "/sandbox/payments/pay_1"} {
 		r := shop.do("GET", path, nil, "Authorization", shop.staff())
-		p := r.refuses(http.StatusServiceUnavailable, errs.Unavailable, "")
+		p := r.expectProblem(http.StatusServiceUnavailable, errs.Unavailable, "")
 		if r.Header.Get("Retry-After") != "1" || !strings.HasPrefix(p.Instance, "urn:trace:") {
 			t.Errorf("%s: %v %s", path, r.Header, r.body)
 		}
@@ -265,5 +265,5 @@ func TestServicesThatAreAwayAreUnavailable(t *testing.T) {
 	if err := shop.JS.DeleteStream(t.Context(), "DEFERRED"); err != nil { // nor can a command be left for later
 		t.Fatal(err)
 	}
-	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).refuses(503, errs.Unavailable, "")
+	shop.do("POST", "/api/orders", `{"items":[{"sku":"A","quantity":1}]}`, "Authorization", shop.ana()).expectProblem(503, errs.Unavailable, "")
 }

@@ -17,65 +17,66 @@ import (
 	"lonja/kit/streams"
 )
 
-// Config says what the gateway speaks to. Client, Revoked, Letters, Streams and
-// PublicURL are required.
+// Config configures the gateway. Client, Revoked, DeadLetters, Streams and PublicURL are
+// required.
 type Config struct {
+	// Client sends the commands and queries.
 	Client *bus.Client
-	// Revoked are the access tokens that were taken back.
+	// Revoked lists the revoked access tokens.
 	Revoked *revocation.List
 	// PublicURL is the shop's origin as customers see it, such as
 	// "https://shop.example".
 	PublicURL string
-	// Local believes a request's Host instead, when that is this machine's
-	// loopback: for a shop that nobody else is meant to see.
+	// Local uses the request's Host instead of PublicURL when that is a loopback address:
+	// for a shop that only this machine uses.
 	Local bool
-	// Sandbox serves the sandbox provider's pages, where whoever has a payment's
-	// link pays for nothing.
+	// Sandbox serves the pages of the sandbox payment provider, where anybody with a
+	// payment's link can settle it without money.
 	Sandbox bool
-	// TrustedProxies are addresses, and networks such as "10.0.0.0/8", of the
-	// proxies before the gateway: their X-Forwarded-For says where a request
-	// comes from. Without any it comes from whoever connects.
+	// TrustedProxies are the addresses, and networks such as "10.0.0.0/8", of the
+	// proxies in front of the gateway. Their X-Forwarded-For is believed. When it is
+	// empty, the client's address is that of the connection.
 	TrustedProxies []string
-	// CORSOrigins are the origins of other sites whose pages may call the gateway;
-	// "*" means all. None may when it is empty.
+	// CORSOrigins are the origins of other sites whose pages may call the gateway; "*"
+	// allows all, an empty list none.
 	CORSOrigins []string
-	// Services are the names of those that readyz waits for.
+	// Services are the names of the services that /readyz reports on.
 	Services []string
-	// Letters are the messages that could not be handled; Streams tells who reads
-	// what, and what is private.
-	Letters *bus.DeadLetterQueue
-	Streams *streams.Config
-	// AsyncAPI describes the messages of the services on NATS. It is served at
-	// /asyncapi.json, and for people at /docs/events. Nil serves neither.
+	// DeadLetters holds the messages that could not be handled. Streams, the declaration of
+	// the streams, says which consumers read a message, and which streams are private.
+	DeadLetters *bus.DeadLetterQueue
+	Streams     *streams.Config
+	// AsyncAPI describes the services' messages on NATS. It is served at /asyncapi.json, and
+	// as a page at /docs/events. Nil serves neither.
 	AsyncAPI *asyncapi.Document
-	// MaxFollowers is how many may follow an order at once, and MaxWaiting how
-	// many may wait with Prefer: wait; 0 means 20,000 and 4,000.
+	// MaxFollowers bounds the clients that follow an order at once, and MaxWaiting the
+	// requests that wait with Prefer: wait. 0 means 20,000 and 4,000.
 	MaxFollowers int
 	MaxWaiting   int
-	// Store, which may be nil, is a context that ends, and says why, when the store
-	// behind the log takes no events any more. After that it is another one.
+	// Store may be nil. Otherwise it returns a context that is cancelled, with the cause,
+	// when the store behind the log stops accepting events; once the store has recovered,
+	// it returns a new context.
 	Store    func() context.Context
 	Logger   *slog.Logger         // nil discards
-	Registry *prometheus.Registry // for metrics; nil means one of its own
+	Registry *prometheus.Registry // for metrics; nil creates a private one
 }
 
-// name is what the shop's metrics, problems, realm and tokens are called by.
+// name is the prefix of the metrics, and the name in problems and WWW-Authenticate.
 const name = "lonja"
 
-// patience is how long identity may take to tell its keys, and the log to do
-// something with one dead letter.
-const patience = 6 * time.Second
+// requestTimeout bounds a request for identity's keys, and the work on one dead letter.
+const requestTimeout = 6 * time.Second
 
 type gateway struct {
 	Config
 	tokens *bearer.Verifier
-	orders *follow.Changes // of the service orders, for those who follow or wait for one
+	orders *follow.Changes // of the service orders
 }
 
-// known refuses an id in a path that cannot be anything's.
-func known[T ~string](id T) error {
+// checkID returns NotFound for an ID in a path that no resource can have.
+func checkID[T ~string](id T) error {
 	if !events.IsToken(string(id)) {
-		return errs.New(errs.NotFound, "there is no such thing")
+		return errs.New(errs.NotFound, "there is no such resource")
 	}
 	return nil
 }

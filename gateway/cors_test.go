@@ -17,13 +17,13 @@ import (
 
 const storefront = "https://storefront.example"
 
-func TestPagesOfOtherOriginsMayCallWhenTheyAreNamed(t *testing.T) {
+func TestCORS_NamedOriginsMayCall(t *testing.T) {
 	shop := openWith(t, gateway.Config{CORSOrigins: []string{"https://other.example", storefront}})
-	shop.plays("queries.catalog.products", func(*nats.Msg) any { return query.List[query.ProductView]{} })
+	shop.fake("queries.catalog.products", func(*nats.Msg) any { return query.List[query.ProductView]{} })
 	for _, route := range shop.operations() {
 		// As a browser asks: in lower case, sorted, one header.
 		r := shop.do("OPTIONS", route.path, nil, "Origin", storefront, "Access-Control-Request-Method", route.method,
-			"Access-Control-Request-Headers", "authorization,consistency-token,content-type,idempotency-key,last-event-id,prefer").gives(204, nil)
+			"Access-Control-Request-Headers", "authorization,consistency-token,content-type,idempotency-key,last-event-id,prefer").expect(204, nil)
 		if r.Header.Get("Access-Control-Allow-Origin") != storefront || !strings.Contains(r.Header.Get("Access-Control-Allow-Methods"), route.method) ||
 			!strings.Contains(r.Header.Get("Access-Control-Allow-Headers"), "idempotency-key") || r.Header.Get("Access-Control-Allow-Credentials") != "" ||
 			!strings.Contains(strings.Join(r.Header["Vary"], ","), "Origin") {
@@ -31,7 +31,7 @@ func TestPagesOfOtherOriginsMayCallWhenTheyAreNamed(t *testing.T) {
 		}
 	}
 	for path, status := range map[string]int{"/api/products": 200, "/api/orders": 401, "/api/nothing": 404, "/api/products?sort=price": 422, "/api/products/": 308} {
-		r := shop.do("GET", path, nil, "Origin", storefront).gives(status, nil)
+		r := shop.do("GET", path, nil, "Origin", storefront).expect(status, nil)
 		if r.Header.Get("Access-Control-Allow-Origin") != storefront {
 			t.Errorf("%s: %v", path, r.Header)
 		}
@@ -50,7 +50,7 @@ func TestPagesOfOtherOriginsMayCallWhenTheyAreNamed(t *testing.T) {
 	}
 }
 
-func TestPagesOfAllOriginsMayCallWithoutCookies(t *testing.T) {
+func TestCORS_AllOriginsMayCallWithoutCookies(t *testing.T) {
 	shop := openWith(t, gateway.Config{CORSOrigins: []string{"https://other.example", "*"}})
 	r := shop.do("GET", "/api/nothing", nil, "Origin", storefront)
 	if r.Header.Get("Access-Control-Allow-Origin") != "*" || r.Header.Get("Access-Control-Allow-Credentials") != "" {
@@ -64,21 +64,21 @@ func TestPagesOfAllOriginsMayCallWithoutCookies(t *testing.T) {
 }
 
 // Without it, a browser hears what there is, and not that it may call it.
-func TestOptionsTellTheMethods(t *testing.T) {
+func TestOptions_ListsTheMethods(t *testing.T) {
 	shop := open(t)
 	for path, allow := range map[string]string{
 		"/api/orders": "GET, HEAD, POST, OPTIONS", "/api/products/A": "DELETE, GET, HEAD, PATCH, OPTIONS", "/sandbox/payments/pay_1": "GET, HEAD, POST, OPTIONS",
 		"/api/auth/login": "POST, OPTIONS", "/docs": "GET, HEAD, OPTIONS",
 	} {
-		r := shop.do("OPTIONS", path, nil, "Origin", storefront, "Access-Control-Request-Method", "GET").gives(204, nil)
+		r := shop.do("OPTIONS", path, nil, "Origin", storefront, "Access-Control-Request-Method", "GET").expect(204, nil)
 		if r.Header.Get("Allow") != allow || len(r.body) > 0 || r.Header.Get("Content-Type") != "" || r.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("%s: %v %s", path, r.Header, r.body)
 		}
 	}
-	shop.do("OPTIONS", "/api/nothing", nil).gives(404, nil)
+	shop.do("OPTIONS", "/api/nothing", nil).expect(404, nil)
 }
 
-func TestASlashAtTheEndLeadsToTheRoute(t *testing.T) {
+func TestTrailingSlash_RedirectsToTheRoute(t *testing.T) {
 	shop := open(t)
 	for _, tt := range []struct{ method, path, location string }{
 		{"GET", "/api/products/", "/api/products"},
@@ -88,12 +88,12 @@ func TestASlashAtTheEndLeadsToTheRoute(t *testing.T) {
 		{"GET", "/api/products/a%20b/", "/api/products/a%20b"},
 		{"GET", "/healthz/", "/healthz"},
 	} {
-		if r := shop.do(tt.method, tt.path, nil).gives(308, nil); r.Header.Get("Location") != tt.location {
+		if r := shop.do(tt.method, tt.path, nil).expect(308, nil); r.Header.Get("Location") != tt.location {
 			t.Errorf("%s %s leads to %q", tt.method, tt.path, r.Header.Get("Location"))
 		}
 	}
-	shop.do("DELETE", "/api/orders/", nil).gives(404, nil)
-	shop.do("GET", "/docs/", nil).gives(200, nil)
+	shop.do("DELETE", "/api/orders/", nil).expect(404, nil)
+	shop.do("GET", "/docs/", nil).expect(200, nil)
 	for _, path := range []string{"//evil.example/../api/products/", "/\\evil.example/../api/products/", "//evil.example/%2e%2e/api/products/", "/api//products/"} {
 		r := shop.raw("GET " + path + " HTTP/1.1\r\nHost: shop\r\n\r\n")
 		if to := r.Header.Get("Location") + "  "; to[0] != ' ' && to[0] != '/' || to[1] == '/' || to[1] == '\\' {
@@ -103,7 +103,7 @@ func TestASlashAtTheEndLeadsToTheRoute(t *testing.T) {
 }
 
 // raw sends bytes as they are and returns the first answer.
-func (f *front) raw(request string) *http.Response {
+func (f *testShop) raw(request string) *http.Response {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.server.URL, "http://"))
 	if err != nil {

@@ -12,12 +12,12 @@ import (
 	"lonja/kit/httpapi"
 )
 
-// Dead letters are nobody's view: staff read them where they are kept.
+// Dead letters are in no view: these routes read the stream that holds them.
 
-// listLetters writes letter by letter: each may be as large as a message, so a
-// page of them is more than should be in memory.
-func (g *gateway) listLetters(c *httpapi.Call, in *struct{ Paging }) (*httpapi.Answer, error) {
-	if err := mustBeStaff(c); err != nil {
+// listDeadLetters writes one dead letter at a time. Each may be as large as a message, so a
+// page of them would take too much memory.
+func (g *gateway) listDeadLetters(c *httpapi.Call, in *struct{ Paging }) (*httpapi.Response, error) {
+	if err := requireStaff(c); err != nil {
 		return nil, err
 	}
 	page, written := in.page().Normal(), 0
@@ -25,7 +25,7 @@ func (g *gateway) listLetters(c *httpapi.Call, in *struct{ Paging }) (*httpapi.A
 		c.Writer.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(c.Writer, `{"data":[`)
 	}
-	total, err := g.Letters.Each(c.Request.Context(), 1, func(l bus.DeadLetter) bool {
+	total, err := g.DeadLetters.Each(c.Request.Context(), 1, func(deadLetter bus.DeadLetter) bool {
 		if skip > 0 {
 			skip--
 			return true
@@ -35,15 +35,15 @@ func (g *gateway) listLetters(c *httpapi.Call, in *struct{ Paging }) (*httpapi.A
 		} else {
 			_, _ = io.WriteString(c.Writer, ",")
 		}
-		body, _ := json.Marshal(l.Redacted(g.Streams)) // strings and numbers
+		body, _ := json.Marshal(deadLetter.Redacted(g.Streams)) // cannot fail: strings and numbers
 		_, failed := c.Writer.Write(body)
 		written++
 		return failed == nil && written < page.Limit
 	})
 	switch {
 	case err != nil && written > 0:
-		g.Logger.Warn("a list of dead letters broke off", "error", err)
-		panic(http.ErrAbortHandler) // so that nobody takes it for all of them
+		g.Logger.Warn("list of dead letters broke off", "error", err)
+		panic(http.ErrAbortHandler) // so that the client does not take it for complete
 	case err != nil:
 		return nil, err
 	case written == 0:
@@ -51,67 +51,67 @@ func (g *gateway) listLetters(c *httpapi.Call, in *struct{ Paging }) (*httpapi.A
 	}
 	meta, _ := json.Marshal(query.NewList([]bus.DeadLetter(nil), total, page).Meta)
 	_, _ = io.WriteString(c.Writer, `],"meta":`+string(meta)+`}`)
-	return httpapi.Answering(nil), nil // nothing of which is written any more
+	return httpapi.NewResponse(nil), nil // the body is written already
 }
 
-type letterInput struct {
+type deadLetterInput struct {
 	ID uint64 `path:"id"`
 }
 
-func (g *gateway) readLetter(c *httpapi.Call, in *letterInput) (*httpapi.Answer, error) {
-	ctx, cancel, err := asStaff(c)
+func (g *gateway) readDeadLetter(c *httpapi.Call, in *deadLetterInput) (*httpapi.Response, error) {
+	ctx, cancel, err := staffContext(c)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	letter, err := g.Letters.Get(ctx, in.ID)
+	deadLetter, err := g.DeadLetters.Get(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return httpapi.AnsweringJSON(letter.Redacted(g.Streams))
+	return httpapi.NewJSONResponse(deadLetter.Redacted(g.Streams))
 }
 
-// retried says whom a letter goes back to.
+// retried names the consumers that a dead letter was sent back to.
 type retried struct {
 	ID uint64   `json:"id"`
 	To []string `json:"to" doc:"The consumers that will try again"`
 }
 
-func (g *gateway) retryLetter(c *httpapi.Call, in *letterInput) (*httpapi.Answer, error) {
-	ctx, cancel, err := asStaff(c)
+func (g *gateway) retryDeadLetter(c *httpapi.Call, in *deadLetterInput) (*httpapi.Response, error) {
+	ctx, cancel, err := staffContext(c)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	to, err := g.Letters.Retry(ctx, in.ID, g.Streams)
+	to, err := g.DeadLetters.Retry(ctx, in.ID, g.Streams)
 	if err != nil {
 		return nil, err
 	}
-	g.Logger.Info("a dead letter goes back", "letter", in.ID, "to", to, "by", c.Actor.ID)
-	return httpapi.AnsweringJSON(retried{in.ID, to})
+	g.Logger.Info("dead letter sent back", "deadletter", in.ID, "to", to, "by", c.Actor.ID)
+	return httpapi.NewJSONResponse(retried{in.ID, to})
 }
 
-func (g *gateway) dropLetter(c *httpapi.Call, in *letterInput) (*httpapi.Answer, error) {
-	ctx, cancel, err := asStaff(c)
+func (g *gateway) dropDeadLetter(c *httpapi.Call, in *deadLetterInput) (*httpapi.Response, error) {
+	ctx, cancel, err := staffContext(c)
 	if err != nil {
 		return nil, err
 	}
 	defer cancel()
-	if err := g.Letters.Drop(ctx, in.ID); err != nil {
+	if err := g.DeadLetters.Drop(ctx, in.ID); err != nil {
 		return nil, err
 	}
-	g.Logger.Info("a dead letter was dropped", "letter", in.ID, "by", c.Actor.ID)
-	return httpapi.Answering(nil).NoContent(), nil
+	g.Logger.Info("dead letter dropped", "deadletter", in.ID, "by", c.Actor.ID)
+	return httpapi.NewResponse(nil).NoContent(), nil
 }
 
-// mustBeStaff refuses everybody else: there is no service here to do so.
-func mustBeStaff(c *httpapi.Call) error { return c.Actor.Require(events.StaffRoles...) }
+// requireStaff returns Forbidden for other users. No service decides here.
+func requireStaff(c *httpapi.Call) error { return c.Actor.Require(events.StaffRoles...) }
 
-// asStaff is for work on one letter, which does not take long.
-func asStaff(c *httpapi.Call) (context.Context, context.CancelFunc, error) {
-	if err := mustBeStaff(c); err != nil {
+// staffContext requires staff, and bounds the work on one dead letter.
+func staffContext(c *httpapi.Call) (context.Context, context.CancelFunc, error) {
+	if err := requireStaff(c); err != nil {
 		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
 	return ctx, cancel, nil
 }

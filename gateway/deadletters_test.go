@@ -11,9 +11,9 @@ import (
 	"lonja/kit/service"
 )
 
-// TestStaffSeeNoSecretsInDeadLetters keeps letters that hold secrets, wherever they
+// TestDeadLetters_ShowStaffNoSecrets keeps letters that hold secrets, wherever they
 // died, and one that holds none.
-func TestStaffSeeNoSecretsInDeadLetters(t *testing.T) {
+func TestDeadLetters_ShowStaffNoSecrets(t *testing.T) {
 	f := open(t)
 	box := bus.NewDeadLetterQueue(f.JS)
 	const secret = "$argon2id$v=19$SECRET"
@@ -39,12 +39,12 @@ func TestStaffSeeNoSecretsInDeadLetters(t *testing.T) {
 		}
 	}
 	var list struct{ Data []bus.DeadLetter }
-	r := f.do("GET", "/api/deadletters?limit=100", nil, "Authorization", f.staff()).gives(200, &list)
+	r := f.do("GET", "/api/deadletters?limit=100", nil, "Authorization", f.staff()).expect(200, &list)
 	if n := strings.Count(string(r.body), "SECRET"); n != 3 || len(list.Data) != 9 {
 		t.Errorf("%d letters show %d secrets, want 9 and the 3 of the first one: %s", len(list.Data), n, r.body)
 	}
 	for i, l := range list.Data {
-		r := f.do("GET", "/api/deadletters/"+strconv.FormatUint(l.ID, 10), nil, "Authorization", f.staff()).gives(200, &l)
+		r := f.do("GET", "/api/deadletters/"+strconv.FormatUint(l.ID, 10), nil, "Authorization", f.staff()).expect(200, &l)
 		if l.Private != (i > 0) || strings.Contains(string(r.body), "SECRET") == l.Private || l.Reason == "" || l.Subject == "" || l.Sequence != uint64(i+1) {
 			t.Errorf("letter %d: %s", i+1, r.body)
 		}

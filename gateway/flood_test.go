@@ -23,7 +23,7 @@ func from(t *testing.T, last int) *http.Client {
 }
 
 // logsIn tries to log in, and returns the status and how long it took.
-func (f *front) logsIn(ctx context.Context, c *http.Client, email, password string) (status int, took time.Duration, err error) {
+func (f *testShop) logsIn(ctx context.Context, c *http.Client, email, password string) (status int, took time.Duration, err error) {
 	body := fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
 	req, err := http.NewRequestWithContext(ctx, "POST", f.server.URL+"/api/auth/login", strings.NewReader(body))
 	if err != nil {
@@ -42,7 +42,7 @@ func (f *front) logsIn(ctx context.Context, c *http.Client, email, password stri
 	return resp.StatusCode, time.Since(began), err
 }
 
-func TestManyLoginsAtOnceAreAnsweredOrTurnedAway(t *testing.T) {
+func TestLogins_BeyondCapacityAreRejectedAtOnce(t *testing.T) {
 	shop := openWhole(t)
 	client := from(t, 2)
 	var mu sync.Mutex
@@ -67,7 +67,7 @@ func TestManyLoginsAtOnceAreAnsweredOrTurnedAway(t *testing.T) {
 	}
 }
 
-func TestAFloodOfWrongPasswordsDoesNotKeepTheOwnerOut(t *testing.T) {
+func TestLogins_FloodDoesNotLockOutTheOwner(t *testing.T) {
 	shop := openWhole(t)
 	shop.registers("ana")
 	ctx, stop := context.WithCancel(t.Context())

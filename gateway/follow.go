@@ -12,25 +12,24 @@ import (
 	"lonja/kit/httpapi/follow"
 )
 
-// orderChanges listens for what orders announces of its orders, for those who
-// follow one and those who wait for one.
+// orderChanges subscribes to the changes that the service orders announces, for requests
+// that follow an order or wait for one.
 func orderChanges(c Config) (*follow.Changes, error) {
 	return follow.New(follow.Config{Client: c.Client, Service: "orders", Stream: "ORDERS", Events: statusEvents,
 		MaxFollowers: c.MaxFollowers, MaxWaiting: c.MaxWaiting, Following: "following orders", Waiting: "waiting for their orders",
 		Namespace: name, Registry: c.Registry})
 }
 
-// followOrder sends an order's statuses as they happen, until it is delivered or
-// cancelled.
+// followOrder streams an order's statuses until it is delivered or cancelled.
 func (g *gateway) followOrder(c *httpapi.Call) error {
-	id := events.OrderID(strings.Clone(c.Request.PathValue("id"))) // it outlives the request
-	if err := known(id); err != nil {
+	id := events.OrderID(strings.Clone(c.Request.PathValue("id"))) // keeps the request out of memory
+	if err := checkID(id); err != nil {
 		return err
 	}
 	return g.orders.Follow(c, string(id), func(after uint64) httpapi.Query { return query.OrderStatuses{OrderID: id, After: after} })
 }
 
-// statusEvents are an order's changes of status as its followers see them.
+// statusEvents converts an order's status changes to server-sent events.
 func statusEvents(answer json.RawMessage) ([]follow.Event, error) {
 	var changes []query.StatusChange
 	if err := json.Unmarshal(answer, &changes); err != nil {
@@ -49,22 +48,22 @@ type status struct {
 	Time   time.Time `json:"time"`
 }
 
-// A browser's EventSource sends no Authorization. It is given a URL with a ticket
-// instead: signed by identity, good for one order's stream, as the customer who
-// asked for it, for a minute to connect. So every gateway can verify it, and the
-// access token stands in no URL.
+// A browser's EventSource cannot send Authorization. It gets a URL with a ticket instead,
+// which identity signs. A ticket is valid for one order's stream, on behalf of the user who
+// requested it, and must be used within a minute. So every gateway can verify it, and no URL
+// contains an access token.
 
-// streamURL is where an order can be followed without an access token.
+// streamURL is a URL to follow an order without an access token.
 type streamURL struct {
-	URL       string `json:"url" doc:"For new EventSource(url). It follows this order only, as you"`
-	ExpiresIn int64  `json:"expires_in" doc:"Seconds within which it must be opened"`
+	URL       string `json:"url" doc:"For new EventSource(url). It follows this order only, with your rights"`
+	ExpiresIn int64  `json:"expires_in" doc:"Seconds within which the URL must be opened"`
 }
 
-func giveTicket(c *httpapi.Call, in *orderInput) (*httpapi.Answer, error) {
-	if err := known(in.ID); err != nil {
+func createStreamURL(c *httpapi.Call, in *orderInput) (*httpapi.Response, error) {
+	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	// Who may not see the order hears so here already.
+	// Return the error now if the user may not see the order.
 	if _, err := c.Query(c.Request.Context(), query.OrderStatuses{OrderID: in.ID}); err != nil {
 		return nil, err
 	}
@@ -76,9 +75,9 @@ func giveTicket(c *httpapi.Call, in *orderInput) (*httpapi.Answer, error) {
 	if err := json.Unmarshal(body, &t); err != nil {
 		return nil, err
 	}
-	a, err := httpapi.AnsweringJSON(streamURL{c.Origin() + "/api/orders/" + string(in.ID) + "/stream?ticket=" + url.QueryEscape(t.Ticket), t.ExpiresIn})
+	resp, err := httpapi.NewJSONResponse(streamURL{c.Origin() + "/api/orders/" + string(in.ID) + "/stream?ticket=" + url.QueryEscape(t.Ticket), t.ExpiresIn})
 	if err != nil {
 		return nil, err
 	}
-	return a.Created(""), nil
+	return resp.Created(""), nil
 }

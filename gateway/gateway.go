@@ -1,9 +1,10 @@
-// Package gateway is the shop's HTTP side: it turns requests into commands and
-// queries, and their answers into responses. It holds no data and knows no
-// rule of the shop; whatever may be refused is refused by a service.
+// Package gateway is the shop's HTTP API. It turns requests into commands and queries, and
+// the services' replies into responses. It stores nothing and contains no business rules:
+// the services decide.
 //
-// Routes are listed in routes.go; each resource has a file. What any service
-// needs over HTTP is in package httpapi.
+// routes.go lists the routes; each resource has a file. What any event-driven service needs
+// over HTTP is in package httpapi. Create the handler with [New] and serve it with
+// httpapi.Serve.
 package gateway
 
 import (
@@ -24,10 +25,11 @@ import (
 	"lonja/kit/httpapi/bearer"
 )
 
-// New is the gateway as a handler; see httpapi.Serve for running it.
+// New returns the gateway's handler; httpapi.Serve serves it. The error names the setting
+// that is missing or not valid.
 func New(c Config) (http.Handler, error) {
-	if c.Client == nil || c.Revoked == nil || c.Letters == nil || c.Streams == nil {
-		return nil, errors.New("gateway: Client, Revoked, Letters and Streams are required")
+	if c.Client == nil || c.Revoked == nil || c.DeadLetters == nil || c.Streams == nil {
+		return nil, errors.New("gateway: Client, Revoked, DeadLetters and Streams are required")
 	}
 	handler, err := c.handler()
 	if err != nil {
@@ -44,7 +46,7 @@ func (c Config) handler() (http.Handler, error) {
 		Client: c.Client, Name: name, Tokens: g.tokens,
 		Title: "lonja", Version: "1.0.0", About: c.about(),
 		AboutTokens:  "The access_token of /api/auth/login",
-		AboutTickets: "Part of the URL that /api/orders/{id}/stream/tickets gives",
+		AboutTickets: "Part of the URL that /api/orders/{id}/stream/tickets returns",
 		PublicURL:    c.PublicURL, Local: c.Local, TrustedProxies: c.TrustedProxies, CORSOrigins: c.CORSOrigins,
 		Logger: c.Logger, Registry: c.Registry,
 	})
@@ -61,24 +63,24 @@ func (c Config) handler() (http.Handler, error) {
 	return api.Handler()
 }
 
-// about introduces the API to its readers.
+// about returns the API's description in its OpenAPI document.
 func (c Config) about() string {
 	about := "A shop: catalogue, stock, orders, payments and accounts.\n\n" +
 		"Money is in minor units: 295 GBP is £2.95. Every answer to a write carries a `Consistency-Token`; " +
-		"sent back, it makes any replica show that write. What is refused is a problem (RFC 9457) with a `code`."
+		"sent back, it makes every replica show that write. Every error is a problem (RFC 9457) with a `code`."
 	if c.AsyncAPI != nil {
-		about += "\n\nBehind this API, services record events and answer commands and queries on NATS: [read about them](" + eventsPage + "), or take [the AsyncAPI document](" + asyncAPIPath + ")."
+		about += "\n\nBehind this API, services record events and answer commands and queries on NATS: [browse them](" + eventsPage + "), or download [the AsyncAPI document](" + asyncAPIPath + ")."
 	}
 	return about
 }
 
-// verifier takes what identity signs.
+// verifier verifies the access tokens and tickets that the service identity signs.
 func (c Config) verifier() *bearer.Verifier {
 	return bearer.New(bearer.Config{
-		Revoked: c.Revoked, Issuer: claims.Issuer, Audience: claims.Audience, TicketIssuer: claims.TicketIssuer, TicketFor: "order",
+		Revoked: c.Revoked, Issuer: claims.Issuer, Audience: claims.Audience, TicketIssuer: claims.TicketIssuer, TicketResource: "order",
 		Accepts: func(id string, roles []string) bool { return events.IsToken(id) && events.CheckRoles(roles) == nil },
-		Keys: func(ctx context.Context) ([]byte, error) { // on nobody's behalf
-			ctx, cancel := context.WithTimeout(ctx, patience)
+		FetchKeys: func(ctx context.Context) ([]byte, error) { // without an actor
+			ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 			defer cancel()
 			return c.Client.Query(ctx, query.Keys{}, eventlog.Envelope{})
 		},

@@ -44,16 +44,16 @@ func (s *wholeShop) standStill() (goOn func()) {
 
 // Whatever address the shop hands out works at once, for whoever follows it, with
 // no consistency token, at a replica whose views have heard of nothing yet.
-func TestEveryAddressThatIsHandedOutWorksAtOnce(t *testing.T) {
+func TestURLs_WorkAtOnceOnEveryReplica(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("lantern", 200, 10)
 	goOn := shop.standStill()
 
 	ana, _ := shop.registers("ana")
 	product := shop.do("POST", "/api/products", events.Product{SKU: "new", Name: "New", Price: events.Money{Amount: 1, Currency: "GBP"}},
-		"Authorization", shop.admin).gives(201, nil).Header.Get("Location")
+		"Authorization", shop.admin).expect(201, nil).Header.Get("Location")
 	order := shop.do("POST", "/api/orders", `{"items":[{"sku":"lantern","quantity":1}]}`, "Authorization", ana, "Consistency-Token", seen).
-		gives(201, nil).Header.Get("Location")
+		expect(201, nil).Header.Get("Location")
 	payment := shoptest.Await(shop.Shop, func(events.PaymentRequested) bool { return true }).URL
 
 	asked := make(chan struct{}, 100)
@@ -78,8 +78,8 @@ func TestEveryAddressThatIsHandedOutWorksAtOnce(t *testing.T) {
 	}
 	goOn()
 	for range paths {
-		(<-answers).gives(200, nil)
+		(<-answers).expect(200, nil)
 	}
-	shop.do("GET", "/api/orders/ord_none", nil, "Authorization", ana).refuses(404, "not_found", "")
-	shop.do("GET", "/sandbox/payments/pay_none", nil).refuses(404, "not_found", "")
+	shop.do("GET", "/api/orders/ord_none", nil, "Authorization", ana).expectProblem(404, "not_found", "")
+	shop.do("GET", "/sandbox/payments/pay_none", nil).expectProblem(404, "not_found", "")
 }

@@ -30,16 +30,16 @@ import (
 	"lonja/shop/shoptest"
 )
 
-// front is a gateway before a shop without services: each test plays those
-// that it needs over real NATS, and so sees just what they would be sent.
-// Identity's keys are played always, so that a test may sign what it likes.
-type front struct {
+// testShop is a gateway for a shop on a real NATS server, without services. Each test fakes
+// the services that it needs, and so sees exactly what they would receive. Identity's keys
+// are always faked, so that a test can sign any token.
+type testShop struct {
 	*shoptest.Shop
 	t       testing.TB
 	server  *httptest.Server
 	handler http.Handler // what it serves
 	key     ed25519.PrivateKey
-	played  map[string]*nats.Subscription
+	fakes   map[string]*nats.Subscription
 	keys    []string             // Idempotency-Keys to send as they are
 	checked *openapitest.Checked // compares all answers with the OpenAPI document,
 	// unless the test makes up one that no service gives
@@ -49,7 +49,7 @@ type front struct {
 
 const keyID = "key-1"
 
-func open(t testing.TB) *front {
+func open(t testing.TB) *testShop {
 	t.Helper()
 	return openWith(t, ownMachine)
 }
@@ -57,16 +57,16 @@ func open(t testing.TB) *front {
 // ownMachine is a shop for those who sit before it, as up has it.
 var ownMachine = gateway.Config{PublicURL: "http://shop.example:8080", Local: true, Sandbox: true}
 
-func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *front {
+func openWith(t testing.TB, c gateway.Config, services ...*service.Service) *testShop {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{Shop: shoptest.Start(t, services...), t: t, key: private, played: map[string]*nats.Subscription{}}
-	f.plays("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
+	f := &testShop{Shop: shoptest.Start(t, services...), t: t, key: private, fakes: map[string]*nats.Subscription{}}
+	f.fake("queries.identity.keys", func(*nats.Msg) any { return keyset(keyID, public) })
 	c.PublicURL = cmp.Or(c.PublicURL, ownMachine.PublicURL)
-	c.Client, c.Revoked, c.Letters, c.Streams = f.Client, revocation.New(f.Conn), bus.NewDeadLetterQueue(f.JS), f.Streams
+	c.Client, c.Revoked, c.DeadLetters, c.Streams = f.Client, revocation.New(f.Conn), bus.NewDeadLetterQueue(f.JS), f.Streams
 	handler, err := gateway.New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -83,9 +83,8 @@ func keyset(id string, public ed25519.PublicKey) query.Keyset {
 		X: base64.RawURLEncoding.EncodeToString(public)}}}
 }
 
-// plays answers a subject in a service's place: with JSON, a receipt or a
-// refusal.
-func (f *front) plays(subject string, answer func(*nats.Msg) any) {
+// fake answers requests to a subject in place of a service: with JSON, a reply or an error.
+func (f *testShop) fake(subject string, answer func(*nats.Msg) any) {
 	f.t.Helper()
 	sub, err := f.Conn.Subscribe(subject, func(m *nats.Msg) {
 		reply := nats.NewMsg(m.Reply)
@@ -107,39 +106,39 @@ func (f *front) plays(subject string, answer func(*nats.Msg) any) {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.played[subject] = sub
+	f.fakes[subject] = sub
 	if subject != "queries.identity.keys" {
 		f.madeUp.Store(true)
 	}
 	f.flush()
 }
 
-// quiet takes the player of a subject away.
-func (f *front) quiet(subject string) {
+// stopFake stops answering a subject. It returns once the requests received so far are answered.
+func (f *testShop) stopFake(subject string) {
 	f.t.Helper()
 	gone := make(chan struct{})
-	f.played[subject].SetClosedHandler(func(string) { close(gone) })
-	if err := f.played[subject].Drain(); err != nil { // what was asked already is answered
+	f.fakes[subject].SetClosedHandler(func(string) { close(gone) })
+	if err := f.fakes[subject].Drain(); err != nil { // what was asked already is answered
 		f.t.Fatal(err)
 	}
 	<-gone
 }
 
-// receipt is a played answer to a command.
+// receipt is a fake service's reply to a command.
 type receipt struct {
 	entity, position string
 	body             any
 	replayed         bool
 }
 
-func (f *front) flush() {
+func (f *testShop) flush() {
 	if err := f.Conn.Flush(); err != nil {
 		f.t.Fatal(err)
 	}
 }
 
-// as is an Authorization header for somebody with roles.
-func (f *front) as(user string, roles ...string) string {
+// as returns the value of an Authorization header for a user with roles.
+func (f *testShop) as(user string, roles ...string) string {
 	return "Bearer " + f.sign(jwt.SigningMethodEdDSA, f.key, keyID, claimsOf(user, roles...))
 }
 
@@ -148,7 +147,7 @@ func claimsOf(user string, roles ...string) jwt.MapClaims {
 		"iat": time.Now().Unix(), "exp": time.Now().Add(10 * time.Minute).Unix()}
 }
 
-func (f *front) sign(method jwt.SigningMethod, key any, kid string, claims jwt.MapClaims) string {
+func (f *testShop) sign(method jwt.SigningMethod, key any, kid string, claims jwt.MapClaims) string {
 	f.t.Helper()
 	token := jwt.NewWithClaims(method, claims)
 	token.Header["kid"] = kid
@@ -159,19 +158,19 @@ func (f *front) sign(method jwt.SigningMethod, key any, kid string, claims jwt.M
 	return signed
 }
 
-func (f *front) staff() string { return f.as("usr_staff", events.Staff) }
-func (f *front) ana() string   { return f.as("usr_ana", events.Customer) }
+func (f *testShop) staff() string { return f.as("usr_staff", events.Staff) }
+func (f *testShop) ana() string   { return f.as("usr_ana", events.Customer) }
 
-// response is what came back.
+// response is a response and its body.
 type response struct {
 	*http.Response
 	t    testing.TB
 	body []byte
 }
 
-// do sends a request. Body is sent as it is when it is a string, else as JSON;
-// headers are pairs, "" is left out.
-func (f *front) do(method, path string, body any, headers ...string) *response {
+// do sends a request. A string body is sent as it is, anything else as JSON. Headers are
+// pairs of name and value; those with the value "" are left out.
+func (f *testShop) do(method, path string, body any, headers ...string) *response {
 	f.t.Helper()
 	var sent []byte
 	switch b := body.(type) {
@@ -211,8 +210,8 @@ func (f *front) do(method, path string, body any, headers ...string) *response {
 	return &response{resp, f.t, got}
 }
 
-// gives fails the test unless the status is as said, and decodes the body.
-func (r *response) gives(status int, into any) *response {
+// expect fails the test unless the response has the status, and decodes the body.
+func (r *response) expect(status int, into any) *response {
 	r.t.Helper()
 	if r.StatusCode != status {
 		r.t.Fatalf("%s %s: want %d, got %d %s", r.Request.Method, r.Request.URL.Path, status, r.StatusCode, r.body)
@@ -232,13 +231,13 @@ type problem struct {
 	Errors                               []struct{ Field, Detail string }
 }
 
-// refuses fails the test unless the answer is a problem like that. Field "*"
-// stands for any.
-func (r *response) refuses(status int, code errs.Code, field string) problem {
+// expectProblem fails the test unless the response is a problem with this status, code and
+// field; "*" is any field.
+func (r *response) expectProblem(status int, code errs.Code, field string) problem {
 	r.t.Helper()
 	var p problem
 	if ct := r.Header.Get("Content-Type"); ct != "application/problem+json" {
-		r.t.Fatalf("%s %s: no problem but %d %q %s", r.Request.Method, r.Request.URL.Path, r.StatusCode, ct, r.body)
+		r.t.Fatalf("%s %s: want a problem, got %d %q %s", r.Request.Method, r.Request.URL.Path, r.StatusCode, ct, r.body)
 	}
 	if err := json.Unmarshal(r.body, &p); err != nil {
 		r.t.Fatalf("%v in %s", err, r.body)

@@ -13,7 +13,7 @@ import (
 )
 
 // A page of any size that may be asked for comes, whatever stands in it.
-func TestAPageOfTheLongestThingsComes(t *testing.T) {
+func TestLists_PageOfTheLargestEntriesIsServed(t *testing.T) {
 	shop := openWhole(t)
 	_, me := shop.registers("ana")
 	ana := "Bearer " + me.AccessToken
@@ -35,7 +35,7 @@ func TestAPageOfTheLongestThingsComes(t *testing.T) {
 	shoptest.Await(shop.Shop, func(e events.OrderCancelled) bool { return e.OrderID == long.OrderID }) // there is nothing in stock
 
 	var listed query.List[query.ProductView]
-	shop.do("GET", "/api/products?limit=100", nil, "Consistency-Token", seen).gives(200, &listed)
+	shop.do("GET", "/api/products?limit=100", nil, "Consistency-Token", seen).expect(200, &listed)
 	if len(listed.Data) != products || listed.Meta.Total != products {
 		t.Errorf("%d products of %+v", len(listed.Data), listed.Meta)
 	}
@@ -43,17 +43,17 @@ func TestAPageOfTheLongestThingsComes(t *testing.T) {
 	for _, who := range []string{ana, shop.admin, ana, shop.admin, ana, shop.admin} {
 		asking.Go(func() {
 			var placed query.List[query.OrderView]
-			r := shop.do("GET", "/api/orders?limit=100", nil, "Authorization", who, "Consistency-Token", seen).gives(200, &placed)
+			r := shop.do("GET", "/api/orders?limit=100", nil, "Authorization", who, "Consistency-Token", seen).expect(200, &placed)
 			if len(placed.Data) != orders || len(placed.Data[0].Items) != lines || r.Header.Get("Consistency-Token") == "" {
 				t.Errorf("%d orders in %d bytes, %v", len(placed.Data), len(r.body), r.Header)
 			}
 		})
 	}
 	asking.Wait()
-	shop.do("GET", "/api/orders/ord_3/timeline", nil, "Authorization", ana).gives(200, nil)
+	shop.do("GET", "/api/orders/ord_3/timeline", nil, "Authorization", ana).expect(200, nil)
 }
 
-func TestDeadLettersOfAnySizeAreListedOneByOne(t *testing.T) {
+func TestDeadLetters_OfAnySizeAreListed(t *testing.T) {
 	f := open(t)
 	box := bus.NewDeadLetterQueue(f.JS)
 	const letters = 30
@@ -64,14 +64,14 @@ func TestDeadLettersOfAnySizeAreListedOneByOne(t *testing.T) {
 		}
 	}
 	var list query.List[bus.DeadLetter]
-	r := f.do("GET", "/api/deadletters?limit=25&page=1", nil, "Authorization", f.staff()).gives(200, &list)
+	r := f.do("GET", "/api/deadletters?limit=25&page=1", nil, "Authorization", f.staff()).expect(200, &list)
 	if len(list.Data) != 25 || len(list.Data[24].Data) != 900_000 || list.Meta.Total != letters || list.Meta.LastPage != 2 {
 		t.Errorf("%d letters in %d bytes, of %+v", len(list.Data), len(r.body), list.Meta)
 	}
 	if r.ContentLength >= 0 || r.Header.Get("Content-Type") != "application/json" {
 		t.Errorf("they were gathered before they were sent: %v", r.Header)
 	}
-	f.do("GET", "/api/deadletters?limit=25&page=3", nil, "Authorization", f.staff()).gives(200, &list)
+	f.do("GET", "/api/deadletters?limit=25&page=3", nil, "Authorization", f.staff()).expect(200, &list)
 	if len(list.Data) != 0 || list.Data == nil || list.Meta.Page != 3 {
 		t.Errorf("after the end %+v", list)
 	}

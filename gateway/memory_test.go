@@ -44,12 +44,12 @@ var hostile = []struct{ name, head, again, tail string }{
 }
 
 // operations are the gateway's routes, out of its own description.
-func (f *front) operations() (all []struct{ method, path string }) {
+func (f *testShop) operations() (all []struct{ method, path string }) {
 	f.t.Helper()
 	var described struct {
 		Paths map[string]map[string]json.RawMessage
 	}
-	f.do("GET", "/openapi.json", nil).gives(200, &described)
+	f.do("GET", "/openapi.json", nil).expect(200, &described)
 	for path, methods := range described.Paths {
 		for method := range methods {
 			path := strings.NewReplacer("{id}", "ord_1", "{sku}", "A").Replace(path)
@@ -63,7 +63,7 @@ func (f *front) operations() (all []struct{ method, path string }) {
 }
 
 // costs sends a request and returns how many bytes were allocated meanwhile.
-func (f *front) costs(r *http.Request) uint64 {
+func (f *testShop) costs(r *http.Request) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f.handler.ServeHTTP(httptest.NewRecorder(), r)
@@ -112,7 +112,7 @@ func FuzzRequestsAllocateInProportion(f *testing.F) {
 }
 
 // A list that has no limit could make the gateway hold more than was sent.
-func TestEveryListInABodyHasALimit(t *testing.T) {
+func TestMemory_EveryListInABodyIsBounded(t *testing.T) {
 	shop := open(t)
 	type schema struct {
 		Ref        string `json:"$ref"`
@@ -129,7 +129,7 @@ func TestEveryListInABodyHasALimit(t *testing.T) {
 		}
 		Components struct{ Schemas map[string]*schema }
 	}
-	shop.do("GET", "/openapi.json", nil).gives(200, &described)
+	shop.do("GET", "/openapi.json", nil).expect(200, &described)
 	lists := 0
 	var look func(where string, s *schema)
 	look = func(where string, s *schema) {

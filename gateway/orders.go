@@ -9,30 +9,30 @@ import (
 	"lonja/kit/httpapi"
 )
 
-// newOrder is the command itself; its name is the one of the description.
+// newOrder is the command itself; the type's name is that of the schema in the description.
 type newOrder command.PlaceOrder
 
-func (g *gateway) placeOrder(c *httpapi.Call, in *struct{ httpapi.Payload[newOrder] }) (*httpapi.Answer, error) {
-	wanted, err := in.Body(c)
+func (g *gateway) placeOrder(c *httpapi.Call, in *struct{ httpapi.Payload[newOrder] }) (*httpapi.Response, error) {
+	order, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	// Nothing is ordered by whoever then cannot wait as they command.
+	// Acquire the place first: no order is placed for a client that then cannot wait.
 	wait, err := g.orders.Wait(c)
 	if err != nil {
 		return nil, err
 	}
-	defer wait.Done()
-	reply, err := c.Send(command.PlaceOrder(wanted), c.ID)
+	defer wait.Release()
+	reply, err := c.Send(command.PlaceOrder(order), c.CommandID)
 	if err != nil {
 		return nil, err
 	}
-	a := c.Did(reply).Created("/api/orders/" + reply.EntityID)
-	wait.For(reply.EntityID, query.Order{OrderID: events.OrderID(reply.EntityID), Origin: c.Origin()}, settled, a)
-	return a, nil
+	resp := c.ResponseTo(reply).Created("/api/orders/" + reply.EntityID)
+	wait.Await(reply.EntityID, query.Order{OrderID: events.OrderID(reply.EntityID), Origin: c.Origin()}, settled, resp)
+	return resp, nil
 }
 
-// settled reports whether an order's answer is what a customer waits for.
+// settled reports whether an order is in the state that Prefer: wait waits for.
 func settled(body []byte) bool {
 	var o struct {
 		Status  string    `json:"status"`
@@ -44,30 +44,30 @@ func settled(body []byte) bool {
 func listOrders(c *httpapi.Call, in *struct {
 	Status string `query:"status" enum:"placed,awaiting_payment,paid,shipped,delivered,cancelled"`
 	Paging
-}) (*httpapi.Answer, error) {
-	return c.Ask(query.Orders{Status: in.Status, Origin: c.Origin(), Page: in.page()})
+}) (*httpapi.Response, error) {
+	return c.QueryAndRespond(query.Orders{Status: in.Status, Origin: c.Origin(), Page: in.page()})
 }
 
 type orderInput struct {
 	ID events.OrderID `path:"id"`
 }
 
-func readOrder(c *httpapi.Call, in *orderInput) (*httpapi.Answer, error) {
-	if err := known(in.ID); err != nil {
+func readOrder(c *httpapi.Call, in *orderInput) (*httpapi.Response, error) {
+	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	return c.Ask(query.Order{OrderID: in.ID, Origin: c.Origin()})
+	return c.QueryAndRespond(query.Order{OrderID: in.ID, Origin: c.Origin()})
 }
 
 type orderMove struct {
-	Status string `json:"status" enum:"cancelled,shipped,delivered" doc:"A paid order can be shipped once its goods are taken off the shelves for it, which is a moment later; before, that is 409"`
+	Status string `json:"status" enum:"cancelled,shipped,delivered" doc:"A paid order can be shipped once its stock is committed, a moment after the payment; before that, shipping is 409"`
 }
 
-func moveOrder(c *httpapi.Call, in *struct {
+func changeStatus(c *httpapi.Call, in *struct {
 	ID events.OrderID `path:"id"`
 	httpapi.Payload[orderMove]
-}) (*httpapi.Answer, error) {
-	if err := known(in.ID); err != nil {
+}) (*httpapi.Response, error) {
+	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
 	move, err := in.Body(c)
@@ -79,21 +79,21 @@ func moveOrder(c *httpapi.Call, in *struct {
 		query.Shipped:   command.ShipOrder{OrderID: in.ID},
 		query.Delivered: command.DeliverOrder{OrderID: in.ID},
 	}
-	a, err := c.Do(moves[move.Status])
+	resp, err := c.SendAndRespond(moves[move.Status])
 	if err != nil {
 		return nil, err
 	}
-	// The receipt knows nothing of the payment. It is still the truth, should
-	// the view be away.
-	if order, err := c.Ask(query.Order{OrderID: in.ID, Origin: c.Origin()}); err == nil {
-		a.Body, a.Seen = order.Body, order.Seen
+	// The command's reply lacks the payment, so the order is read from the view. If that
+	// fails, the reply is still correct.
+	if order, err := c.QueryAndRespond(query.Order{OrderID: in.ID, Origin: c.Origin()}); err == nil {
+		resp.Body, resp.ConsistencyToken = order.Body, order.ConsistencyToken
 	}
-	return a, nil
+	return resp, nil
 }
 
-func readTimeline(c *httpapi.Call, in *orderInput) (*httpapi.Answer, error) {
-	if err := known(in.ID); err != nil {
+func readTimeline(c *httpapi.Call, in *orderInput) (*httpapi.Response, error) {
+	if err := checkID(in.ID); err != nil {
 		return nil, err
 	}
-	return c.Ask(query.OrderTimeline{OrderID: in.ID})
+	return c.QueryAndRespond(query.OrderTimeline{OrderID: in.ID})
 }

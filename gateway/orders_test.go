@@ -18,14 +18,14 @@ import (
 
 const oneLamp = `{"items":[{"sku":"A","quantity":1}]}`
 
-func TestPreferWaitsForTheOrderToMoveOn(t *testing.T) {
+func TestPrefer_WaitsForTheOrderToSettle(t *testing.T) {
 	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example"})
-	shop.plays("commands.orders.place", func(*nats.Msg) any {
+	shop.fake("commands.orders.place", func(*nats.Msg) any {
 		return receipt{entity: "ord_1", position: "ORDERS:3", body: query.OrderView{ID: "ord_1", Status: query.Placed}}
 	})
 	asked := make(chan query.Order, 10)
 	after := make(chan string, 10)
-	shop.plays("queries.orders.order", func(m *nats.Msg) any {
+	shop.fake("queries.orders.order", func(m *nats.Msg) any {
 		var q query.Order
 		if err := json.Unmarshal(m.Data, &q); err != nil {
 			return errs.New(errs.Invalid, "%v", err)
@@ -35,7 +35,7 @@ func TestPreferWaitsForTheOrderToMoveOn(t *testing.T) {
 		return query.OrderView{ID: "ord_1", Status: query.AwaitingPayment, Payment: &query.OrderPayment{}}
 	})
 	var order query.OrderView
-	r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "respond-async, Wait=10; x=1", "Consistency-Token", "CATALOG:2").gives(201, &order)
+	r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "respond-async, Wait=10; x=1", "Consistency-Token", "CATALOG:2").expect(201, &order)
 	if order.Status != query.AwaitingPayment || r.Header.Get("Preference-Applied") != "wait=10" {
 		t.Errorf("%s %v", r.body, r.Header)
 	}
@@ -46,30 +46,30 @@ func TestPreferWaitsForTheOrderToMoveOn(t *testing.T) {
 		t.Errorf("after %q, answered %q", got, r.Header.Get("Consistency-Token"))
 	}
 	for prefer, want := range map[string]string{"wait=100": "wait=30", `wait="7"`: "wait=7", "wait=-1": "", "wait=soon": "", "wait": "", "wait=0": "", "waiting=5": ""} {
-		r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", prefer).gives(201, nil)
+		r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", prefer).expect(201, nil)
 		if got := r.Header.Get("Preference-Applied"); got != want {
 			t.Errorf("%s: %q", prefer, got)
 		}
 	}
 	// An order is placed even when nobody can say what became of it.
-	shop.quiet("queries.orders.order")
-	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=10").gives(201, &order)
+	shop.stopFake("queries.orders.order")
+	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=10").expect(201, &order)
 	if order.Status != query.Placed {
 		t.Errorf("%+v", order)
 	}
 }
 
-func TestKeysAndActorsMakeCommandIDs(t *testing.T) {
+func TestCommandID_DependsOnKeyAndActor(t *testing.T) {
 	shop := open(t)
 	var ids []string
 	id := make(chan string, 1)
-	shop.plays("commands.orders.place", func(m *nats.Msg) any {
+	shop.fake("commands.orders.place", func(m *nats.Msg) any {
 		id <- header(m).ID
 		return receipt{entity: "ord_1", position: "ORDERS:3", body: struct{}{}}
 	})
 	place := func(authorization string, keys ...string) string {
 		shop.keys = keys
-		shop.do("POST", "/api/orders", oneLamp, "Authorization", authorization).gives(201, nil)
+		shop.do("POST", "/api/orders", oneLamp, "Authorization", authorization).expect(201, nil)
 		shop.keys = nil
 		return <-id
 	}
@@ -87,27 +87,27 @@ func TestKeysAndActorsMakeCommandIDs(t *testing.T) {
 	}
 }
 
-func TestAMoveIsTheCommandOfItsStatus(t *testing.T) {
+func TestChangeStatus_SendsTheCommandOfTheStatus(t *testing.T) {
 	shop := open(t)
 	heard := make(chan string, 1)
 	for _, c := range []command.Command{command.CancelOrder{}, command.ShipOrder{}, command.DeliverOrder{}} {
-		shop.plays(command.Subject(c), func(m *nats.Msg) any {
+		shop.fake(command.Subject(c), func(m *nats.Msg) any {
 			heard <- c.CommandName() + string(m.Data)
 			return receipt{entity: "ord_1", position: "ORDERS:8", body: query.OrderView{ID: "ord_1", Status: "receipt"}}
 		})
 	}
-	shop.plays("queries.orders.order", func(m *nats.Msg) any {
+	shop.fake("queries.orders.order", func(m *nats.Msg) any {
 		return query.OrderView{ID: "ord_1", Status: header(m).After}
 	})
 	var order query.OrderView
 	for status, want := range map[string]string{"cancelled": "orders.cancel", "shipped": "orders.ship", "delivered": "orders.deliver"} {
-		shop.do("PATCH", "/api/orders/ord_1", map[string]string{"status": status}, "Authorization", shop.ana()).gives(200, &order)
+		shop.do("PATCH", "/api/orders/ord_1", map[string]string{"status": status}, "Authorization", shop.ana()).expect(200, &order)
 		if got := <-heard; got != want+`{"order_id":"ord_1"}` || order.Status != "ORDERS:8" {
 			t.Errorf("%s: heard %s, answered %+v", status, got, order)
 		}
 	}
-	shop.quiet("queries.orders.order")
-	shop.do("PATCH", "/api/orders/ord_1", `{"status":"cancelled"}`, "Authorization", shop.ana()).gives(200, &order)
+	shop.stopFake("queries.orders.order")
+	shop.do("PATCH", "/api/orders/ord_1", `{"status":"cancelled"}`, "Authorization", shop.ana()).expect(200, &order)
 	if <-heard; order.Status != "receipt" {
 		t.Errorf("without its view: %+v", order)
 	}
@@ -115,11 +115,11 @@ func TestAMoveIsTheCommandOfItsStatus(t *testing.T) {
 
 // Whoever asks may send any Host: where customers pay is not theirs to say. Only
 // a shop for this machine alone believes a Host, and only one of this machine's.
-func TestTheOriginOfPaymentURLs(t *testing.T) {
+func TestOrigin_OfPaymentURLs(t *testing.T) {
 	const ours, open = "http://shop.example:8080", "https://shop.example"
 	local, public := openWith(t, ownMachine), openWith(t, gateway.Config{PublicURL: open})
-	for _, shop := range []*front{local, public} {
-		shop.plays("queries.orders.order", func(m *nats.Msg) any {
+	for _, shop := range []*testShop{local, public} {
+		shop.fake("queries.orders.order", func(m *nats.Msg) any {
 			var q query.Order
 			_ = json.Unmarshal(m.Data, &q)
 			return map[string]string{"origin": q.Origin}
@@ -131,7 +131,7 @@ func TestTheOriginOfPaymentURLs(t *testing.T) {
 		"evil.example": ours, "evil.example:8080": ours, "localhost.evil.example": ours, "127.0.0.1.evil.example": ours, "127.0.0.1@evil.example": ours,
 		"evil.example#localhost": ours, "localhost/": ours, "10.0.0.1": ours, `a"b`: ours, "a@b": ours, "": ours,
 	} {
-		for shop, want := range map[*front]string{local: want, public: open} {
+		for shop, want := range map[*testShop]string{local: want, public: open} {
 			req := httptest.NewRequest("GET", "/api/orders/ord_1", nil)
 			req.Host = host
 			req.Header.Set("Authorization", shop.ana())
@@ -142,7 +142,7 @@ func TestTheOriginOfPaymentURLs(t *testing.T) {
 			}
 		}
 	}
-	if _, err := gateway.New(gateway.Config{Client: local.Client, Revoked: revocation.New(local.Conn), Letters: bus.NewDeadLetterQueue(local.JS), Streams: local.Streams}); err == nil || !strings.Contains(err.Error(), "PublicURL is required") {
+	if _, err := gateway.New(gateway.Config{Client: local.Client, Revoked: revocation.New(local.Conn), DeadLetters: bus.NewDeadLetterQueue(local.JS), Streams: local.Streams}); err == nil || !strings.Contains(err.Error(), "PublicURL is required") {
 		t.Errorf("without a PublicURL: %v", err)
 	}
 	for _, bad := range []string{"shop.example", "ftp://shop.example", "https://shop.example/path", "https://u:p@shop.example", "https://"} {

@@ -20,12 +20,12 @@ import (
 	"lonja/kit/errs"
 )
 
-func TestTheSandboxPage(t *testing.T) {
+func TestSandbox_Page(t *testing.T) {
 	shop := open(t)
 	payment := query.PaymentView{ID: "pay_1", OrderID: `<script>"`, Provider: "sandbox", Status: query.PaymentPending, Amount: events.Money{Amount: 1995, Currency: "JPY"}}
 	after := make(chan string, 10)
-	shop.plays("queries.payments.payment", func(m *nats.Msg) any { after <- header(m).After; return payment })
-	shop.plays("commands.payments.settle", func(m *nats.Msg) any {
+	shop.fake("queries.payments.payment", func(m *nats.Msg) any { after <- header(m).After; return payment })
+	shop.fake("commands.payments.settle", func(m *nats.Msg) any {
 		if strings.Contains(string(m.Data), "decline") {
 			return errs.New(errs.Conflict, "the payment was made <already>")
 		}
@@ -35,7 +35,7 @@ func TestTheSandboxPage(t *testing.T) {
 	})
 	const form = "application/x-www-form-urlencoded"
 
-	r := shop.do("GET", "/sandbox/payments/pay_1", nil, "Accept", "text/html,application/json").gives(200, nil)
+	r := shop.do("GET", "/sandbox/payments/pay_1", nil, "Accept", "text/html,application/json").expect(200, nil)
 	page, policy := string(r.body), r.Header.Get("Content-Security-Policy")
 	for _, want := range []string{"1995 <span>JPY", `value="pay"`, `value="decline"`, "&lt;script&gt;"} {
 		if !strings.Contains(page, want) {
@@ -49,44 +49,44 @@ func TestTheSandboxPage(t *testing.T) {
 	}
 	<-after
 
-	r = shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", form).gives(303, nil)
+	r = shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", form).expect(303, nil)
 	back := r.Header.Get("Location")
 	if back != "/sandbox/payments/pay_1?after=PAYMENTS%3A4" {
 		t.Errorf("sent to %s", back)
 	}
-	shop.do("GET", back, nil).gives(200, nil)
+	shop.do("GET", back, nil).expect(200, nil)
 	if got := <-after; got != "PAYMENTS:4" {
 		t.Errorf("the page waits for %q", got)
 	}
-	shop.do("GET", "/sandbox/payments/pay_1?after=%0D%0Ax:1.PAYMENTS:5", nil).gives(200, nil)
+	shop.do("GET", "/sandbox/payments/pay_1?after=%0D%0Ax:1.PAYMENTS:5", nil).expect(200, nil)
 	if got := <-after; got != "PAYMENTS:5" {
 		t.Errorf("the page waits for %q", got)
 	}
-	refused := string(shop.do("POST", "/sandbox/payments/pay_1", "outcome=decline", "Content-Type", form).gives(409, nil).body)
+	refused := string(shop.do("POST", "/sandbox/payments/pay_1", "outcome=decline", "Content-Type", form).expect(409, nil).body)
 	if !strings.Contains(refused, "the payment was made &lt;already&gt;") {
 		t.Errorf("refused with %s", refused)
 	}
 
 	var paid query.PaymentView
-	r = shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).gives(200, &paid)
+	r = shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).expect(200, &paid)
 	if paid.Status != query.PaymentCaptured || r.Header.Get("Consistency-Token") != "PAYMENTS:4" {
 		t.Errorf("%s %v", r.body, r.Header)
 	}
-	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"decline"}`).refuses(409, errs.Conflict, "")
-	shop.do("GET", "/sandbox/payments/pay_1", nil, "Accept", "application/json").gives(200, &paid)
+	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"decline"}`).expectProblem(409, errs.Conflict, "")
+	shop.do("GET", "/sandbox/payments/pay_1", nil, "Accept", "application/json").expect(200, &paid)
 	if paid.ID != "pay_1" {
 		t.Errorf("%+v", paid)
 	}
-	shop.do("POST", "/sandbox/payments/pay_1", "outcome=steal", "Content-Type", form).refuses(422, errs.Invalid, "outcome")
-	shop.do("POST", "/sandbox/payments/pay_1", "%zz", "Content-Type", form).refuses(400, errs.Invalid, "")
-	shop.do("POST", "/sandbox/payments/pay_1", "", "Content-Type", form).refuses(400, errs.Invalid, "")
-	shop.do("POST", "/sandbox/payments/pay_1", strings.Repeat("a", 1<<20+1), "Content-Type", form).refuses(413, errs.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=steal", "Content-Type", form).expectProblem(422, errs.Invalid, "outcome")
+	shop.do("POST", "/sandbox/payments/pay_1", "%zz", "Content-Type", form).expectProblem(400, errs.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "", "Content-Type", form).expectProblem(400, errs.Invalid, "")
+	shop.do("POST", "/sandbox/payments/pay_1", strings.Repeat("a", 1<<20+1), "Content-Type", form).expectProblem(413, errs.Invalid, "")
 }
 
-func TestReadinessNamesWhatIsWrong(t *testing.T) {
+func TestReadiness_NamesWhatIsWrong(t *testing.T) {
 	shop := openWith(t, gateway.Config{Services: []string{"catalog", "orders", "payments"}})
-	shop.plays("health.catalog", func(*nats.Msg) any { return bus.Health{Service: "catalog", Ready: true} })
-	shop.plays("health.orders", func(*nats.Msg) any {
+	shop.fake("health.catalog", func(*nats.Msg) any { return bus.Health{Service: "catalog", Ready: true} })
+	shop.fake("health.orders", func(*nats.Msg) any {
 		return bus.Health{Service: "orders", Views: []bus.ViewHealth{{Name: "book", Lag: map[string]uint64{"ORDERS": 1e6}}}}
 	})
 	var got struct {
@@ -97,68 +97,68 @@ func TestReadinessNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 	began := time.Now()
-	shop.do("GET", "/readyz", nil).gives(503, &got)
+	shop.do("GET", "/readyz", nil).expect(503, &got)
 	if got.Ready || got.Services["catalog"].Status != "ready" || got.Services["orders"].Status != "behind" || got.Services["payments"].Status != "missing" {
 		t.Errorf("%+v", got)
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any {
+	shop.stopFake("health.orders")
+	shop.fake("health.orders", func(*nats.Msg) any {
 		return bus.Health{Service: "orders", Views: []bus.ViewHealth{{Name: "book", Failed: "cannot project: secret"}}}
 	})
-	r := shop.do("GET", "/readyz", nil).gives(503, &got)
+	r := shop.do("GET", "/readyz", nil).expect(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Views[0] != "book" || strings.Contains(string(r.body), "secret") {
 		t.Errorf("%s", r.body)
 	}
-	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any {
+	shop.stopFake("health.orders")
+	shop.fake("health.orders", func(*nats.Msg) any {
 		return bus.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []bus.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
 	})
-	shop.do("GET", "/readyz", nil).gives(503, &got)
+	shop.do("GET", "/readyz", nil).expect(503, &got)
 	if o := got.Services["orders"]; o.Status != "behind" || len(o.Consumers) != 1 || len(o.Views) != 1 || o.Views[0] != "offers" {
 		t.Errorf("%+v", got)
 	}
-	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any {
+	shop.stopFake("health.orders")
+	shop.fake("health.orders", func(*nats.Msg) any {
 		return bus.Health{Service: "orders", Log: "the log ORDERS gives no answer", Views: []bus.ViewHealth{{Name: "book"}}}
 	})
-	r = shop.do("GET", "/readyz", nil).gives(503, &got)
+	r = shop.do("GET", "/readyz", nil).expect(503, &got)
 	if got.Services["orders"].Status != "failed" || got.Services["orders"].Log != "the log ORDERS gives no answer" || len(got.Services["orders"].Views) > 0 {
 		t.Errorf("%s", r.body)
 	}
-	shop.quiet("health.orders")
-	shop.plays("health.orders", func(*nats.Msg) any { return bus.Health{Service: "orders", Ready: true} })
-	shop.plays("health.payments", func(*nats.Msg) any { return bus.Health{Service: "payments", Ready: true} })
-	shop.do("GET", "/readyz", nil).gives(200, &got)
+	shop.stopFake("health.orders")
+	shop.fake("health.orders", func(*nats.Msg) any { return bus.Health{Service: "orders", Ready: true} })
+	shop.fake("health.payments", func(*nats.Msg) any { return bus.Health{Service: "payments", Ready: true} })
+	shop.do("GET", "/readyz", nil).expect(200, &got)
 	if !got.Ready {
 		t.Errorf("%+v", got)
 	}
-	shop.do("GET", "/healthz", nil).gives(200, nil)
+	shop.do("GET", "/healthz", nil).expect(200, nil)
 }
 
-func TestReadinessSaysWhyTheStoreTakesNothing(t *testing.T) {
+func TestReadiness_NamesTheStoresFailure(t *testing.T) {
 	store, stop := context.WithCancelCause(t.Context())
 	shop := openWith(t, gateway.Config{Store: func() context.Context { return store }})
-	shop.do("GET", "/readyz", nil).gives(200, nil)
+	shop.do("GET", "/readyz", nil).expect(200, nil)
 	stop(errors.New("the disk is full"))
 	var got struct {
 		Ready bool
 		Store string
 	}
-	shop.do("GET", "/readyz", nil).gives(503, &got)
+	shop.do("GET", "/readyz", nil).expect(503, &got)
 	if got.Ready || got.Store != "the disk is full" {
 		t.Errorf("%+v", got)
 	}
 }
 
-func TestMetricsCountByRoute(t *testing.T) {
+func TestMetrics_CountByRoute(t *testing.T) {
 	shop := open(t)
 	shop.do("GET", "/api/products/a.b", nil)
 	shop.do("GET", "/api/products/c.d", nil)
 	shop.do("GET", "/api/nothing/here", nil)
-	metrics := string(shop.do("GET", "/metrics", nil).gives(200, nil).body)
+	metrics := string(shop.do("GET", "/metrics", nil).expect(200, nil).body)
 	for _, want := range []string{
 		`lonja_http_requests_total{method="GET",route="/api/products/{sku}",status="404"} 2`,
 		`lonja_http_requests_total{method="other",route="other",status="404"} 1`,
@@ -171,9 +171,9 @@ func TestMetricsCountByRoute(t *testing.T) {
 	}
 }
 
-func TestDocsNeedNoInternet(t *testing.T) {
+func TestDocs_NeedNoInternet(t *testing.T) {
 	shop := open(t)
-	r := shop.do("GET", "/docs", nil).gives(200, nil)
+	r := shop.do("GET", "/docs", nil).expect(200, nil)
 	page := string(r.body)
 	if strings.Contains(page, `src="http`) || strings.Contains(page, `href="http`) || !strings.Contains(r.Header.Get("Content-Security-Policy"), "default-src 'self'") {
 		t.Errorf("the page takes something from elsewhere: %s", page)
@@ -183,31 +183,31 @@ func TestDocsNeedNoInternet(t *testing.T) {
 		t.Fatalf("assets %v in %s", assets, page)
 	}
 	for _, asset := range assets {
-		if r := shop.do("GET", asset[1], nil).gives(200, nil); len(r.body) == 0 {
+		if r := shop.do("GET", asset[1], nil).expect(200, nil); len(r.body) == 0 {
 			t.Errorf("%s is empty", asset[1])
 		}
 	}
 }
 
 // Where nobody asked for the sandbox there is no page of it, nor a word.
-func TestWithoutTheSandboxThereIsNoPage(t *testing.T) {
+func TestSandbox_OffMeansNoRoutes(t *testing.T) {
 	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example"})
 	heard := false
-	shop.plays("commands.payments.settle", func(*nats.Msg) any { heard = true; return query.PaymentView{} })
-	shop.do("GET", "/sandbox/payments/pay_1", nil).refuses(404, errs.NotFound, "")
-	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).refuses(404, errs.NotFound, "")
-	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").refuses(404, errs.NotFound, "")
-	if spec := string(shop.do("GET", "/openapi.json", nil).gives(200, nil).body); strings.Contains(spec, "sandbox") {
+	shop.fake("commands.payments.settle", func(*nats.Msg) any { heard = true; return query.PaymentView{} })
+	shop.do("GET", "/sandbox/payments/pay_1", nil).expectProblem(404, errs.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", `{"outcome":"pay"}`).expectProblem(404, errs.NotFound, "")
+	shop.do("POST", "/sandbox/payments/pay_1", "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").expectProblem(404, errs.NotFound, "")
+	if spec := string(shop.do("GET", "/openapi.json", nil).expect(200, nil).body); strings.Contains(spec, "sandbox") {
 		t.Error("the description tells of the sandbox")
 	}
-	shop.quiet("commands.payments.settle")
+	shop.stopFake("commands.payments.settle")
 	if heard {
 		t.Error("the command was sent all the same")
 	}
 }
 
 // Every route is described, and the description holds together.
-func TestTheDescriptionIsSound(t *testing.T) {
+func TestDescription_IsComplete(t *testing.T) {
 	shop := openWith(t, gateway.Config{PublicURL: "https://shop.example", Sandbox: true})
 	var spec struct {
 		OpenAPI    string
@@ -218,7 +218,7 @@ func TestTheDescriptionIsSound(t *testing.T) {
 			SecuritySchemes map[string]any
 		}
 	}
-	r := shop.do("GET", "/openapi.json", nil).gives(200, &spec)
+	r := shop.do("GET", "/openapi.json", nil).expect(200, &spec)
 	if spec.OpenAPI != "3.1.0" || spec.Servers[0].URL != "https://shop.example" || spec.Components.SecuritySchemes["bearer"] == nil {
 		t.Errorf("%s %v", spec.OpenAPI, spec.Servers)
 	}
@@ -235,7 +235,7 @@ func TestTheDescriptionIsSound(t *testing.T) {
 	}
 	// What one option says does not take the place of what another one says.
 	for route, says := range map[string][]string{
-		"delete /api/products/{sku}":    {"Staff only.", "brings it back"},
+		"delete /api/products/{sku}":    {"Staff only.", "restores it"},
 		"put /api/products/{sku}/stock": {"Staff only.", "may be archived"},
 		"get /api/users":                {"Administrators only."},
 	} {

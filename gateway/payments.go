@@ -22,8 +22,8 @@ import (
 	"lonja/kit/httpapi"
 )
 
-// The sandbox is a payment provider that believes whoever has the link. Its
-// page works in any browser without scripts.
+// The sandbox is a payment provider without money: anybody with a payment's link can settle
+// it. Its page works without scripts.
 
 //go:embed sandbox.html
 var sandboxHTML string
@@ -47,69 +47,69 @@ type settlement struct {
 
 func showPayment(c *httpapi.Call) error {
 	id := events.PaymentID(c.Request.PathValue("id"))
-	if err := known(id); err != nil {
+	if err := checkID(id); err != nil {
 		return err
 	}
-	a, err := c.Ask(query.Payment{PaymentID: id})
+	resp, err := c.QueryAndRespond(query.Payment{PaymentID: id})
 	if err != nil {
 		return err
 	}
 	if accept := c.Request.Header.Get("Accept"); strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html") {
-		return c.WriteJSON(http.StatusOK, json.RawMessage(a.Body))
+		return c.WriteJSON(http.StatusOK, json.RawMessage(resp.Body))
 	}
-	return showSandbox(c, http.StatusOK, a.Body, "")
+	return showSandbox(c, http.StatusOK, resp.Body, "")
 }
 
 func settlePayment(c *httpapi.Call) error {
 	id := events.PaymentID(c.Request.PathValue("id"))
-	if err := known(id); err != nil {
+	if err := checkID(id); err != nil {
 		return err
 	}
 	if kind, _, err := mime.ParseMediaType(c.Request.Header.Get("Content-Type")); err == nil && kind == "application/x-www-form-urlencoded" {
 		return settleByForm(c, id)
 	}
-	wish, err := httpapi.Body[settlement](c)
+	choice, err := httpapi.Body[settlement](c)
 	if err != nil {
 		return err
 	}
-	a, err := c.Do(command.SettlePayment{PaymentID: id, Outcome: wish.Outcome})
+	resp, err := c.SendAndRespond(command.SettlePayment{PaymentID: id, Outcome: choice.Outcome})
 	if err != nil {
 		return err
 	}
-	c.Writer.Header().Set("Consistency-Token", a.Seen)
-	return c.WriteJSON(http.StatusOK, json.RawMessage(a.Body))
+	c.Writer.Header().Set("Consistency-Token", resp.ConsistencyToken)
+	return c.WriteJSON(http.StatusOK, json.RawMessage(resp.Body))
 }
 
-// settleByForm sends the browser back to the page, which then shows what came
-// of it. A refusal is shown on the page, too.
+// settleByForm redirects the browser to the page, which then shows the result. A conflict is
+// shown on the page, too.
 func settleByForm(c *httpapi.Call, id events.PaymentID) error {
 	form, err := c.Form("outcome")
 	if err != nil {
 		return err
 	}
-	a, err := c.Do(command.SettlePayment{PaymentID: id, Outcome: form.Get("outcome")})
-	var r *errs.Error
-	if errors.As(err, &r) && r.Code == errs.Conflict {
-		payment, askErr := c.Ask(query.Payment{PaymentID: id})
-		if askErr != nil {
+	resp, err := c.SendAndRespond(command.SettlePayment{PaymentID: id, Outcome: form.Get("outcome")})
+	var conflict *errs.Error
+	if errors.As(err, &conflict) && conflict.Code == errs.Conflict {
+		payment, queryErr := c.QueryAndRespond(query.Payment{PaymentID: id})
+		if queryErr != nil {
 			return err
 		}
-		return showSandbox(c, http.StatusConflict, payment.Body, r.Detail)
+		return showSandbox(c, http.StatusConflict, payment.Body, conflict.Detail)
 	}
 	if err != nil {
 		return err
 	}
-	c.Writer.Header().Set("Consistency-Token", a.Seen)
-	http.Redirect(c.Writer, c.Request, "/sandbox/payments/"+string(id)+"?after="+url.QueryEscape(a.Seen), http.StatusSeeOther)
+	c.Writer.Header().Set("Consistency-Token", resp.ConsistencyToken)
+	http.Redirect(c.Writer, c.Request, "/sandbox/payments/"+string(id)+"?after="+url.QueryEscape(resp.ConsistencyToken), http.StatusSeeOther)
 	return nil
 }
 
-// outcomes is what the page says of a payment that waits for nobody.
+// outcomes are the page's texts for a payment that is no longer pending.
 var outcomes = map[string]string{
 	query.PaymentCaptured: "Paid. Thank you!",
 	query.PaymentDeclined: "The payment was declined.",
 	query.PaymentExpired:  "The time to pay is over.",
-	query.PaymentVoided:   "The order was cancelled; nothing is to be paid.",
+	query.PaymentVoided:   "The order was cancelled; there is nothing to pay.",
 	query.PaymentRefunded: "The money was sent back.",
 }
 

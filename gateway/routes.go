@@ -13,8 +13,7 @@ var (
 	adminOnly = httpapi.OnlyFor("Administrators", events.Admin)
 )
 
-// routes is all that the gateway serves: the table of contents, from which the
-// description is made.
+// routes adds all routes of the gateway. The OpenAPI description is made from them.
 func (g *gateway) routes(api *httpapi.API) {
 	api.Add("accounts",
 		httpapi.JSON("POST /api/auth/register", "Register", register, httpapi.Idempotent, httpapi.RateLimited, httpapi.Returns[query.Tokens](201), httpapi.Fails(409)),
@@ -33,31 +32,31 @@ func (g *gateway) routes(api *httpapi.API) {
 		httpapi.JSON("GET /api/products/{sku}", "Read a product", readProduct, httpapi.Returns[query.ProductView](200), httpapi.Fails(404)),
 		httpapi.JSON("PATCH /api/products/{sku}", "Change a product", changeProduct, httpapi.Deferrable, staffOnly, httpapi.Returns[query.ProductView](200), httpapi.Fails(404, 409)),
 		httpapi.JSON("DELETE /api/products/{sku}", "Archive a product", archiveProduct, httpapi.Deferrable, staffOnly,
-			httpapi.About("It is no longer listed or orderable, and still readable. PATCH with available: true brings it back."), httpapi.Fails(404)),
+			httpapi.About("The product is no longer listed or orderable, but can still be read. PATCH with available: true restores it."), httpapi.Fails(404)),
 	)
 	api.Add("stock",
 		httpapi.JSON("GET /api/products/{sku}/stock", "Read the stock of a product", readStock, httpapi.Returns[query.StockView](200), httpapi.Fails(404)),
 		httpapi.JSON("PUT /api/products/{sku}/stock", "Set the stock of a product", countStock, httpapi.Deferrable, staffOnly,
-			httpapi.About("The catalogue must have the product, which may be archived."), httpapi.Returns[query.StockView](200), httpapi.Fails(404, 409)),
+			httpapi.About("The product must be in the catalogue; it may be archived."), httpapi.Returns[query.StockView](200), httpapi.Fails(404, 409)),
 		httpapi.JSON("POST /api/products/{sku}/stock/adjustments", "Adjust the stock of a product", adjustStock, httpapi.Deferrable, staffOnly, httpapi.Idempotent,
 			httpapi.Returns[query.StockView](200), httpapi.Fails(404, 409)),
 	)
 	api.Add("orders",
 		httpapi.JSON("POST /api/orders", "Place an order", g.placeOrder, httpapi.Deferrable,
-			httpapi.About("Prices are the catalogue's; an item whose unit_price is another one is refused. Whether the goods are there is known a moment later: the order then awaits its payment, is paid if it costs nothing, or is cancelled."),
-			httpapi.SignedIn, httpapi.Idempotent, httpapi.Header("Location", "Where the order is"),
-			follow.Waits("wait=N answers when the order says where to pay, is paid since it costs nothing, or is cancelled, or after N seconds, 30 at most. 503 when too many wait already; then nothing was ordered"),
+			httpapi.About("Prices are the catalogue's; an order with an item whose unit_price differs is rejected. Stock is reserved a moment later: the order then awaits its payment, is paid if it costs nothing, or is cancelled."),
+			httpapi.SignedIn, httpapi.Idempotent, httpapi.Header("Location", "The order's path"),
+			follow.Waits("With wait=N the response comes when the order has a payment URL, is paid because it costs nothing, or is cancelled; after N seconds at the latest, 30 at most. 503 when too many requests are waiting already; then no order was placed"),
 			httpapi.Returns[query.OrderView](201), httpapi.Fails(403, 409)),
 		httpapi.JSON("GET /api/orders", "List orders", listOrders, httpapi.SignedIn, httpapi.Returns[query.List[query.OrderView]](200)),
 		httpapi.JSON("GET /api/orders/{id}", "Read an order", readOrder, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(404)),
-		httpapi.JSON("PATCH /api/orders/{id}", "Change an order's status", moveOrder, httpapi.Deferrable, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(403, 404, 409)),
+		httpapi.JSON("PATCH /api/orders/{id}", "Change an order's status", changeStatus, httpapi.Deferrable, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(403, 404, 409)),
 		httpapi.JSON("GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, httpapi.SignedIn, httpapi.Returns[[]query.TimelineEntry](200), httpapi.Fails(404)),
 		httpapi.Page("GET /api/orders/{id}/stream", "Follow an order's status", g.followOrder,
 			httpapi.About("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires or is revoked."),
-			httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The order is finished, and its last status was seen: there is nothing to wait for"), httpapi.Fails(404)),
-		httpapi.JSON("POST /api/orders/{id}/stream/tickets", "Ask for a URL to follow an order with", giveTicket,
+			httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The order is delivered or cancelled, and the client has received that status: no event will follow"), httpapi.Fails(404)),
+		httpapi.JSON("POST /api/orders/{id}/stream/tickets", "Ask for a URL to follow an order with", createStreamURL,
 			httpapi.About("For a browser's EventSource, which cannot send an access token. "+
-				"It reconnects with the same URL; once that has expired the answer is 401, on which it gives up with its readyState at CLOSED: ask for another URL then. An order that is finished is answered 204."),
+				"It reconnects with the same URL. Once the URL has expired, the response is 401 and the EventSource closes (readyState CLOSED); request a new URL then. The response is 204 once the order is delivered or cancelled."),
 			httpapi.SignedIn, httpapi.Returns[streamURL](201), httpapi.Fails(404)),
 	)
 	if g.Sandbox {
@@ -70,15 +69,15 @@ func (g *gateway) routes(api *httpapi.API) {
 	}
 	api.Add("operations",
 		httpapi.Outcomes("GET /api/commands/{id}", "Read what became of a command that was left for later", events.StaffRoles...),
-		httpapi.JSON("GET /api/deadletters", "List the messages that could not be handled", g.listLetters, staffOnly, httpapi.Returns[query.List[bus.DeadLetter]](200)),
-		httpapi.JSON("GET /api/deadletters/{id}", "Read a dead letter", g.readLetter, staffOnly, httpapi.Returns[bus.DeadLetter](200), httpapi.Fails(404)),
-		httpapi.JSON("POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", g.retryLetter, staffOnly, httpapi.Returns[retried](200), httpapi.Fails(404, 409)),
-		httpapi.JSON("DELETE /api/deadletters/{id}", "Drop a dead letter", g.dropLetter, staffOnly, httpapi.Fails(404)),
+		httpapi.JSON("GET /api/deadletters", "List the messages that could not be handled", g.listDeadLetters, staffOnly, httpapi.Returns[query.List[bus.DeadLetter]](200)),
+		httpapi.JSON("GET /api/deadletters/{id}", "Read a dead letter", g.readDeadLetter, staffOnly, httpapi.Returns[bus.DeadLetter](200), httpapi.Fails(404)),
+		httpapi.JSON("POST /api/deadletters/{id}/retry", "Give a dead letter back to whoever failed", g.retryDeadLetter, staffOnly, httpapi.Returns[retried](200), httpapi.Fails(404, 409)),
+		httpapi.JSON("DELETE /api/deadletters/{id}", "Drop a dead letter", g.dropDeadLetter, staffOnly, httpapi.Fails(404)),
 
 		httpapi.Alive("GET /healthz", "Tell whether the gateway is alive"),
 		httpapi.Ready("GET /readyz", "Tell whether the shop is ready", g.Services, g.Store),
 		httpapi.Serving("GET /readyz/gateway", "Tell whether this gateway can serve",
-			httpapi.About("For a balancer's probe: whether the gateway is connected and not about to stop, whatever the services do.")),
+			httpapi.About("For a load balancer's probe: whether the gateway is connected and not stopping, whatever the state of the services.")),
 		httpapi.Metrics("GET /metrics", "Read the metrics"),
 	)
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // What each route sends where, and what it makes of the answer.
-func TestRoutesSendTheirCommand(t *testing.T) {
+func TestRoutes_SendTheirCommand(t *testing.T) {
 	shop := open(t)
 	const lamp = `{"sku":"A","name":"Lamp","price":{"amount":295,"currency":"GBP"}}`
 	tests := []struct {
@@ -40,12 +40,12 @@ func TestRoutesSendTheirCommand(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
 			heard := make(chan *nats.Msg, 1)
-			shop.plays(tt.subject, func(m *nats.Msg) any {
+			shop.fake(tt.subject, func(m *nats.Msg) any {
 				heard <- m
 				return receipt{entity: "entity", position: "S:7", body: json.RawMessage(`{"as": "it came"}`)}
 			})
-			defer shop.quiet(tt.subject)
-			r := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).gives(tt.status, nil)
+			defer shop.stopFake(tt.subject)
+			r := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).expect(tt.status, nil)
 			if sent := <-heard; string(sent.Data) != tt.sent || header(sent).ID == "" {
 				t.Errorf("sent %s %v", sent.Data, sent.Header)
 			}
@@ -60,7 +60,7 @@ func TestRoutesSendTheirCommand(t *testing.T) {
 	}
 }
 
-func TestRoutesAskTheirQuery(t *testing.T) {
+func TestRoutes_SendTheirQuery(t *testing.T) {
 	shop := open(t)
 	origin := `"origin":"` + shop.server.URL + `"`
 	tests := []struct{ path, subject, sent string }{
@@ -76,9 +76,9 @@ func TestRoutesAskTheirQuery(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.path, func(t *testing.T) {
 			heard := make(chan string, 1)
-			shop.plays("queries."+tt.subject, func(m *nats.Msg) any { heard <- string(m.Data); return []int{7} })
-			defer shop.quiet("queries." + tt.subject)
-			r := shop.do("GET", tt.path, nil, "Authorization", shop.staff()).gives(200, nil)
+			shop.fake("queries."+tt.subject, func(m *nats.Msg) any { heard <- string(m.Data); return []int{7} })
+			defer shop.stopFake("queries." + tt.subject)
+			r := shop.do("GET", tt.path, nil, "Authorization", shop.staff()).expect(200, nil)
 			if sent := <-heard; sent != tt.sent || string(r.body) != "[7]" || r.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("sent %s, answered %s %v", sent, r.body, r.Header)
 			}
@@ -87,14 +87,14 @@ func TestRoutesAskTheirQuery(t *testing.T) {
 }
 
 // Registering is two commands, and the same request is the same two again.
-func TestRegisteringLogsIn(t *testing.T) {
+func TestRegister_LogsIn(t *testing.T) {
 	shop := open(t)
 	registered, loggedIn := make(chan eventlog.Envelope, 9), make(chan eventlog.Envelope, 9)
-	shop.plays("commands.identity.register", func(m *nats.Msg) any {
+	shop.fake("commands.identity.register", func(m *nats.Msg) any {
 		registered <- header(m)
 		return receipt{entity: "usr_1", position: "IDENTITY:4", body: query.UserView{ID: "usr_1"}, replayed: len(registered) > 1}
 	})
-	shop.plays("commands.identity.login", func(m *nats.Msg) any {
+	shop.fake("commands.identity.login", func(m *nats.Msg) any {
 		var c command.LogIn
 		_ = json.Unmarshal(m.Data, &c)
 		loggedIn <- header(m)
@@ -102,11 +102,11 @@ func TestRegisteringLogsIn(t *testing.T) {
 	})
 	const ana = `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`
 	var tokens query.Tokens
-	r := shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").gives(201, &tokens)
+	r := shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").expect(201, &tokens)
 	if tokens.AccessToken != "ana@example.com correct horse" || r.Header.Get("Consistency-Token") != "IDENTITY:5" || r.Header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s %v", r.body, r.Header)
 	}
-	r = shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").gives(201, nil)
+	r = shop.do("POST", "/api/auth/register", ana, "Idempotency-Key", "k").expect(201, nil)
 	if r.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("%v", r.Header)
 	}
@@ -122,21 +122,21 @@ func TestRegisteringLogsIn(t *testing.T) {
 
 // Whether a key was used when all strangers shared them is not said before it is
 // known: who is told to come back is not told of a conflict.
-func TestWhoRegisteredBeforeAndIsTooFastIsToldSo(t *testing.T) {
+func TestRegister_RateLimitHidesNoConflict(t *testing.T) {
 	shop := open(t)
 	for code, status := range map[errs.Code]int{errs.RateLimited: 429, errs.Unavailable: 503, errs.Invalid: 409} {
 		asked := false
-		shop.plays("commands.identity.register", func(*nats.Msg) any {
+		shop.fake("commands.identity.register", func(*nats.Msg) any {
 			if asked {
 				return &errs.Error{Code: code, Detail: "no", RetryAfter: 7}
 			}
 			asked = true
 			return errs.New(errs.Conflict, "there is an account with this address already")
 		})
-		r := shop.do("POST", "/api/auth/register", `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`, "Idempotency-Key", "k").gives(status, nil)
+		r := shop.do("POST", "/api/auth/register", `{"name":"Ana","email":"ana@example.com","password":"correct horse"}`, "Idempotency-Key", "k").expect(status, nil)
 		if again := r.Header.Get("Retry-After"); (again != "") != (status != 409) {
 			t.Errorf("%d with Retry-After %q", status, again)
 		}
-		shop.quiet("commands.identity.register")
+		shop.stopFake("commands.identity.register")
 	}
 }

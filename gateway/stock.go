@@ -7,11 +7,11 @@ import (
 	"lonja/kit/httpapi"
 )
 
-func readStock(c *httpapi.Call, in *productInput) (*httpapi.Answer, error) {
-	if err := known(in.SKU); err != nil {
+func readStock(c *httpapi.Call, in *productInput) (*httpapi.Response, error) {
+	if err := checkID(in.SKU); err != nil {
 		return nil, err
 	}
-	return c.Ask(query.Stock{SKU: in.SKU})
+	return c.QueryAndRespond(query.Stock{SKU: in.SKU})
 }
 
 type stockCount struct {
@@ -21,32 +21,32 @@ type stockCount struct {
 func countStock(c *httpapi.Call, in *struct {
 	SKU events.SKU `path:"sku"`
 	httpapi.Payload[stockCount]
-}) (*httpapi.Answer, error) {
-	if err := known(in.SKU); err != nil {
+}) (*httpapi.Response, error) {
+	if err := checkID(in.SKU); err != nil {
 		return nil, err
 	}
-	counted, err := in.Body(c)
+	count, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(command.CountStock{SKU: in.SKU, OnHand: counted.OnHand})
+	return c.SendAndRespond(command.CountStock{SKU: in.SKU, OnHand: count.OnHand})
 }
 
 type stockAdjustment struct {
-	Delta  int64  `json:"delta" minimum:"-1000000000" maximum:"1000000000" doc:"Pieces more, or fewer when negative"`
+	Delta  int64  `json:"delta" minimum:"-1000000000" maximum:"1000000000" doc:"The pieces to add; negative to remove"`
 	Reason string `json:"reason" minLength:"1" doc:"200 characters at most"`
 }
 
 func adjustStock(c *httpapi.Call, in *struct {
 	SKU events.SKU `path:"sku"`
 	httpapi.Payload[stockAdjustment]
-}) (*httpapi.Answer, error) {
-	if err := known(in.SKU); err != nil {
+}) (*httpapi.Response, error) {
+	if err := checkID(in.SKU); err != nil {
 		return nil, err
 	}
-	by, err := in.Body(c)
+	adjustment, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	return c.Do(command.AdjustStock{SKU: in.SKU, Delta: by.Delta, Reason: by.Reason})
+	return c.SendAndRespond(command.AdjustStock{SKU: in.SKU, Delta: adjustment.Delta, Reason: adjustment.Reason})
 }

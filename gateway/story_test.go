@@ -24,7 +24,7 @@ import (
 
 // wholeShop has all services, identity's own keys, and somebody signed in.
 type wholeShop struct {
-	*front
+	*testShop
 	admin string // an Authorization header
 }
 
@@ -33,11 +33,11 @@ func openWhole(t testing.TB) *wholeShop {
 	config := ownMachine
 	config.Services = shop.Names()
 	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(), payments.New(payments.Config{Sandbox: true}))
-	f.quiet("queries.identity.keys")
+	f.stopFake("queries.identity.keys")
 	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())
-	s := &wholeShop{front: f}
+	s := &wholeShop{testShop: f}
 	var tokens query.Tokens
-	f.do("POST", "/api/auth/login", `{"email":"admin@example.com","password":"a long password"}`).gives(200, &tokens)
+	f.do("POST", "/api/auth/login", `{"email":"admin@example.com","password":"a long password"}`).expect(200, &tokens)
 	s.admin = "Bearer " + tokens.AccessToken
 	return s
 }
@@ -46,7 +46,7 @@ func openWhole(t testing.TB) *wholeShop {
 func (s *wholeShop) registers(name string) (authorization string, tokens query.Tokens) {
 	s.t.Helper()
 	s.do("POST", "/api/auth/register", map[string]string{"name": name, "email": name + "@example.com", "password": "correct horse"},
-		"Idempotency-Key", "register-"+name).gives(201, &tokens)
+		"Idempotency-Key", "register-"+name).expect(201, &tokens)
 	return "Bearer " + tokens.AccessToken, tokens
 }
 
@@ -54,49 +54,49 @@ func (s *wholeShop) registers(name string) (authorization string, tokens query.T
 func (s *wholeShop) stocks(sku string, price int64, pieces int) (seen string) {
 	s.t.Helper()
 	r := s.do("POST", "/api/products", events.Product{SKU: events.SKU(sku), Name: "Lantern " + sku, Price: events.Money{Amount: price, Currency: "GBP"}},
-		"Authorization", s.admin).gives(201, nil)
+		"Authorization", s.admin).expect(201, nil)
 	r = s.do("PUT", "/api/products/"+sku+"/stock", map[string]int{"on_hand": pieces}, "Authorization", s.admin,
-		"Consistency-Token", r.Header.Get("Consistency-Token")).gives(200, nil)
+		"Consistency-Token", r.Header.Get("Consistency-Token")).expect(200, nil)
 	return r.Header.Get("Consistency-Token")
 }
 
-func TestStockIsOfAProduct(t *testing.T) {
+func TestStock_RequiresAProduct(t *testing.T) {
 	shop := openWhole(t)
 	count, adjust := `{"on_hand":7}`, `{"delta":7,"reason":"found"}`
-	shop.do("PUT", "/api/products/TYPO/stock", count, "Authorization", shop.admin).refuses(404, errs.NotFound, "")
-	shop.do("POST", "/api/products/TYPO/stock/adjustments", adjust, "Authorization", shop.admin).refuses(404, errs.NotFound, "")
-	shop.do("GET", "/api/products/TYPO/stock", nil).refuses(404, errs.NotFound, "")
+	shop.do("PUT", "/api/products/TYPO/stock", count, "Authorization", shop.admin).expectProblem(404, errs.NotFound, "")
+	shop.do("POST", "/api/products/TYPO/stock/adjustments", adjust, "Authorization", shop.admin).expectProblem(404, errs.NotFound, "")
+	shop.do("GET", "/api/products/TYPO/stock", nil).expectProblem(404, errs.NotFound, "")
 	// What was created a moment ago is there, with no token to say so.
 	for _, sku := range []string{"A", "B", "C"} {
-		shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin).gives(201, nil)
-		shop.do("PUT", "/api/products/"+sku+"/stock", count, "Authorization", shop.admin).gives(200, nil)
-		shop.do("POST", "/api/products/"+sku+"/stock/adjustments", adjust, "Authorization", shop.admin).gives(200, nil)
+		shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin).expect(201, nil)
+		shop.do("PUT", "/api/products/"+sku+"/stock", count, "Authorization", shop.admin).expect(200, nil)
+		shop.do("POST", "/api/products/"+sku+"/stock/adjustments", adjust, "Authorization", shop.admin).expect(200, nil)
 	}
 }
 
-func TestAnOrderThatCostsNothingAsksNobodyForMoney(t *testing.T) {
+func TestOrder_FreeOneNeedsNoPayment(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("gift", 0, 10)
 	ana, _ := shop.registers("ana")
 	places := func() (path string, order query.OrderView) {
 		r := shop.do("POST", "/api/orders", `{"items":[{"sku":"gift","quantity":2}]}`, "Authorization", ana,
-			"Consistency-Token", seen, "Prefer", "wait=10").gives(201, &order)
+			"Consistency-Token", seen, "Prefer", "wait=10").expect(201, &order)
 		if order.Status != query.Paid || order.Payment != nil || order.Total.Amount != 0 {
 			t.Fatalf("ordered %s", r.body)
 		}
 		return r.Header.Get("Location"), order
 	}
 	path, _ := places()
-	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).gives(200, nil)
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).expect(200, nil)
 
 	path, order := places()
 	// A cancellation that overtakes the payment has the goods released, not returned.
 	shoptest.Await(shop.Shop, func(e events.StockCommitted) bool { return e.OrderID == order.ID })
-	shop.do("PATCH", path, `{"status":"cancelled"}`, "Authorization", ana).gives(200, nil)
+	shop.do("PATCH", path, `{"status":"cancelled"}`, "Authorization", ana).expect(200, nil)
 	shoptest.Await(shop.Shop, func(e events.PaymentVoided) bool { return e.OrderID == order.ID })
 	shoptest.Await(shop.Shop, func(e events.StockReturned) bool { return e.OrderID == order.ID })
 	var timeline []query.TimelineEntry
-	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", shop.latest("PAYMENTS")).gives(200, &timeline)
+	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", shop.latest("PAYMENTS")).expect(200, &timeline)
 	for _, f := range timeline {
 		if f.Stream == "PAYMENTS" && f.Type != "lonja.payment.voided.v1" {
 			t.Errorf("money moved for nothing: %+v", f)
@@ -104,7 +104,7 @@ func TestAnOrderThatCostsNothingAsksNobodyForMoney(t *testing.T) {
 	}
 }
 
-func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
+func TestOrder_PlacedPaidShippedDelivered(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("71053", 339, 10)
 	ana, tokens := shop.registers("ana")
@@ -113,23 +113,23 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 	// Ana orders, and is told where to pay.
 	var order query.OrderView
 	r := shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":2}]}`, "Authorization", ana,
-		"Consistency-Token", seen, "Idempotency-Key", "o1", "Prefer", "wait=10").gives(201, &order)
+		"Consistency-Token", seen, "Idempotency-Key", "o1", "Prefer", "wait=10").expect(201, &order)
 	if order.Status != query.AwaitingPayment || order.Total.Amount != 678 || order.CustomerID != tokens.User.ID ||
 		r.Header.Get("Preference-Applied") != "wait=10" || r.Header.Get("Location") != "/api/orders/"+string(order.ID) {
 		t.Fatalf("ordered %s %v", r.body, r.Header)
 	}
 	// The same request again changes nothing; another with its key is refused.
-	again := shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":2}]}`, "Authorization", ana, "Idempotency-Key", "o1").gives(201, nil)
+	again := shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":2}]}`, "Authorization", ana, "Idempotency-Key", "o1").expect(201, nil)
 	if again.Header.Get("Idempotent-Replayed") != "true" || again.Header.Get("Location") != r.Header.Get("Location") {
 		t.Errorf("replayed %v", again.Header)
 	}
 	shop.do("POST", "/api/orders", `{"items":[{"sku":"71053","quantity":3}]}`, "Authorization", ana, "Idempotency-Key", "o1").
-		refuses(422, errs.Invalid, "Idempotency-Key")
+		expectProblem(422, errs.Invalid, "Idempotency-Key")
 	path := r.Header.Get("Location")
-	shop.do("GET", path, nil, "Authorization", bob).refuses(404, errs.NotFound, "*")
-	shop.do("GET", path+"/stream", nil, "Authorization", bob).refuses(404, errs.NotFound, "*")
-	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).refuses(403, errs.Forbidden, "*")
-	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).refuses(409, errs.Conflict, "*")
+	shop.do("GET", path, nil, "Authorization", bob).expectProblem(404, errs.NotFound, "*")
+	shop.do("GET", path+"/stream", nil, "Authorization", bob).expectProblem(404, errs.NotFound, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).expectProblem(403, errs.Forbidden, "*")
+	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).expectProblem(409, errs.Conflict, "*")
 
 	// She pays on the sandbox's page.
 	var awaiting query.OrderView
@@ -138,27 +138,27 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 	if !strings.HasPrefix(payPage, "/sandbox/payments/") {
 		t.Fatalf("pay at %q", awaiting.Payment.URL)
 	}
-	if page := string(shop.do("GET", payPage, nil).gives(200, nil).body); !strings.Contains(page, "6.78") || !strings.Contains(page, `value="pay"`) {
+	if page := string(shop.do("GET", payPage, nil).expect(200, nil).body); !strings.Contains(page, "6.78") || !strings.Contains(page, `value="pay"`) {
 		t.Fatalf("page %s", page)
 	}
-	paid := shop.do("POST", payPage, "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").gives(http.StatusSeeOther, nil)
+	paid := shop.do("POST", payPage, "outcome=pay", "Content-Type", "application/x-www-form-urlencoded").expect(http.StatusSeeOther, nil)
 	back := paid.Header.Get("Location")
-	if page := string(shop.do("GET", back, nil).gives(200, nil).body); !strings.Contains(page, "Paid") || strings.Contains(page, "<button") {
+	if page := string(shop.do("GET", back, nil).expect(200, nil).body); !strings.Contains(page, "Paid") || strings.Contains(page, "<button") {
 		t.Fatalf("page afterwards %s", page)
 	}
-	shop.do("POST", payPage, "outcome=decline", "Content-Type", "application/x-www-form-urlencoded").gives(409, nil)
+	shop.do("POST", payPage, "outcome=decline", "Content-Type", "application/x-www-form-urlencoded").expect(409, nil)
 
 	// It is shipped and delivered, and Ana has followed it all along.
 	shoptest.Await(shop.Shop, func(e events.OrderPaid) bool { return e.OrderID == order.ID })
 	for _, status := range []string{query.Shipped, query.Delivered} {
 		var moved query.OrderView
 		shop.do("PATCH", path, map[string]string{"status": status}, "Authorization", shop.admin,
-			"Consistency-Token", paid.Header.Get("Consistency-Token")).gives(200, &moved)
+			"Consistency-Token", paid.Header.Get("Consistency-Token")).expect(200, &moved)
 		if moved.Status != status || moved.Payment == nil || moved.Payment.Status != query.PaymentCaptured {
 			t.Fatalf("%s: %+v", status, moved)
 		}
 	}
-	followed := shop.do("GET", path+"/stream", nil, "Authorization", ana).gives(200, nil)
+	followed := shop.do("GET", path+"/stream", nil, "Authorization", ana).expect(200, nil)
 	got := statusesOf(string(followed.body))
 	if want := "placed awaiting_payment paid shipped delivered"; strings.Join(got, " ") != want {
 		t.Errorf("followed %v\n%s", got, followed.body)
@@ -166,17 +166,17 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 	shoptest.Await(shop.Shop, func(e events.StockCommitted) bool { return e.OrderID == order.ID })
 	settled := shop.latest("INVENTORY")
 	var timeline []query.TimelineEntry
-	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", settled).gives(200, &timeline)
+	shop.do("GET", path+"/timeline", nil, "Authorization", ana, "Consistency-Token", settled).expect(200, &timeline)
 	if len(timeline) < 8 || timeline[0].Type != "lonja.order.placed.v1" {
 		t.Errorf("timeline %+v", timeline)
 	}
 	var level query.StockView
-	shop.do("GET", "/api/products/71053/stock", nil, "Consistency-Token", settled).gives(200, &level)
+	shop.do("GET", "/api/products/71053/stock", nil, "Consistency-Token", settled).expect(200, &level)
 	if level.OnHand != 8 || level.Reserved != 0 {
 		t.Errorf("stock %+v", level)
 	}
 	var mine query.List[query.OrderView]
-	shop.do("GET", "/api/orders?status=delivered", nil, "Authorization", ana).gives(200, &mine)
+	shop.do("GET", "/api/orders?status=delivered", nil, "Authorization", ana).expect(200, &mine)
 	if mine.Meta.Total != 1 || mine.Data[0].ID != order.ID {
 		t.Errorf("orders %+v", mine)
 	}
@@ -187,7 +187,7 @@ func TestAnOrderIsPlacedPaidShippedAndDelivered(t *testing.T) {
 func (s *wholeShop) awaitPayment(path, who string, order *query.OrderView) {
 	s.t.Helper()
 	shoptest.Await(s.Shop, func(e events.PaymentRequested) bool { return strings.HasSuffix(path, string(e.OrderID)) })
-	s.do("GET", path, nil, "Authorization", who, "Consistency-Token", s.latest("PAYMENTS")).gives(200, order)
+	s.do("GET", path, nil, "Authorization", who, "Consistency-Token", s.latest("PAYMENTS")).expect(200, order)
 	if order.Payment == nil {
 		s.t.Fatalf("no payment in %+v", order)
 	}
@@ -203,25 +203,25 @@ func (s *wholeShop) latest(stream string) string {
 	return eventlog.Position(stream, info.CachedInfo().State.LastSeq)
 }
 
-func TestAnAccountFromRegistrationToLogout(t *testing.T) {
+func TestAccount_FromRegistrationToLogout(t *testing.T) {
 	shop := openWhole(t)
 	body := `{"name":"Ana","email":"Ana@example.com","password":"correct horse"}`
 	var first, again, newer query.Tokens
-	shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").gives(201, &first)
-	r := shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").gives(201, &again)
+	shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").expect(201, &first)
+	r := shop.do("POST", "/api/auth/register", body, "Idempotency-Key", "k").expect(201, &again)
 	if again.RefreshToken != first.RefreshToken || again.User.ID != first.User.ID || r.Header.Get("Idempotent-Replayed") != "true" {
 		t.Errorf("replayed %s", r.body)
 	}
 	if r.Header.Get("Cache-Control") != "no-store" || !strings.HasPrefix(r.Header.Get("Consistency-Token"), "IDENTITY:") {
 		t.Errorf("headers %v", r.Header)
 	}
-	shop.do("POST", "/api/auth/register", body).refuses(409, errs.Conflict, "*")
-	shop.do("POST", "/api/auth/register", strings.Replace(body, "horse", "house", 1), "Idempotency-Key", "k").refuses(422, errs.Invalid, "Idempotency-Key")
+	shop.do("POST", "/api/auth/register", body).expectProblem(409, errs.Conflict, "*")
+	shop.do("POST", "/api/auth/register", strings.Replace(body, "horse", "house", 1), "Idempotency-Key", "k").expectProblem(422, errs.Invalid, "Idempotency-Key")
 	for _, wrong := range []string{`{"email":"ana@example.com","password":"wrong horse"}`, `{"email":"eve@example.com","password":"correct horse"}`} {
-		shop.do("POST", "/api/auth/login", wrong).refuses(401, errs.Unauthenticated, "*")
+		shop.do("POST", "/api/auth/login", wrong).expectProblem(401, errs.Unauthenticated, "*")
 	}
 	var who struct{ User query.UserView }
-	shop.do("GET", "/api/auth/verify", nil, "Authorization", "Bearer "+first.AccessToken, "Consistency-Token", r.Header.Get("Consistency-Token")).gives(200, &who)
+	shop.do("GET", "/api/auth/verify", nil, "Authorization", "Bearer "+first.AccessToken, "Consistency-Token", r.Header.Get("Consistency-Token")).expect(200, &who)
 	if who.User.Email != "ana@example.com" {
 		t.Errorf("verified %+v", who)
 	}
@@ -229,70 +229,70 @@ func TestAnAccountFromRegistrationToLogout(t *testing.T) {
 	refresh := func(token string) *response {
 		return shop.do("POST", "/api/auth/refresh", map[string]string{"refresh_token": token})
 	}
-	refresh(first.RefreshToken).gives(200, &newer)
-	refresh(first.RefreshToken).gives(200, &again)
+	refresh(first.RefreshToken).expect(200, &newer)
+	refresh(first.RefreshToken).expect(200, &again)
 	if again.RefreshToken != newer.RefreshToken {
 		t.Error("a repeated refresh has another successor")
 	}
-	refresh(newer.RefreshToken).gives(200, &again)
-	refresh(first.RefreshToken).refuses(401, errs.Unauthenticated, "*") // its successor was used: the family is dead
-	refresh(again.RefreshToken).refuses(401, errs.Unauthenticated, "*")
-	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).gives(200, &newer)
-	if out := shop.do("POST", "/api/auth/logout", map[string]string{"refresh_token": newer.RefreshToken}).gives(204, nil); len(out.body) != 0 {
+	refresh(newer.RefreshToken).expect(200, &again)
+	refresh(first.RefreshToken).expectProblem(401, errs.Unauthenticated, "*") // its successor was used: the family is dead
+	refresh(again.RefreshToken).expectProblem(401, errs.Unauthenticated, "*")
+	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).expect(200, &newer)
+	if out := shop.do("POST", "/api/auth/logout", map[string]string{"refresh_token": newer.RefreshToken}).expect(204, nil); len(out.body) != 0 {
 		t.Errorf("logout said %s", out.body)
 	}
-	refresh(newer.RefreshToken).refuses(401, errs.Unauthenticated, "*")
+	refresh(newer.RefreshToken).expectProblem(401, errs.Unauthenticated, "*")
 
 	// The administrator makes her staff. That revokes her access token; the next
 	// one says so.
-	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).gives(200, &first)
+	shop.do("POST", "/api/auth/login", `{"email":"ana@example.com","password":"correct horse"}`).expect(200, &first)
 	var users query.List[query.UserView]
-	shop.do("GET", "/api/users?email="+url.QueryEscape("ana@example.com"), nil, "Authorization", shop.admin).gives(200, &users)
+	shop.do("GET", "/api/users?email="+url.QueryEscape("ana@example.com"), nil, "Authorization", shop.admin).expect(200, &users)
 	if users.Meta.Total != 1 {
 		t.Fatalf("users %+v", users)
 	}
 	roles := "/api/users/" + string(users.Data[0].ID) + "/roles"
-	shop.do("PUT", roles, `{"roles":["staff"]}`, "Authorization", "Bearer "+first.AccessToken).refuses(403, errs.Forbidden, "*")
+	shop.do("PUT", roles, `{"roles":["staff"]}`, "Authorization", "Bearer "+first.AccessToken).expectProblem(403, errs.Forbidden, "*")
 	var staff query.UserView
-	shop.do("PUT", roles, `{"roles":["customer","staff"]}`, "Authorization", shop.admin).gives(200, &staff)
+	shop.do("PUT", roles, `{"roles":["customer","staff"]}`, "Authorization", shop.admin).expect(200, &staff)
 	if len(staff.Roles) != 2 {
 		t.Errorf("made staff %+v", staff)
 	}
-	refresh(first.RefreshToken).gives(200, &newer)
+	refresh(first.RefreshToken).expect(200, &newer)
 	if len(newer.User.Roles) != 2 {
 		t.Errorf("refreshed %+v", newer.User)
 	}
-	shop.do("GET", "/api/users", nil, "Authorization", "Bearer "+newer.AccessToken).refuses(403, errs.Forbidden, "*")
+	shop.do("GET", "/api/users", nil, "Authorization", "Bearer "+newer.AccessToken).expectProblem(403, errs.Forbidden, "*")
 }
 
-func TestAKeyIsForOneRequest(t *testing.T) {
+func TestIdempotencyKey_IsForOneRequest(t *testing.T) {
 	shop := openWhole(t)
 	create := func(sku string) *response {
 		return shop.do("POST", "/api/products", `{"sku":"`+sku+`","name":"Lamp","price":{"amount":1,"currency":"GBP"}}`, "Authorization", shop.admin, "Idempotency-Key", "p")
 	}
-	first := create("A").gives(201, nil)
-	again := create("A").gives(201, nil)
+	first := create("A").expect(201, nil)
+	again := create("A").expect(201, nil)
 	if string(first.body) != string(again.body) || again.Header.Get("Idempotent-Replayed") != "true" || first.Header.Get("Idempotent-Replayed") != "" {
 		t.Errorf("%s\n%s %v", first.body, again.body, again.Header)
 	}
-	create("B").refuses(422, errs.Invalid, "Idempotency-Key")
+	create("B").expectProblem(422, errs.Invalid, "Idempotency-Key")
 
 	adjust := func(sku string) *response {
 		return shop.do("POST", "/api/products/"+sku+"/stock/adjustments", `{"delta":5,"reason":"found"}`, "Authorization", shop.admin,
 			"Idempotency-Key", "p", "Consistency-Token", first.Header.Get("Consistency-Token"))
 	}
-	adjust("A").gives(200, nil)
+	adjust("A").expect(200, nil)
 	var level query.StockView
-	adjust("A").gives(200, &level)
+	adjust("A").expect(200, &level)
 	if level.OnHand != 5 {
 		t.Errorf("adjusted twice: %+v", level)
 	}
-	adjust("C").refuses(422, errs.Invalid, "Idempotency-Key")
+	adjust("C").expectProblem(422, errs.Invalid, "Idempotency-Key")
 
 	for _, bad := range []string{"", strings.Repeat("k", 256), "kä", "a\tb"} {
-		shop.doKeys(bad).refuses(422, errs.Invalid, "Idempotency-Key")
+		shop.doKeys(bad).expectProblem(422, errs.Invalid, "Idempotency-Key")
 	}
-	shop.doKeys("a", "b").refuses(422, errs.Invalid, "Idempotency-Key")
+	shop.doKeys("a", "b").expectProblem(422, errs.Invalid, "Idempotency-Key")
 }
 
 // doKeys creates a product with keys as they are, empty ones, too.
@@ -305,7 +305,7 @@ func (s *wholeShop) doKeys(keys ...string) *response {
 
 // Whatever is searched for, it is words: never a query of the search's own
 // language.
-func TestSearchesAreWords(t *testing.T) {
+func TestSearch_TermsAreWordsOnly(t *testing.T) {
 	shop := openWith(t, gateway.Config{}, catalog.New())
 	for _, q := range []string{`"`, `""`, `*`, `a"b`, `AND`, `a OR`, `NEAR(`, `name:x`, `-`, `^`, `'`, `;--`, `(((`, "💡", "%", "\t", "a\u2028b"} {
 		r := shop.do("GET", "/api/products?q="+url.QueryEscape(q), nil)
@@ -313,12 +313,12 @@ func TestSearchesAreWords(t *testing.T) {
 			t.Errorf("%q: %d %s", q, r.StatusCode, r.body)
 		}
 	}
-	shop.do("GET", "/api/products?q=%ff%fe", nil).refuses(422, errs.Invalid, "q")
+	shop.do("GET", "/api/products?q=%ff%fe", nil).expectProblem(422, errs.Invalid, "q")
 }
 
 // Who is not signed in shares no keys with others, and a key that was used when
 // all strangers shared them still gives the same answer.
-func TestStrangersMaySendTheSameKey(t *testing.T) {
+func TestIdempotencyKey_AnonymousCallersMaySendTheSame(t *testing.T) {
 	shop := openWhole(t)
 	body := func(name, password string) map[string]string {
 		return map[string]string{"name": name, "email": name + "@example.com", "password": password}
@@ -328,15 +328,15 @@ func TestStrangersMaySendTheSameKey(t *testing.T) {
 	}
 	var first, again query.Tokens
 	for _, name := range []string{"ana", "bob", "eve"} {
-		if r := register(name, "correct horse", "1").gives(201, &first); r.Header.Get("Idempotent-Replayed") != "" || first.User.Name != name {
+		if r := register(name, "correct horse", "1").expect(201, &first); r.Header.Get("Idempotent-Replayed") != "" || first.User.Name != name {
 			t.Errorf("%s: %v %s", name, r.Header, r.body)
 		}
-		if r := register(name, "correct horse", "1").gives(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
+		if r := register(name, "correct horse", "1").expect(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
 			t.Errorf("%s again: %v %s", name, r.Header, r.body)
 		}
 	}
-	register("ana", "another horse", "1").refuses(422, errs.Invalid, "Idempotency-Key")
-	register("ana", "correct horse", "2").refuses(409, errs.Conflict, "")
+	register("ana", "another horse", "1").expectProblem(422, errs.Invalid, "Idempotency-Key")
+	register("ana", "correct horse", "2").expectProblem(409, errs.Conflict, "")
 
 	id := eventlog.DeriveID("http", "", "POST /api/auth/register", "3") // as it was
 	old := command.RegisterUser{Name: "old", Email: "old@example.com", Password: "correct horse"}
@@ -354,9 +354,9 @@ func TestStrangersMaySendTheSameKey(t *testing.T) {
 			}
 		}
 	}
-	if r := register("old", "correct horse", "3").gives(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
+	if r := register("old", "correct horse", "3").expect(201, &again); r.Header.Get("Idempotent-Replayed") != "true" || again.RefreshToken != first.RefreshToken {
 		t.Errorf("the old key: %v %s", r.Header, r.body)
 	}
-	register("old", "another horse", "3").refuses(409, errs.Conflict, "")
-	register("new", "correct horse", "3").gives(201, nil)
+	register("old", "another horse", "3").expectProblem(409, errs.Conflict, "")
+	register("new", "correct horse", "3").expect(201, nil)
 }

@@ -26,8 +26,8 @@ var changes = []query.StatusChange{
 
 // playsStatuses answers as orders does: what comes after a sequence, no more
 // than the first few at once. The next of them then happens, and is told.
-func (f *front) playsStatuses(atOnce int) {
-	f.plays("queries.orders.statuses", func(m *nats.Msg) any {
+func (f *testShop) playsStatuses(atOnce int) {
+	f.fake("queries.orders.statuses", func(m *nats.Msg) any {
 		var q query.OrderStatuses
 		if json.Unmarshal(m.Data, &q) != nil || q.OrderID != "ord_1" {
 			return errs.New(errs.NotFound, "there is no such order")
@@ -46,17 +46,17 @@ func (f *front) playsStatuses(atOnce int) {
 }
 
 // tells tells that something happened to an order, as orders does.
-func (f *front) tells(sequence uint64) {
+func (f *testShop) tells(sequence uint64) {
 	f.t.Helper()
 	if err := f.Conn.Publish("changes.orders.ord_1", []byte(eventlog.Position("ORDERS", sequence))); err != nil {
 		f.t.Error(err)
 	}
 }
 
-func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
+func TestStream_FollowsToTheLastStatus(t *testing.T) {
 	shop := open(t)
 	shop.playsStatuses(1)
-	r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana()).gives(200, nil)
+	r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana()).expect(200, nil)
 	if ct := r.Header.Get("Content-Type"); ct != "text/event-stream" {
 		t.Errorf("Content-Type %q", ct)
 	}
@@ -66,22 +66,22 @@ func TestAnOrderIsFollowedToItsEnd(t *testing.T) {
 	if !strings.Contains(string(r.body), "id: 5\nevent: status\ndata: {\"status\":\"awaiting_payment\",\"time\":\"") {
 		t.Errorf("an event looks otherwise: %s", r.body)
 	}
-	shop.quiet("queries.orders.statuses")
+	shop.stopFake("queries.orders.statuses")
 	shop.playsStatuses(10)
 	for last, want := range map[string]string{"5": "paid cancelled", "9": "cancelled", "4": "awaiting_payment paid cancelled",
 		"nonsense": "placed awaiting_payment paid cancelled", "-1": "placed awaiting_payment paid cancelled"} {
-		r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).gives(200, nil)
+		r := shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).expect(200, nil)
 		if got := strings.Join(statusesOf(string(r.body)), " "); got != want {
 			t.Errorf("after %s: %s", last, got)
 		}
 	}
-	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).refuses(404, errs.NotFound, "")
-	shop.do("GET", "/api/orders/ord_1/stream", nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_2/stream", nil, "Authorization", shop.ana()).expectProblem(404, errs.NotFound, "")
+	shop.do("GET", "/api/orders/ord_1/stream", nil).expectProblem(401, errs.Unauthenticated, "")
 }
 
 // A HEAD has no body, of a stream neither: what followed would be taken for the
 // answer to the connection's next request.
-func TestAHeadIsNotFollowedByTheStream(t *testing.T) {
+func TestStream_HeadHasNoBody(t *testing.T) {
 	shop := open(t)
 	shop.playsStatuses(1)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(shop.server.URL, "http://"))
@@ -134,12 +134,12 @@ func until(t *testing.T, lines *bufio.Scanner, want string) {
 	t.Fatalf("the stream ended before %q: %v", want, lines.Err())
 }
 
-func TestAStreamOutlivesItsService(t *testing.T) {
+func TestStream_OutlivesItsService(t *testing.T) {
 	shop := open(t)
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
+	shop.fake("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
 	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
 	until(t, lines, `"placed"`)
-	shop.quiet("queries.orders.statuses")
+	shop.stopFake("queries.orders.statuses")
 	shop.tells(5)
 	until(t, lines, ": waiting")
 	until(t, lines, ": waiting")
@@ -149,12 +149,12 @@ func TestAStreamOutlivesItsService(t *testing.T) {
 }
 
 // silent plays a service that hears and does not answer.
-func (f *front) silent(subject string, heard func()) {
+func (f *testShop) silent(subject string, heard func()) {
 	sub, err := f.Conn.Subscribe(subject, func(*nats.Msg) { heard() })
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	f.played[subject] = sub
+	f.fakes[subject] = sub
 	f.flush()
 }
 

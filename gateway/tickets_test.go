@@ -18,39 +18,39 @@ import (
 
 // A browser's EventSource sends no Authorization: it is given a URL. Any gateway
 // takes it; it opens that one stream and nothing else.
-func TestABrowserFollowsAnOrderByItsURL(t *testing.T) {
+func TestTicket_BrowserFollowsAnOrder(t *testing.T) {
 	shop := openWhole(t)
 	seen := shop.stocks("lantern", 200, 10)
 	ana, _ := shop.registers("ana")
 	ben, _ := shop.registers("ben")
 	places := func() string {
 		return shop.do("POST", "/api/orders", `{"items":[{"sku":"lantern","quantity":1}]}`, "Authorization", ana,
-			"Consistency-Token", seen, "Prefer", "wait=10").gives(201, nil).Header.Get("Location")
+			"Consistency-Token", seen, "Prefer", "wait=10").expect(201, nil).Header.Get("Location")
 	}
 	order, other := places(), places()
 	var given struct {
 		URL       string `json:"url"`
 		ExpiresIn int    `json:"expires_in"`
 	}
-	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ana).gives(201, &given)
+	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ana).expect(201, &given)
 	path, ours := strings.CutPrefix(given.URL, shop.server.URL)
 	if !ours || given.ExpiresIn < 30 || given.ExpiresIn > 90 || strings.Contains(given.URL, strings.TrimPrefix(ana, "Bearer ")) {
 		t.Fatalf("given %+v", given)
 	}
-	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ben).refuses(404, errs.NotFound, "")
-	shop.do("POST", order+"/stream/tickets", nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("POST", order+"/stream/tickets", nil, "Authorization", ben).expectProblem(404, errs.NotFound, "")
+	shop.do("POST", order+"/stream/tickets", nil).expectProblem(401, errs.Unauthenticated, "")
 
 	ticket := path[strings.Index(path, "=")+1:]
-	shop.do("GET", other+"/stream?ticket="+ticket, nil).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", order+"?ticket="+ticket, nil).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", order, nil, "Authorization", "Bearer "+ticket).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", order+"/stream?ticket="+strings.TrimPrefix(ana, "Bearer "), nil).refuses(401, errs.Unauthenticated, "")
-	shop.do("GET", order+"/stream?ticket="+ticket[:len(ticket)-8]+"AAAAAAAA", nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", other+"/stream?ticket="+ticket, nil).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"?ticket="+ticket, nil).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", order, nil, "Authorization", "Bearer "+ticket).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"/stream?ticket="+strings.TrimPrefix(ana, "Bearer "), nil).expectProblem(401, errs.Unauthenticated, "")
+	shop.do("GET", order+"/stream?ticket="+ticket[:len(ticket)-8]+"AAAAAAAA", nil).expectProblem(401, errs.Unauthenticated, "")
 
 	shop.serves(0) // another gateway
 	lines := follow(t.Context(), t, shop.server.URL+path, "")
 	until(t, lines, `"awaiting_payment"`)
-	shop.do("PATCH", order, `{"status":"cancelled"}`, "Authorization", ana).gives(200, nil)
+	shop.do("PATCH", order, `{"status":"cancelled"}`, "Authorization", ana).expect(200, nil)
 	until(t, lines, `"cancelled"`)
 	for lines.Scan() {
 		if lines.Text() != "" {
@@ -61,7 +61,7 @@ func TestABrowserFollowsAnOrderByItsURL(t *testing.T) {
 
 // When a stream has ended, a browser comes again with the last id that it saw:
 // 204 tells it not to, 401 that its URL is too old.
-func TestABrowserThatSawTheEndIsToldNotToComeAgain(t *testing.T) {
+func TestTicket_NoReconnectAfterTheEnd(t *testing.T) {
 	var logged lines
 	shop := openWith(t, gateway.Config{Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	shop.playsStatuses(10)
@@ -71,21 +71,21 @@ func TestABrowserThatSawTheEndIsToldNotToComeAgain(t *testing.T) {
 	}
 	good, old := ticket(time.Minute), ticket(-time.Minute)
 	for last, want := range map[string]int{"12": 204, "13": 204, "9": 200, "": 200} {
-		r := shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil, "Last-Event-ID", last).gives(want, nil)
+		r := shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil, "Last-Event-ID", last).expect(want, nil)
 		if ends := strings.Contains(string(r.body), `"cancelled"`); ends != (want == 200) {
 			t.Errorf("after %q: %s", last, r.body)
 		}
-		shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).gives(want, nil)
+		shop.do("GET", "/api/orders/ord_1/stream", nil, "Authorization", shop.ana(), "Last-Event-ID", last).expect(want, nil)
 	}
-	shop.do("GET", "/api/orders/ord_1/stream?ticket="+old, nil).refuses(401, errs.Unauthenticated, "")
+	shop.do("GET", "/api/orders/ord_1/stream?ticket="+old, nil).expectProblem(401, errs.Unauthenticated, "")
 	// What is refused as our fault is logged, without the ticket.
-	shop.quiet("queries.orders.statuses")
-	shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil).refuses(503, errs.Unavailable, "")
+	shop.stopFake("queries.orders.statuses")
+	shop.do("GET", "/api/orders/ord_1/stream?ticket="+good, nil).expectProblem(503, errs.Unavailable, "")
 	if text := logged.String(); !strings.Contains(text, "/stream") || strings.Contains(text, good) || strings.Contains(text, old) {
 		t.Errorf("logged %s", text)
 	}
 	// An order that goes on is followed, whatever was seen of it.
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{changes[0]} })
+	shop.fake("queries.orders.statuses", func(*nats.Msg) any { return []query.StatusChange{changes[0]} })
 	until(t, follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream?ticket="+good, ""), `"placed"`)
 }
 

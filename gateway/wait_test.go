@@ -19,12 +19,12 @@ import (
 )
 
 // playsOrder plays one order that is placed, and then as step says.
-func (f *front) playsOrder(step *atomic.Int64, views ...query.OrderView) (asked <-chan query.Order) {
+func (f *testShop) playsOrder(step *atomic.Int64, views ...query.OrderView) (asked <-chan query.Order) {
 	queries := make(chan query.Order, 100)
-	f.plays("commands.orders.place", func(*nats.Msg) any {
+	f.fake("commands.orders.place", func(*nats.Msg) any {
 		return receipt{entity: "ord_1", position: "ORDERS:1", body: query.OrderView{ID: "ord_1", Status: query.Placed}}
 	})
-	f.plays("queries.orders.order", func(m *nats.Msg) any {
+	f.fake("queries.orders.order", func(m *nats.Msg) any {
 		var q query.Order
 		_ = json.Unmarshal(m.Data, &q)
 		queries <- q
@@ -35,7 +35,7 @@ func (f *front) playsOrder(step *atomic.Int64, views ...query.OrderView) (asked 
 
 // Whoever waits holds nothing in orders: they ask once, and again when they hear
 // that something changed.
-func TestWhoWaitsAsksAgainWhenTheOrderHasChanged(t *testing.T) {
+func TestWait_QueriesAgainOnAnnouncement(t *testing.T) {
 	shop := open(t)
 	var step atomic.Int64
 	asked := shop.playsOrder(&step, query.OrderView{Status: query.Placed}, query.OrderView{Status: query.AwaitingPayment},
@@ -54,14 +54,14 @@ func TestWhoWaitsAsksAgainWhenTheOrderHasChanged(t *testing.T) {
 		}
 	}
 	var order query.OrderView
-	(<-answered).gives(201, &order)
+	(<-answered).expect(201, &order)
 	if order.Payment == nil || order.Payment.URL != "/pay" {
 		t.Errorf("answered %+v, before it says where to pay", order)
 	}
 }
 
 // News that get lost cost seconds, and nothing else.
-func TestWhoIsNotToldLooksAgain(t *testing.T) {
+func TestWait_PollsWithoutAnnouncement(t *testing.T) {
 	shop := open(t)
 	var step atomic.Int64
 	asked := shop.playsOrder(&step, query.OrderView{Status: query.Placed}, query.OrderView{Status: query.Cancelled})
@@ -72,16 +72,16 @@ func TestWhoIsNotToldLooksAgain(t *testing.T) {
 	<-asked
 	step.Add(1) // and nobody tells
 	var order query.OrderView
-	if (<-answered).gives(201, &order); order.Status != query.Cancelled {
+	if (<-answered).expect(201, &order); order.Status != query.Cancelled {
 		t.Errorf("after all the time %+v", order)
 	}
 }
 
 // A gateway that was cut off from NATS may have missed news.
-func TestAFollowerMissesNothingWhileNATSIsAway(t *testing.T) {
+func TestStream_MissesNothingWhileNATSIsDown(t *testing.T) {
 	shop := open(t)
 	var paid atomic.Bool
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any {
+	shop.fake("queries.orders.statuses", func(*nats.Msg) any {
 		if paid.Load() {
 			return changes[:3]
 		}
@@ -102,29 +102,29 @@ func TestAFollowerMissesNothingWhileNATSIsAway(t *testing.T) {
 
 // More than may wait are refused at once, and have ordered nothing; a place that
 // is given up can be taken.
-func TestSoManyMayWaitAndNoMore(t *testing.T) {
+func TestWait_IsBounded(t *testing.T) {
 	shop := openWith(t, gateway.Config{MaxFollowers: 2, MaxWaiting: 1})
 	var placed atomic.Int64
-	shop.plays("commands.orders.place", func(*nats.Msg) any {
+	shop.fake("commands.orders.place", func(*nats.Msg) any {
 		placed.Add(1)
 		return receipt{entity: "ord_1", position: "ORDERS:3", body: query.OrderView{ID: "ord_1", Status: query.Placed}}
 	})
 	asked := make(chan struct{}, 10)
-	shop.plays("queries.orders.order", func(*nats.Msg) any { asked <- struct{}{}; return query.OrderView{Status: query.Placed} })
-	shop.plays("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
+	shop.fake("queries.orders.order", func(*nats.Msg) any { asked <- struct{}{}; return query.OrderView{Status: query.Placed} })
+	shop.fake("queries.orders.statuses", func(*nats.Msg) any { return changes[:1] })
 
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
-		shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=3").gives(201, nil)
+		shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=3").expect(201, nil)
 	})
 	<-asked
 	r := shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=3")
-	if r.refuses(503, errs.Unavailable, ""); r.Header.Get("Retry-After") == "" || placed.Load() != 1 {
+	if r.expectProblem(503, errs.Unavailable, ""); r.Header.Get("Retry-After") == "" || placed.Load() != 1 {
 		t.Errorf("refused %v, %d orders placed", r.Header, placed.Load())
 	}
-	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).gives(201, nil) // without waiting
+	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana()).expect(201, nil) // without waiting
 	waiting.Wait()
-	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=1").gives(201, nil)
+	shop.do("POST", "/api/orders", oneLamp, "Authorization", shop.ana(), "Prefer", "wait=1").expect(201, nil)
 
 	var followers []io.Closer
 	for range 2 {
@@ -133,7 +133,7 @@ func TestSoManyMayWaitAndNoMore(t *testing.T) {
 	if r := shop.opens("ord_1", 503); r.Header.Get("Retry-After") == "" {
 		t.Errorf("refused %v", r.Header)
 	}
-	metrics := string(shop.do("GET", "/metrics", nil).gives(200, nil).body)
+	metrics := string(shop.do("GET", "/metrics", nil).expect(200, nil).body)
 	for _, want := range []string{"\nlonja_followers 2\n", "\nlonja_followers_refused_total 1\n", "\nlonja_waiting 0\n", "\nlonja_waiting_refused_total 1\n"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %q", want)
@@ -141,7 +141,7 @@ func TestSoManyMayWaitAndNoMore(t *testing.T) {
 	}
 	followers[0].Close()
 	eventually(t, "a place that was given up", func() bool {
-		return strings.Contains(string(shop.do("GET", "/metrics", nil).gives(200, nil).body), "\nlonja_followers 1\n")
+		return strings.Contains(string(shop.do("GET", "/metrics", nil).expect(200, nil).body), "\nlonja_followers 1\n")
 	})
 	shop.opens("ord_1", 200)
 	if _, err := gateway.New(gateway.Config{Client: shop.Client, MaxFollowers: -1}); err == nil {
@@ -150,7 +150,7 @@ func TestSoManyMayWaitAndNoMore(t *testing.T) {
 }
 
 // opens begins to follow an order.
-func (f *front) opens(order string, status int) *http.Response {
+func (f *testShop) opens(order string, status int) *http.Response {
 	f.t.Helper()
 	req, err := http.NewRequestWithContext(f.t.Context(), "GET", f.server.URL+"/api/orders/"+order+"/stream", nil)
 	if err != nil {
@@ -181,12 +181,12 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 // Heartbeats and the events of other services cost no question; a change of the
 // status costs one, however often it is told.
-func TestAFollowerAsksOnlyWhenTheStatusHasChanged(t *testing.T) {
+func TestStream_QueriesOnlyOnStatusChange(t *testing.T) {
 	shop := open(t)
 	asked := make(chan string, 100)
 	var known atomic.Int64
 	known.Store(1)
-	shop.plays("queries.orders.statuses", func(m *nats.Msg) any { asked <- header(m).After; return changes[:known.Load()] })
+	shop.fake("queries.orders.statuses", func(m *nats.Msg) any { asked <- header(m).After; return changes[:known.Load()] })
 	lines := follow(t.Context(), t, shop.server.URL+"/api/orders/ord_1/stream", shop.ana())
 	until(t, lines, `"placed"`)
 	if after := <-asked; after != "" {

@@ -15,6 +15,7 @@ import (
 
 	"lonja/events"
 	"lonja/kit/httpapi"
+	"lonja/kit/httpapi/clientaddr"
 	"lonja/kit/natsauth"
 	"lonja/kit/streams"
 	"lonja/services/identity"
@@ -312,7 +313,7 @@ func (f fronting) Validate() error {
 	if err := httpapi.CheckCORSOrigins(f.CORSOrigin); err != nil {
 		return fmt.Errorf("--cors-origin %w", err)
 	}
-	if err := httpapi.CheckTrustedProxies(f.TrustedProxies); err != nil {
+	if _, err := clientaddr.ParseProxies(f.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxies %w", err)
 	}
 	return events.FirstOf(bound("--max-followers", f.MaxFollowers), bound("--max-waiting", f.MaxWaiting))

@@ -78,7 +78,7 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 		return err
 	}
 	config.Client, config.Services, config.Logger, config.Registry = bus.NewClientWith(nc, log), serviceNames, slog.Default(), metrics
-	config.Letters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(js), declared, revocation.New(log)
+	config.DeadLetters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(js), declared, revocation.New(log)
 	if config.AsyncAPI, err = shop.AsyncAPI(declared); err != nil {
 		return err
 	}

@@ -31,14 +31,14 @@ func api(client *bus.Client, origin string) (http.Handler, error) {
 	return a.Handler()
 }
 
-func buySeat(c *httpapi.Call, in *seatPath) (*httpapi.Answer, error) {
+func buySeat(c *httpapi.Call, in *seatPath) (*httpapi.Response, error) {
 	body, err := in.Body(c)
 	if err != nil {
 		return nil, err
 	}
-	done, err := c.Do(shows.Buy{ShowID: in.ShowID, Seat: in.Seat, Buyer: body.Buyer})
+	resp, err := c.SendAndRespond(shows.Buy{ShowID: in.ShowID, Seat: in.Seat, Buyer: body.Buyer})
 	if err != nil {
 		return nil, err
 	}
-	return done.NoContent(), nil
+	return resp.NoContent(), nil
 }

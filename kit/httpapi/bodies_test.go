@@ -14,31 +14,31 @@ import (
 	"lonja/kit/httpapi/apitest"
 )
 
-// What all bodies together may take is limited. Whoever holds it keeps nobody
-// from sending a small request; a large one is told when to come back.
-func TestBodies_ShareALimit(t *testing.T) {
+// The memory of all bodies is bounded. When it is used up, small requests are still served,
+// and a large one gets 503 with Retry-After.
+func TestBodies_ShareABound(t *testing.T) {
 	f := open(t)
 	large := fmt.Sprintf(`{"email":"a","password":"b"%s,"c":1}`, strings.Repeat(" ", 900<<10))
 	var held []net.Conn
 	r := f.eventually(503, func() *apitest.Response {
-		conn := f.dials()
+		conn := f.dial()
 		held = append(held, conn) // a body of which the last byte never comes
 		fmt.Fprintf(conn, "POST /api/login HTTP/1.1\r\nHost: counters\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(large))
 		go func() { _, _ = io.WriteString(conn, large[:len(large)-1]) }()
 		return f.Do("POST", "/api/login", large)
 	})
-	r.Fails(503, errs.Unavailable, "")
+	r.ExpectProblem(503, errs.Unavailable, "")
 	if r.Header.Get("Retry-After") != "1" {
 		t.Errorf("%v", r.Header)
 	}
-	f.Do("POST", "/api/login", `{"email":"a","password":"b","c":1}`).Fails(422, errs.Invalid, "c")
+	f.Do("POST", "/api/login", `{"email":"a","password":"b","c":1}`).ExpectProblem(422, errs.Invalid, "c")
 	for _, conn := range held {
 		_ = conn.Close()
 	}
 	f.eventually(422, func() *apitest.Response { return f.Do("POST", "/api/login", large) })
 }
 
-func (f *front) dials() net.Conn {
+func (f *testAPI) dial() net.Conn {
 	f.T.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL, "http://"))
 	if err != nil {
@@ -48,11 +48,11 @@ func (f *front) dials() net.Conn {
 	return conn
 }
 
-// eventually asks again until the answer has a status.
-func (f *front) eventually(status int, ask func() *apitest.Response) *apitest.Response {
+// eventually repeats a request until the response has a status.
+func (f *testAPI) eventually(status int, do func() *apitest.Response) *apitest.Response {
 	f.T.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
-		r := ask()
+		r := do()
 		if r.StatusCode == status {
 			return r
 		}
@@ -69,14 +69,14 @@ func TestBodies_OneMegabyteIsRead(t *testing.T) {
 	if len(body) != 1<<20 {
 		t.Fatalf("%d bytes", len(body))
 	}
-	f.Do("POST", "/api/login", body).Fails(422, errs.Invalid, "c")
-	f.Do("POST", "/api/login", body+" ").Fails(413, errs.Invalid, "")
+	f.Do("POST", "/api/login", body).ExpectProblem(422, errs.Invalid, "c")
+	f.Do("POST", "/api/login", body+" ").ExpectProblem(413, errs.Invalid, "")
 }
 
-// A body that breaks off is the sender's fault, not ours.
-func TestBodies_OneThatBreaksOffIsMalformed(t *testing.T) {
+// A body that breaks off is the client's error.
+func TestBodies_BrokenOffIsMalformed(t *testing.T) {
 	f := open(t)
-	conn := f.dials()
+	conn := f.dial()
 	fmt.Fprint(conn, "POST /api/login HTTP/1.1\r\nHost: counters\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"ema\r\nno length\r\n")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: "POST"})
 	if err != nil {
@@ -87,5 +87,5 @@ func TestBodies_OneThatBreaksOffIsMalformed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	(&apitest.Response{Response: resp, Text: string(body), T: t}).Fails(400, errs.Invalid, "")
+	(&apitest.Response{Response: resp, Text: string(body), T: t}).ExpectProblem(400, errs.Invalid, "")
 }

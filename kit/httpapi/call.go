@@ -16,47 +16,49 @@ import (
 	"lonja/kit/projection"
 )
 
-// Call is one request on its way, for its handler. It belongs to one goroutine.
+// Call is one request, as its handler sees it. It must be used by one goroutine only.
 type Call struct {
-	Writer  http.ResponseWriter // for routes of Page
+	Writer  http.ResponseWriter // for routes made with Page
 	Request *http.Request
-	Actor   eventlog.Actor // who asks; the zero Actor where no access token is asked for
-	Expires time.Time      // of the actor's access token
-	// ID is the id of the command that Do sends, the same one when the same
-	// request is sent again with an Idempotency-Key. "" for GET and HEAD.
-	ID string
-	// Seen is what whoever asks has seen, and what the answers so far have shown;
-	// nil for nothing. What is asked next shows as much.
+	Actor   eventlog.Actor // who sends the request; the zero Actor on routes that are not SignedIn
+	Expires time.Time      // when the actor's access token expires; zero without one
+	// CommandID is the ID of the command that SendAndRespond sends. It is the same when
+	// the same request is repeated with the same Idempotency-Key, and "" for GET and
+	// HEAD.
+	CommandID string
+	// Seen is the consistency token of the state that the client has seen, which
+	// includes the answers to this call so far; nil for none. The next query reads at
+	// least that state.
 	Seen projection.Token
 
-	api   *shared
-	route *Details
-	trace string // W3C traceparent
-	room  room   // that its large answers take
+	api          *shared
+	route        *RouteDetails
+	trace        string // W3C traceparent
+	answerMemory answerMemory
 }
 
 var noStore = []string{"no-store"}
 
-// begin finds out who asks, and with what. It returns the call even when it is
-// refused.
-func (s *shared) begin(w http.ResponseWriter, r *http.Request, rt *Details) (*Call, error) {
-	c := &Call{Writer: w, Request: r, Seen: seenBy(r.Header), api: s, route: rt, trace: traceOf(r.Header), room: room{of: s.large}}
+// begin authenticates a request and checks its headers and query. It returns a call
+// with every error, too, so that the error can be written.
+func (s *shared) begin(w http.ResponseWriter, r *http.Request, rt *RouteDetails) (*Call, error) {
+	c := &Call{Writer: w, Request: r, Seen: consistencyTokenOf(r.Header), api: s, route: rt, trace: traceOf(r.Header), answerMemory: answerMemory{budget: s.largeAnswers}}
 	w.Header()["Cache-Control"] = noStore
 	if rt.Security != nil {
-		who, err := c.holder()
+		holder, err := c.holder()
 		if err != nil {
 			return c, err
 		}
-		c.Actor, c.Expires = who.Actor, who.Expires
+		c.Actor, c.Expires = holder.Actor, holder.Expires
 	}
-	if rt.limited {
-		c.Actor.ClientNetwork = s.proxies.from(r)
+	if rt.rateLimited {
+		c.Actor.ClientNetwork = s.proxies.Pseudonym(r)
 	}
-	if err := cmp.Or(c.checkQuery(), checkKey(r.Header, rt.keyed)); err != nil {
+	if err := cmp.Or(c.checkQuery(), checkKey(r.Header, rt.idempotent)); err != nil {
 		return c, err
 	}
 	if rt.afterQuery {
-		c.Seen = Merge(c.Seen, r.URL.Query().Get(afterParam.Name))
+		c.Seen = MergeToken(c.Seen, r.URL.Query().Get(afterParam.Name))
 	}
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return c, nil
@@ -67,15 +69,15 @@ func (s *shared) begin(w http.ResponseWriter, r *http.Request, rt *Details) (*Ca
 		}
 	}
 	var err error
-	c.ID, err = commandID(r.Header, c.Actor.ID, rt.pattern)
+	c.CommandID, err = commandID(r.Header, c.Actor.ID, rt.pattern)
 	return c, err
 }
 
-// end gives back what the call held, once its answer is written.
-func (c *Call) end() { c.room.giveBack(c.room.held) }
+// end releases what the call holds. It is called once the response is written.
+func (c *Call) end() { c.answerMemory.release(c.answerMemory.held) }
 
-// holder is whoever sends the request: by an access token, or by a ticket where
-// that is taken and there is no access token.
+// holder authenticates the request by its access token, or by a ticket if the route
+// takes one and there is no access token.
 func (c *Call) holder() (bearer.Holder, error) {
 	r := c.Request
 	if c.route.ticketFor != "" && len(r.Header["Authorization"]) == 0 && r.URL.RawQuery != "" {
@@ -86,7 +88,7 @@ func (c *Call) holder() (bearer.Holder, error) {
 	return c.api.Tokens.AccessToken(r.Context(), r.Header)
 }
 
-// checkQuery refuses a query string that the route would ignore a part of.
+// checkQuery rejects query parameters that the route would ignore.
 func (c *Call) checkQuery() error {
 	if c.Request.URL.RawQuery == "" || c.route.anyQuery {
 		return nil
@@ -95,86 +97,90 @@ func (c *Call) checkQuery() error {
 	return err
 }
 
-// Do sends the call's one command and answers with what came of it. Errors are
-// as Send's.
-func (c *Call) Do(cmd bus.Command) (*Answer, error) {
-	reply, err := c.Send(cmd, c.ID)
+// SendAndRespond sends the call's only command, with the ID CommandID, and returns a
+// response with the service's reply. Errors are those of Send.
+func (c *Call) SendAndRespond(cmd bus.Command) (*Response, error) {
+	reply, err := c.Send(cmd, c.CommandID)
 	if err != nil {
 		return nil, err
 	}
-	return c.Did(reply), nil
+	return c.ResponseTo(reply), nil
 }
 
-// Send sends a command with an id of its own, for a handler that sends several:
-// derive their ids from ID. Handlers return its errors as they are; one says that
-// the command was left for later, and becomes the answer 202.
+// Send sends a command with the given ID. A handler that sends several commands
+// derives their IDs from CommandID, so that a repeated request repeats them. Handlers
+// must return Send's error unchanged: if the command was deferred (see Deferrable),
+// the error becomes the response 202.
 func (c *Call) Send(cmd bus.Command, id string) (bus.Reply, error) {
-	ctx, cancel := c.soon()
+	ctx, cancel := c.withServiceTimeout()
 	defer cancel()
-	env := c.who().envelope(id, c.Seen)
+	env := c.identity().envelope(id, c.Seen)
 	reply, err := c.api.Client.Send(ctx, cmd, env)
 	if err != nil {
-		return reply, c.api.leave(c.Request.Context(), c.route, cmd, env, err)
+		return reply, c.api.deferCommand(c.Request.Context(), c.route, cmd, env, err)
 	}
-	c.Seen = Merge(c.Seen, reply.Position)
+	c.Seen = MergeToken(c.Seen, reply.Position)
 	return reply, nil
 }
 
-// Did is the answer to a command.
-func (c *Call) Did(reply bus.Reply) *Answer {
-	a := c.answering(reply.Body)
+// ResponseTo returns a response with a service's reply to a command.
+func (c *Call) ResponseTo(reply bus.Reply) *Response {
+	a := c.respond(reply.Body)
 	if reply.Replayed {
 		a.Replayed = "true"
 	}
 	return a
 }
 
-// Ask sends a query and answers with its answer.
-func (c *Call) Ask(q Query) (*Answer, error) {
+// QueryAndRespond sends a query and returns a response with the service's answer.
+// Errors are those of Query.
+func (c *Call) QueryAndRespond(q Query) (*Response, error) {
 	body, err := c.Query(c.Request.Context(), q)
 	if err != nil {
 		return nil, err
 	}
-	return c.answering(body), nil
+	return c.respond(body), nil
 }
 
-func (c *Call) answering(body []byte) *Answer {
-	a := Answering(body)
-	a.Seen = c.Seen.String()
+func (c *Call) respond(body []byte) *Response {
+	a := NewResponse(body)
+	a.ConsistencyToken = c.Seen.String()
 	return a
 }
 
-// Query sends a query and returns its answer, which may be large. It gives up
-// when ctx ends.
+// Query sends a query and returns the service's answer, which may be larger than a
+// message. The error has the code Unavailable when no answer came in time or there is
+// no memory for a large one; otherwise it is the service's.
 func (c *Call) Query(ctx context.Context, q Query) (json.RawMessage, error) {
-	body, position, err := c.api.query(ctx, q, c.who().envelope("", c.Seen), &c.room)
+	body, position, err := c.api.query(ctx, q, c.identity().envelope("", c.Seen), &c.answerMemory)
 	if err == nil {
-		c.Seen = Merge(c.Seen, position)
+		c.Seen = MergeToken(c.Seen, position)
 	}
 	return body, err
 }
 
-func (c *Call) who() who { return who{c.Actor, c.trace} }
+func (c *Call) identity() identity { return identity{c.Actor, c.trace} }
 
-// soon is the request's context, which ends when a service should have answered.
-func (c *Call) soon() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(c.Request.Context(), patience)
+// withServiceTimeout returns the request's context, bounded by serviceTimeout.
+func (c *Call) withServiceTimeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(c.Request.Context(), serviceTimeout)
 }
 
-// UntilStopping is the request's context, which also ends when the server
-// stops: for waiting that nobody would miss.
+// UntilStopping returns the request's context, which also ends when the server begins
+// to stop. Use it for waits that can be cut short.
 func (c *Call) UntilStopping() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(c.Request.Context())
 	stop := context.AfterFunc(httpserve.Stopping(ctx), cancel)
 	return ctx, func() { stop(); cancel() }
 }
 
-// Waits is how long Prefer: wait=N (RFC 7240) commands to wait, 30 seconds at most,
-// 0 for not at all.
-func (c *Call) Waits() time.Duration { return preferredWait(c.Request.Header) }
+// PreferredWait returns the N of Prefer: wait=N (RFC 7240) as a duration, 30 seconds at
+// most; 0 when the client does not ask to wait.
+func (c *Call) PreferredWait() time.Duration { return preferredWait(c.Request.Header) }
 
-// Origin is the API's address as clients see it. Anybody can send any Host, so
-// only one that leads nowhere else is believed.
+// Origin returns the API's origin as clients see it, for absolute URLs. It is
+// PublicURL, or the request's Host if Config.Local is set. Anybody can send any Host,
+// so only a loopback address is believed.
 func (c *Call) Origin() string {
 	if c.api.Local && isLoopback(c.Request.Host) {
 		return "http://" + c.Request.Host
@@ -182,8 +188,8 @@ func (c *Call) Origin() string {
 	return c.api.PublicURL
 }
 
-// Body is a JSON body that is to be a T, for routes of Page that Accept it. The
-// error says which field is wrong.
+// Body reads and decodes the JSON body of a route made with Page, which must have the
+// option Accepts[T]. The error is a problem that names the invalid fields.
 func Body[T any](c *Call) (v T, err error) {
 	raw, release, err := c.api.bodies.Read(c.Writer, c.Request)
 	if err != nil {
@@ -194,7 +200,8 @@ func Body[T any](c *Call) (v T, err error) {
 	return v, err
 }
 
-// Form is a body that is a form with these fields, each there once or not at all.
+// Form reads a URL-encoded form. Each of the fields may occur once; the error is a
+// problem that names unknown and repeated ones.
 func (c *Call) Form(fields ...string) (url.Values, error) {
 	raw, release, err := c.api.bodies.Read(c.Writer, c.Request)
 	if err != nil {
@@ -204,7 +211,8 @@ func (c *Call) Form(fields ...string) (url.Values, error) {
 	return input.Fields(string(raw), fields)
 }
 
-// WriteJSON answers with v as JSON, on routes of Page.
+// WriteJSON writes v as JSON, on routes made with Page. It returns an error, and writes
+// nothing, when v cannot be encoded.
 func (c *Call) WriteJSON(status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {

@@ -35,19 +35,19 @@ func TestIdempotent_KeysMustBePrintable(t *testing.T) {
 	}
 }
 
-// The same caller, route and key are the same command; everything else is another.
-func TestIdempotent_KeysAndCallersMakeCommandIDs(t *testing.T) {
+// The same caller, route and key make the same command ID, anything else another.
+func TestIdempotent_CommandIDDependsOnCallerAndKey(t *testing.T) {
 	f := open(t)
 	id := make(chan string, 1)
-	f.Play("commands.counters.add", func(m *nats.Msg) any {
+	f.Fake("commands.counters.add", func(m *nats.Msg) any {
 		id <- apitest.Envelope(m).ID
-		return apitest.Receipt{Entity: "a", Position: "COUNTERS:3", Body: 1}
+		return apitest.Reply{Entity: "a", Position: "COUNTERS:3", Body: 1}
 	})
 	add := func(authorization, key string) string {
-		f.Do("POST", additions, `{"by":1}`, "Authorization", authorization, "Idempotency-Key", key).Gives(200, "1")
+		f.Do("POST", additions, `{"by":1}`, "Authorization", authorization, "Idempotency-Key", key).Expect(200, "1")
 		return <-id
 	}
-	ana, bob := f.ana(), f.As("bob")
+	ana, bob := f.ana(), f.Authorization("bob")
 	first := add(ana, "k")
 	for name, other := range map[string]string{"another key": add(ana, "j"), "another caller": add(bob, "k"), "no key": add(ana, "")} {
 		if other == first {
@@ -57,31 +57,31 @@ func TestIdempotent_KeysAndCallersMakeCommandIDs(t *testing.T) {
 	if again := add(ana, "k"); again != first {
 		t.Errorf("the same key made %s and %s", first, again)
 	}
-	f.Do("POST", "/api/login", `{"email":"a","password":"b"}`, "Idempotency-Key", "k").Fails(422, errs.Invalid, "Idempotency-Key")
+	f.Do("POST", "/api/login", `{"email":"a","password":"b"}`, "Idempotency-Key", "k").ExpectProblem(422, errs.Invalid, "Idempotency-Key")
 }
 
-// Nothing of a request's headers goes on but what was checked.
-func TestCall_PassesOnWhatWasChecked(t *testing.T) {
+// A service receives only values that were parsed and checked, not a client's headers.
+func TestCall_PassesOnCheckedValuesOnly(t *testing.T) {
 	f := open(t)
 	var got eventlog.Envelope
 	var all nats.Header
-	f.Play("queries.counters.total", func(m *nats.Msg) any { got, all = apitest.Envelope(m), m.Header; return 0 })
+	f.Fake("queries.counters.total", func(m *nats.Msg) any { got, all = apitest.Envelope(m), m.Header; return 0 })
 	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	f.Do("GET", "/api/secrets/a", "", "Authorization", f.ana(), "traceparent", trace,
 		"Consistency-Token", "COUNTERS:7.bad stream:3.OTHER:2.X", "Consistency-Token", "COUNTERS:9.ODD:-1",
-		"Nats-Rollup", "all", "ce-actor", "eve", "ce-actorroles", "admin", "ce-id", "mine", "lonja-after", "COUNTERS:99").Gives(200, "0")
+		"Nats-Rollup", "all", "ce-actor", "eve", "ce-actorroles", "admin", "ce-id", "mine", "lonja-after", "COUNTERS:99").Expect(200, "0")
 	if got.Trace != trace || got.Correlation != "4bf92f3577b34da6a3ce929d0e0e4736" || got.After != "COUNTERS:9.OTHER:2" {
 		t.Errorf("%+v", got)
 	}
 	if got.Actor.ID != "ana" || got.Actor.HasRole("admin") || got.ID != "" || all.Get("Nats-Rollup") != "" {
-		t.Errorf("a client's header went on: %v", all)
+		t.Errorf("a client's header was passed on: %v", all)
 	}
 }
 
-// What a client has written it can read, whatever replica it asks.
+// With the Consistency-Token of its write, a client reads the write.
 func TestConsistency_ReadYourWrites(t *testing.T) {
 	f := open(t)
-	f.runsCounters()
+	f.runCounters()
 	for total := 1; total <= 20; total++ {
 		token := f.Do("POST", additions, `{"by":1}`, "Authorization", f.ana()).Header.Get("Consistency-Token")
 		r := f.Do("GET", "/api/counters/a", "", "Consistency-Token", token)
@@ -90,10 +90,10 @@ func TestConsistency_ReadYourWrites(t *testing.T) {
 			t.Fatalf("after %s the total is %s, want %d", token, r.Text, total)
 		}
 	}
-	f.Do("GET", "/api/counters/a", "", "Consistency-Token", "COUNTERS:999").Fails(400, errs.Invalid, "Consistency-Token")
+	f.Do("GET", "/api/counters/a", "", "Consistency-Token", "COUNTERS:999").ExpectProblem(400, errs.Invalid, "Consistency-Token")
 }
 
-func (f *front) runsCounters() (stop func() error) {
+func (f *testAPI) runCounters() (stop func() error) {
 	f.T.Helper()
 	stop, err := f.RunCounters()
 	if err != nil {
@@ -102,56 +102,56 @@ func (f *front) runsCounters() (stop func() error) {
 	return stop
 }
 
-// A command whose service is away takes effect once, when it is back.
-func TestDeferrable_TheOutcomeIsToldWhenTheServiceIsBack(t *testing.T) {
+// A deferred command takes effect once, when its service is back.
+func TestDeferrable_OutcomeIsKnownOnceTheServiceIsBack(t *testing.T) {
 	f := open(t)
-	var left, again struct{ ID, Status string }
-	for _, into := range []any{&left, &again} {
+	var first, again struct{ ID, Status string }
+	for _, into := range []any{&first, &again} {
 		r := f.Do("POST", additions, `{"by":3}`, "Authorization", f.ana(), "Idempotency-Key", "k")
 		if err := json.Unmarshal([]byte(r.Text), into); err != nil || r.StatusCode != 202 || !strings.HasPrefix(r.Header.Get("Location"), "/api/commands/") {
 			t.Fatalf("%d %s %v", r.StatusCode, r.Text, r.Header)
 		}
 	}
-	if left != again || left.Status != bus.Pending {
-		t.Errorf("left %+v, again %+v", left, again)
+	if first != again || first.Status != bus.Pending {
+		t.Errorf("first %+v, again %+v", first, again)
 	}
-	at := "/api/commands/" + left.ID
-	f.Do("GET", at, "", "Authorization", f.As("bob")).Fails(404, errs.NotFound, "")
-	f.Do("GET", at, "").Fails(401, errs.Unauthenticated, "")
+	at := "/api/commands/" + first.ID
+	f.Do("GET", at, "", "Authorization", f.Authorization("bob")).ExpectProblem(404, errs.NotFound, "")
+	f.Do("GET", at, "").ExpectProblem(401, errs.Unauthenticated, "")
 
-	f.runsCounters()
+	f.runCounters()
 	r := f.eventually(200, func() *apitest.Response {
-		r := f.Do("GET", at, "", "Authorization", f.As("boss", "staff"))
+		r := f.Do("GET", at, "", "Authorization", f.Authorization("boss", "staff"))
 		if r.StatusCode == 200 && strings.Contains(r.Text, `"pending"`) {
 			r.StatusCode = 0
 		}
 		return r
 	})
-	if want := `{"id":"` + left.ID + `","status":"done","result":3}`; r.Text != want {
-		t.Errorf("told %s, want %s", r.Text, want)
+	if want := `{"id":"` + first.ID + `","status":"done","result":3}`; r.Text != want {
+		t.Errorf("got %s, want %s", r.Text, want)
 	}
-	f.Do("GET", "/api/counters/a", "", "Consistency-Token", r.Header.Get("Consistency-Token")).Gives(200, "3")
-	done := f.Do("POST", additions, `{"by":3}`, "Authorization", f.ana(), "Idempotency-Key", "k").Gives(200, "3")
+	f.Do("GET", "/api/counters/a", "", "Consistency-Token", r.Header.Get("Consistency-Token")).Expect(200, "3")
+	done := f.Do("POST", additions, `{"by":3}`, "Authorization", f.ana(), "Idempotency-Key", "k").Expect(200, "3")
 	if done.Header.Get("Idempotent-Replayed") != "true" {
-		t.Errorf("not told that it was answered before: %v", done.Header)
+		t.Errorf("not marked as replayed: %v", done.Header)
 	}
 }
 
-// What takes room on the disk is taken only from those who say who they are.
+// Commands of anonymous callers are not stored, since they take up space on the disk.
 func TestDeferrable_NotOnOtherRoutes(t *testing.T) {
 	f := open(t)
-	f.Do("POST", "/api/login", `{"email":"a","password":"b"}`).Fails(503, errs.Unavailable, "")
+	f.Do("POST", "/api/login", `{"email":"a","password":"b"}`).ExpectProblem(503, errs.Unavailable, "")
 	stream, err := f.JS.Stream(t.Context(), bus.DeferredStream)
 	if err != nil || stream.CachedInfo().State.Msgs != 0 {
-		t.Errorf("something was left (%v)", err)
+		t.Errorf("a command was deferred (%v)", err)
 	}
 }
 
 func TestProbes(t *testing.T) {
 	f := open(t)
-	f.Do("GET", "/healthz?whatever=1", "").Gives(200, `{"status":"ok"}`)
-	f.Do("GET", "/readyz/gateway", "").Gives(200, `{"status":"ok"}`)
-	f.Do("GET", "/readyz", "").Gives(503, `{"ready":false,"services":{"counters":{"status":"missing"}}}`)
-	f.runsCounters()
-	f.Do("GET", "/readyz", "").Gives(200, `{"ready":true,"services":{"counters":{"status":"ready"}}}`)
+	f.Do("GET", "/healthz?whatever=1", "").Expect(200, `{"status":"ok"}`)
+	f.Do("GET", "/readyz/gateway", "").Expect(200, `{"status":"ok"}`)
+	f.Do("GET", "/readyz", "").Expect(503, `{"ready":false,"services":{"counters":{"status":"missing"}}}`)
+	f.runCounters()
+	f.Do("GET", "/readyz", "").Expect(200, `{"ready":true,"services":{"counters":{"status":"ready"}}}`)
 }

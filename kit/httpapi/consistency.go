@@ -11,37 +11,37 @@ import (
 
 const (
 	consistencyHeader = "Consistency-Token"
-	seenHeader        = "The position of the data in this answer. Sent back, it makes any replica show no less"
+	seenHeader        = "The position of the data in this response. Sent back, it makes every replica show at least that state"
 )
 
 var consistencyParam = &huma.Param{
 	Name: consistencyHeader, In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-	Description: "The token of an earlier answer: this one is given when it can show as much",
+	Description: "The token of an earlier response: this one reads at least that state",
 }
 
 var afterParam = &huma.Param{
 	Name: "after", In: "query", Schema: &huma.Schema{Type: huma.TypeString},
-	Description: "A " + consistencyHeader + ", of a browser that was sent here",
+	Description: "A " + consistencyHeader + ", in the URL of a redirect",
 }
 
-// seenBy is what the one who asks has seen, nil for nothing. A part of a token
-// that makes no sense is left out: a token is only ever a command for freshness.
-func seenBy(h http.Header) projection.Token {
+// consistencyTokenOf returns the token in a request's headers, nil for none. Parts that
+// are malformed are ignored: a token only ever asks for fresher data.
+func consistencyTokenOf(h http.Header) projection.Token {
 	var merged projection.Token
 	for _, s := range h[consistencyHeader] {
 		if len(s) > 1024 {
 			continue
 		}
-		merged = Merge(merged, s)
+		merged = MergeToken(merged, s)
 	}
 	return merged
 }
 
-// Merge adds what a written consistency token, or a single position, speaks of to
-// t, and returns t; a nil t stays nil when there is nothing to add. Parts that make
-// no sense are left out, and so is everything beyond 16 streams.
-func Merge(t projection.Token, written string) projection.Token {
-	for stream, seq := range projection.ParseToken(written) {
+// MergeToken adds the positions in an encoded consistency token, or in a single encoded
+// position, to t and returns t. A nil t stays nil when there is nothing to add.
+// Malformed parts are ignored, and so are streams beyond the 16th.
+func MergeToken(t projection.Token, encoded string) projection.Token {
+	for stream, seq := range projection.ParseToken(encoded) {
 		if !isName(stream) || len(t) >= 16 {
 			continue
 		}
@@ -53,9 +53,9 @@ func Merge(t projection.Token, written string) projection.Token {
 	return t
 }
 
-// isName reports whether s can be a stream's name. What it lets through can stand
-// in a header.
+// isName reports whether s can be the name of a stream or a command's ID. Such a name
+// is safe in a header.
 func isName(s string) bool {
-	const may = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
-	return s != "" && len(s) <= 64 && strings.Trim(s, may) == ""
+	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+	return s != "" && len(s) <= 64 && strings.Trim(s, allowed) == ""
 }

@@ -9,30 +9,31 @@ import (
 	"github.com/rs/cors"
 )
 
-// What a page of another origin may send and read, besides what every page may.
+// What a page of another origin may send and read, besides what CORS always allows.
 var (
-	corsMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
-	corsTakes   = []string{"Accept", "Authorization", "Content-Type", keyHeader, consistencyHeader, "Prefer", "Last-Event-ID", "traceparent"}
-	corsShows   = []string{consistencyHeader, "Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied", "Allow",
+	corsMethods         = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
+	corsRequestHeaders  = []string{"Accept", "Authorization", "Content-Type", keyHeader, consistencyHeader, "Prefer", "Last-Event-ID", "traceparent"}
+	corsResponseHeaders = []string{consistencyHeader, "Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied", "Allow",
 		"Accept-Encoding", "WWW-Authenticate"}
 )
 
-// corsMaxAge is how many seconds a browser may remember what it was told.
+// corsMaxAge is how long a browser may cache the answer to a preflight request, in
+// seconds.
 const corsMaxAge = 600
 
-// CheckCORSOrigins makes sure that these may be Config's CORSOrigins: origins as
-// browsers send them, or "*" for all of them. The error says what they must be.
+// CheckCORSOrigins returns an error unless every entry may be in Config.CORSOrigins: an
+// origin as browsers send it, or "*". The error names the first entry that may not.
 func CheckCORSOrigins(origins []string) error {
 	for _, s := range origins {
 		if err := CheckOrigin(s); s != "*" && (s == "" || err != nil || strings.Contains(s, "*")) {
-			return fmt.Errorf("%q must be an origin such as https://www.example, without a path or a slash at the end, or *", s)
+			return fmt.Errorf("%q must be an origin such as https://www.example, without a path or a trailing slash, or *", s)
 		}
 	}
 	return nil
 }
 
-// allowOrigins lets pages of other origins call the API. Cookies are none of
-// it: an access token is sent by whoever holds it, and nobody else.
+// allowOrigins lets pages of other origins call the API. Credentials are not allowed:
+// the API uses no cookies, and a page sends an access token only if it has one.
 func allowOrigins(origins []string, next http.Handler) http.Handler {
 	if len(origins) == 0 {
 		return next
@@ -40,6 +41,6 @@ func allowOrigins(origins []string, next http.Handler) http.Handler {
 	if slices.Contains(origins, "*") {
 		origins = []string{"*"}
 	}
-	return cors.New(cors.Options{AllowedOrigins: origins, AllowedMethods: corsMethods, AllowedHeaders: corsTakes,
-		ExposedHeaders: corsShows, MaxAge: corsMaxAge}).Handler(next)
+	return cors.New(cors.Options{AllowedOrigins: origins, AllowedMethods: corsMethods, AllowedHeaders: corsRequestHeaders,
+		ExposedHeaders: corsResponseHeaders, MaxAge: corsMaxAge}).Handler(next)
 }

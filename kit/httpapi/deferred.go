@@ -11,43 +11,44 @@ import (
 	"lonja/kit/httpapi/problem"
 )
 
-// deferred says that a command was left for its service to take up later. It is
-// an error to the handlers, whose answer it replaces, and 202 to whoever asked.
+// deferred reports that a command was stored for its service to handle later. It is
+// an error, so that it replaces the handler's response; the client gets 202.
 type deferred struct{ id string }
 
-func (d *deferred) Error() string { return "command " + d.id + " was left for later" }
+func (d *deferred) Error() string { return "command " + d.id + " was deferred" }
 
-func (d *deferred) answer(outcomes string) *Answer {
-	a := Answering([]byte(`{"id":"` + d.id + `","status":"` + bus.Pending + `"}`))
+func (d *deferred) response(outcomes string) *Response {
+	a := NewResponse([]byte(`{"id":"` + d.id + `","status":"` + bus.Pending + `"}`))
 	a.Status, a.Location = http.StatusAccepted, outcomes+d.id
 	return a
 }
 
-// outcome is what became of a command that was left for later.
+// outcome is the outcome of a deferred command.
 type outcome struct {
 	ID      string           `json:"id"`
 	Status  string           `json:"status" enum:"pending,done,refused"`
-	Result  any              `json:"result,omitempty" doc:"The answer that the request would have had, once it is done"`
+	Result  any              `json:"result,omitempty" doc:"The body of the response that the request would have had, once it is done"`
 	Problem *problem.Problem `json:"problem,omitempty" doc:"Why it was refused"`
 }
 
-// leave leaves a command whose service did not answer for later, and returns a
-// *deferred once that is durable. What the service itself refused is not left, nor is
-// what the route does not let wait, or not for this actor: what is left takes
-// room on the disk that the events are on.
-func (s *shared) leave(ctx context.Context, rt *Details, cmd bus.Command, env eventlog.Envelope, unanswered error) error {
-	silent := errors.Is(unanswered, bus.ErrNoService) || errors.Is(unanswered, bus.ErrNoAnswer)
-	may := env.Actor.ID != "" && (len(rt.roles) == 0 || env.Actor.HasRole(rt.roles...))
-	// Whoever went away was promised nothing, and the service may be well: only
-	// its answer was not waited for.
-	if !silent || !rt.deferrable || !may || ctx.Err() != nil {
+// deferCommand stores a command whose service did not answer, and returns a *deferred
+// once it is stored durably. It returns unanswered when the command must not be
+// deferred: the service replied with an error, the route is not Deferrable, or the
+// actor is anonymous or lacks the route's roles. Deferred commands take up space on
+// the disk that holds the events.
+func (s *shared) deferCommand(ctx context.Context, rt *RouteDetails, cmd bus.Command, env eventlog.Envelope, unanswered error) error {
+	noAnswer := errors.Is(unanswered, bus.ErrNoService) || errors.Is(unanswered, bus.ErrNoAnswer)
+	allowed := env.Actor.ID != "" && (len(rt.roles) == 0 || env.Actor.HasRole(rt.roles...))
+	// A client that closed the connection was promised nothing. The service may well
+	// be up: only the wait for its reply was cut short.
+	if !noAnswer || !rt.deferrable || !allowed || ctx.Err() != nil {
 		return unanswered
 	}
-	// However long has been waited already: what was asked for is not to be lost.
+	// Deferring gets time of its own, however long the wait for the service was.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	err := s.Client.Defer(ctx, cmd, env)
-	s.measured.left(err)
+	s.metrics.deferral(err)
 	if err != nil {
 		return errors.Join(unanswered, err)
 	}

@@ -13,7 +13,7 @@ import (
 	"lonja/kit/schema"
 )
 
-// The names of the ways to say who one is.
+// The names of the security schemes in the description.
 const (
 	bearerScheme = "bearer"
 	ticketParam  = "ticket"
@@ -24,7 +24,7 @@ const (
 	problemType  = "application/problem+json"
 )
 
-// describe is huma without routes of its own: the API serves them.
+// describe returns huma's configuration. Huma serves no documents itself: the API does.
 func describe(c Config) huma.Config {
 	schemes := map[string]*huma.SecurityScheme{}
 	if c.AboutTokens != "" {
@@ -40,19 +40,19 @@ func describe(c Config) huma.Config {
 	}
 	kind := api.Components.Schemas.SchemaFromRef(schemaOf[problem.Problem](api.Components.Schemas).Ref).Properties["type"]
 	kind.Examples = []any{"urn:" + c.Name + ":problem:conflict"}
-	if !c.Local { // else the page's own address
+	if !c.Local { // without a server, clients use the address of the document
 		api.Servers = []*huma.Server{{URL: c.PublicURL}}
 	}
 	return huma.Config{OpenAPI: &api, DefaultFormat: "application/json", Formats: huma.DefaultFormats,
 		Transformers: []huma.Transformer{func(_ huma.Context, _ string, v any) (any, error) {
-			if p, ok := v.(*problem.Problem); ok { // huma's own have no type yet
+			if p, ok := v.(*problem.Problem); ok { // problems that huma made have no type yet
 				p.In(c.Name)
 			}
 			return v, nil
 		}}}
 }
 
-// serveDocs serves the description of all routes, and a page to read it with.
+// serveDocs serves the OpenAPI document and a page that displays it.
 func serveDocs(mux *http.ServeMux, api *huma.OpenAPI) error {
 	describeProblems(api)
 	schema.AllowNulls(api.Components.Schemas, schemaPrefix)
@@ -74,15 +74,15 @@ func serveDocs(mux *http.ServeMux, api *huma.OpenAPI) error {
 	return nil
 }
 
-// problemHeaders are the headers that a problem may have, by its status.
+// problemHeaders are the headers of problems, by status.
 var problemHeaders = map[string]*huma.Param{
 	"401": {Name: "WWW-Authenticate", Description: "How to authenticate"},
 	"415": {Name: "Accept-Encoding", Description: "The content coding to use, when the request's is not supported"},
-	"429": {Name: "Retry-After", Description: "In how many seconds to try again"},
-	"503": {Name: "Retry-After", Description: "In how many seconds to try again"},
+	"429": {Name: "Retry-After", Description: "Seconds to wait before a retry"},
+	"503": {Name: "Retry-After", Description: "Seconds to wait before a retry"},
 }
 
-// describeProblems adds the headers of problems to all routes.
+// describeProblems adds the headers of problems to the description of all routes.
 func describeProblems(api *huma.OpenAPI) {
 	for _, path := range api.Paths {
 		for _, op := range []*huma.Operation{path.Get, path.Put, path.Post, path.Delete, path.Patch} {
@@ -103,11 +103,11 @@ func describeProblems(api *huma.OpenAPI) {
 
 var textSchema = &huma.Schema{Type: huma.TypeString}
 
-// docsPolicy keeps the page to what this API serves. Its own script and style
-// stand in the page.
+// docsPolicy allows the page to load only what this API serves, and the scripts and
+// styles that are inline in it.
 const docsPolicy = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
 
-// schemaOf describes a type of a body.
+// schemaOf returns the schema of a body's type, and registers it.
 func schemaOf[T any](r huma.Registry) *huma.Schema {
 	t := reflect.TypeFor[T]()
 	return r.Schema(t, true, t.Name())

@@ -1,28 +1,31 @@
-// Package httpapi puts services that speak over NATS behind an HTTP API. A
-// program lists its routes; each turns a request into a command or a query and
-// the service's answer into a response.
+// Package httpapi puts an HTTP API in front of services that take commands and
+// queries over NATS. A program lists its routes with [JSON] and [Page]; each
+// handler turns a request into a command or a query, and the service's reply into
+// a response. See the example.
 //
-// What it guarantees:
+// It guarantees:
 //
-//   - Nothing of a request's headers goes on to a service as it came: what goes on
-//     was checked or made anew. Nothing that a client sends is ignored either; see
-//     package input.
-//   - A request that carries an Idempotency-Key takes effect once: the command's
-//     id is derived from the caller, the route and the key. Without a key each
-//     request is its own.
-//   - Every answer carries a Consistency-Token. A client that sends it back is
-//     shown no less, by any replica.
-//   - Every error is a problem (RFC 9457) with a code. One that is our fault is
-//     logged once, with the trace that the client is shown.
-//   - A command whose service gives no answer is left for later and answered 202,
-//     on routes that allow it; see Deferrable. Its outcome can be read.
-//   - Memory is bounded: of bodies, and of large answers.
-//   - The description, /openapi.json and /docs, is made from the same list.
+//   - A service never receives a client's headers as they are: each value that is
+//     passed on is parsed and checked, or newly made. Input that a route does not
+//     know is rejected, not ignored; see package input.
+//   - A request with an Idempotency-Key takes effect once: the command's ID is
+//     derived from caller, route and key. Without a key, every request is a command
+//     of its own.
+//   - Every response to a command or query carries a Consistency-Token. A client that
+//     sends it back reads at least that state, from any replica.
+//   - Every error is a problem (RFC 9457) with a code. Those with a status of 500 or
+//     above are logged once, with the trace ID that the client sees.
+//   - A command whose service does not answer is deferred and answered 202, on routes
+//     that allow it; see [Deferrable]. Its outcome can be read; see [Outcomes].
+//   - The memory for request bodies and for large responses is bounded.
+//   - /openapi.json and /docs describe exactly the routes that are served.
 //
-// A request passes through metrics and recovery from panics, CORS, then begin (who
-// asks, with which token, key and trace), its handler, and one command or query.
+// A request passes through metrics and panic recovery, CORS, then begin (actor,
+// command ID, consistency token, trace), then the route's handler.
 //
-// The packages below it stand alone: problem (errors), input (bodies, forms and
-// query strings), bearer (access tokens) and httpserve (the server). Package follow
-// adds waiting for changes, by Prefer: wait and by server-sent events.
+// The packages below do not import this one and can be used alone: problem
+// (errors), input (bodies, forms and query strings), bearer (access tokens),
+// clientaddr (client addresses behind proxies) and httpserve (the server). Package
+// follow builds on this one: it adds waiting for changes, with Prefer: wait and with
+// server-sent events.
 package httpapi

@@ -13,7 +13,7 @@ import (
 	"lonja/kit/httpapi/apitest"
 )
 
-// The input of a route: parameters of the path, and the body.
+// addition is the input of a route: parameters of the path, and the body.
 type addition struct {
 	Counter string `path:"counter"`
 	httpapi.Payload[struct {
@@ -21,34 +21,34 @@ type addition struct {
 	}]
 }
 
-// A route sends one command to a service and answers with its answer. Sent again
-// with the same Idempotency-Key it changes nothing more. The Consistency-Token of
-// the answer makes the next request see what this one did.
+// A route sends one command to a service and responds with the service's reply. The same
+// request with the same Idempotency-Key changes nothing more. The response's
+// Consistency-Token makes the next request read the change.
 func Example() {
-	world, err := apitest.Start(context.Background()) // a NATS server
+	fixture, err := apitest.Start(context.Background()) // a NATS server
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer world.Close()
-	if _, err := world.RunCounters(); err != nil { // a service that counts
+	defer fixture.Close()
+	if _, err := fixture.RunCounters(); err != nil { // a service that counts
 		log.Fatal(err)
 	}
 
-	api, err := httpapi.New(httpapi.Config{Client: world.Client, Name: "example", Title: "Counters", Version: "1.0.0", PublicURL: "http://localhost"})
+	api, err := httpapi.New(httpapi.Config{Client: fixture.Client, Name: "example", Title: "Counters", Version: "1.0.0", PublicURL: "http://localhost"})
 	if err != nil {
 		log.Fatal(err)
 	}
-	add := func(c *httpapi.Call, in *addition) (*httpapi.Answer, error) {
+	add := func(c *httpapi.Call, in *addition) (*httpapi.Response, error) {
 		body, err := in.Body(c)
 		if err != nil {
 			return nil, err
 		}
-		return c.Do(apitest.Add{Counter: in.Counter, By: body.By})
+		return c.SendAndRespond(apitest.Add{Counter: in.Counter, By: body.By})
 	}
 	read := func(c *httpapi.Call, in *struct {
 		Counter string `path:"counter"`
-	}) (*httpapi.Answer, error) {
-		return c.Ask(apitest.Total{Counter: in.Counter})
+	}) (*httpapi.Response, error) {
+		return c.QueryAndRespond(apitest.Total{Counter: in.Counter})
 	}
 	api.Add("counters",
 		httpapi.JSON("POST /api/counters/{counter}/additions", "Add to a counter", add, httpapi.Idempotent, httpapi.Returns[int](200)),

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// talk sends all that is given on one connection and returns how each answer
-// begins, up to the connection's end or the last that was asked for.
-func (f *front) talk(sent string, answers int) (statuses []int, ended bool) {
+// roundTrips sends text on one connection and returns the status of each response, up to the
+// given number or to the end of the connection.
+func (f *testAPI) roundTrips(sent string, answers int) (statuses []int, ended bool) {
 	f.T.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL, "http://"))
 	if err != nil {
@@ -39,11 +39,11 @@ func (f *front) talk(sent string, answers int) (statuses []int, ended bool) {
 	}
 }
 
-// A request that says in two ways where it ends is refused, and nothing that
-// follows on its connection is taken for a request.
-func TestARequestThatEndsInTwoPlacesIsRefused(t *testing.T) {
+// A request with an ambiguous length is rejected, and nothing that follows on its connection
+// is handled as a request.
+func TestServe_RejectsAmbiguousLength(t *testing.T) {
 	f := open(t)
-	f.listens()
+	f.listen()
 	const (
 		head     = "POST /api/login HTTP/1.1\r\nHost: counters\r\nContent-Type: application/json\r\n"
 		length   = "Content-Length: 2\r\n"
@@ -70,7 +70,7 @@ func TestARequestThatEndsInTwoPlacesIsRefused(t *testing.T) {
 		"a length that is none":          {head + "Content-Length: +2\r\n\r\n{}" + smuggled, "[400] end"},
 		"both in a body":                 {head + fmt.Sprintf("Content-Length: %d\r\n\r\n", len("\r\n"+length+coding+"\r\n")) + "\r\n" + length + coding + "\r\n" + smuggled, "[400 200]"},
 	} {
-		statuses, ended := f.talk(tt.sent, 2)
+		statuses, ended := f.roundTrips(tt.sent, 2)
 		got := fmt.Sprint(statuses)
 		if ended {
 			got += " end"
@@ -81,11 +81,10 @@ func TestARequestThatEndsInTwoPlacesIsRefused(t *testing.T) {
 	}
 }
 
-// On a connection that was good so far, what arrives byte by byte is looked at
-// as well.
-func TestAHeadMayArriveInPieces(t *testing.T) {
+// A head that arrives byte by byte, after another request, is scanned as well.
+func TestServe_RejectsAmbiguousLengthInPieces(t *testing.T) {
 	f := open(t)
-	f.listens()
+	f.listen()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(f.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)

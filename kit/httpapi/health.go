@@ -12,23 +12,23 @@ import (
 	"lonja/kit/errs"
 )
 
-// readyWithin is how long the services have to say how they do.
-const readyWithin = time.Second
+// healthTimeout bounds the wait for the services' reports.
+const healthTimeout = time.Second
 
 type liveness struct {
 	Status string `json:"status" example:"ok"`
 }
 
-// Alive is the route of a probe that asks whether the process lives: always 200.
+// Alive is the route of a liveness probe. It always answers 200.
 func Alive(pattern, summary string) Route {
 	return Page(pattern, summary, func(c *Call) error { return c.WriteJSON(http.StatusOK, liveness{"ok"}) },
 		AnyQuery, Returns[liveness](http.StatusOK))
 }
 
-// Serving is the route of a balancer's probe: 200 when this process can serve,
-// whatever the services do, and 503 when it is about to stop or has lost NATS. A
-// balancer wants this and not Ready: one service that is away must not take the
-// whole front down, which has 202 and 503 for that.
+// Serving is the route of a load balancer's probe: 200 when this process can serve
+// requests, whatever the state of the services, and 503 when it is stopping or not
+// connected to NATS. Do not use Ready for a balancer: one unavailable service would take
+// the whole API down, although the API can answer 202 and 503 for it.
 func Serving(pattern, summary string, options ...Option) Route {
 	return Page(pattern, summary, serving, append(options, AnyQuery, Returns[liveness](http.StatusOK))...)
 }
@@ -36,33 +36,33 @@ func Serving(pattern, summary string, options ...Option) Route {
 func serving(c *Call) error {
 	switch {
 	case isStopping(c.Request):
-		return errs.New(errs.Unavailable, "this gateway is stopping; ask another one")
+		return errs.New(errs.Unavailable, "this gateway is stopping; use another one")
 	case !c.api.Client.Connected():
 		return errs.New(errs.Unavailable, "this gateway is not connected to NATS")
 	}
 	return c.WriteJSON(http.StatusOK, liveness{"ok"})
 }
 
-// Ready is the route that says whether all of these services are there, and which
-// one is not: 200 or 503. Store, which may be nil, is a context that ends, and says
-// why, when the store behind the log takes no events any more; after that it is
-// another one.
+// Ready is the route that reports whether all of the services are ready, and which are
+// not: 200 or 503. Store may be nil. Otherwise it returns a context that is cancelled,
+// with the cause, when the store behind the log stops accepting events; once the store
+// has recovered, it returns a new context.
 func Ready(pattern, summary string, services []string, store func() context.Context) Route {
 	return Page(pattern, summary, func(c *Call) error {
-		all := c.readiness(services)
+		report := c.readiness(services)
 		if store != nil {
-			if why := context.Cause(store()); why != nil {
-				all.Ready, all.Store = false, why.Error()
+			if cause := context.Cause(store()); cause != nil {
+				report.Ready, report.Store = false, cause.Error()
 			}
 		}
-		if !all.Ready {
-			return c.WriteJSON(http.StatusServiceUnavailable, all)
+		if !report.Ready {
+			return c.WriteJSON(http.StatusServiceUnavailable, report)
 		}
-		return c.WriteJSON(http.StatusOK, all)
-	}, AnyQuery, Returns[readiness](http.StatusOK), returnsToo[readiness](http.StatusServiceUnavailable, "A service is not ready"))
+		return c.WriteJSON(http.StatusOK, report)
+	}, AnyQuery, Returns[readiness](http.StatusOK), returnsAlso[readiness](http.StatusServiceUnavailable, "A service is not ready"))
 }
 
-// Metrics is the route that Prometheus reads.
+// Metrics is the route that Prometheus scrapes.
 func Metrics(pattern, summary string) Route {
 	return Route{func(a *API, tag string) {
 		page := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{Registry: a.Registry})
@@ -73,59 +73,59 @@ func Metrics(pattern, summary string) Route {
 	}}
 }
 
-// readiness says whether all services are there.
+// readiness is the response of Ready.
 type readiness struct {
 	Ready    bool                   `json:"ready"`
-	Store    string                 `json:"store,omitempty" doc:"Why the store behind the log takes no events, where the gateway knows" example:"the disk is full"`
+	Store    string                 `json:"store,omitempty" doc:"Why the store behind the log accepts no events, if the gateway knows" example:"the disk is full"`
 	Services map[string]serviceIsUp `json:"services"`
 }
 
 type serviceIsUp struct {
 	Status    string   `json:"status" enum:"ready,missing,behind,failed"`
-	Log       string   `json:"log,omitempty" doc:"Why the log takes no events"`
+	Log       string   `json:"log,omitempty" doc:"Why the log accepts no events"`
 	Views     []string `json:"views,omitempty" doc:"Which views are behind or have failed"`
-	Consumers []string `json:"consumers,omitempty" doc:"Which reactions' consumers stand still although there is more"`
+	Consumers []string `json:"consumers,omitempty" doc:"Consumers of reactions that are stalled: there are events, but none is delivered"`
 }
 
-// readiness asks all services at the same time.
+// readiness asks all services for their health at the same time.
 func (c *Call) readiness(services []string) readiness {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readyWithin)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), healthTimeout)
 	defer cancel()
-	found := make([]serviceIsUp, len(services))
-	var asking sync.WaitGroup
+	statuses := make([]serviceIsUp, len(services))
+	var pending sync.WaitGroup
 	for i, name := range services {
-		asking.Go(func() { found[i] = judge(c.api.Client.Health(ctx, name)) })
+		pending.Go(func() { statuses[i] = statusOf(c.api.Client.Health(ctx, name)) })
 	}
-	asking.Wait()
-	all := readiness{Ready: true, Services: map[string]serviceIsUp{}}
+	pending.Wait()
+	report := readiness{Ready: true, Services: map[string]serviceIsUp{}}
 	for i, name := range services {
-		all.Services[name] = found[i]
-		all.Ready = all.Ready && found[i].Status == "ready"
+		report.Services[name] = statuses[i]
+		report.Ready = report.Ready && statuses[i].Status == "ready"
 	}
-	return all
+	return report
 }
 
-// judge makes one word of what a service's replicas say. One that is ready is
-// enough.
-func judge(replicas []bus.Health) serviceIsUp {
-	worst := serviceIsUp{Status: "missing"}
+// statusOf summarizes the health of a service's replicas. One ready replica is enough;
+// otherwise the status is that of the last one.
+func statusOf(replicas []bus.Health) serviceIsUp {
+	last := serviceIsUp{Status: "missing"}
 	for _, h := range replicas {
 		if h.Ready {
 			return serviceIsUp{Status: "ready"}
 		}
-		worst = serviceIsUp{Status: "behind", Log: h.Log, Consumers: h.Behind}
+		last = serviceIsUp{Status: "behind", Log: h.Log, Consumers: h.Behind}
 		if h.Log != "" {
-			worst.Status = "failed"
+			last.Status = "failed"
 		}
 		for _, v := range h.Views {
 			if v.Failed != "" {
-				worst.Status = "failed"
+				last.Status = "failed"
 			}
-			// One that nothing is said of is named when nothing else is the reason.
+			// A view without a reason is named only when there is no other reason.
 			if v.Failed != "" || len(v.Behind) > 0 || h.Log == "" && len(h.Behind) == 0 {
-				worst.Views = append(worst.Views, v.Name)
+				last.Views = append(last.Views, v.Name)
 			}
 		}
 	}
-	return worst
+	return last
 }

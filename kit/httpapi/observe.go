@@ -15,18 +15,18 @@ import (
 	"lonja/kit/httpapi/problem"
 )
 
-// observer counts and times requests, and turns panics into problems.
+// observer measures requests, and turns panics into problems.
 type observer struct {
-	measured  *measures
+	metrics   *metrics
 	logger    *slog.Logger
 	namespace string // of problems
 }
 
-// wrap goes around everything. It also turns the mux's own answers to routes that
-// do not exist into problems.
+// wrap is the outermost middleware. It also turns the mux's own responses to routes that
+// do not exist into problems, and rejects requests with an ambiguous length.
 func (o observer) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		began := time.Now()
+		started := time.Now()
 		rec := &recorder{ResponseWriter: w, r: r, namespace: o.namespace}
 		rec.Header()["X-Content-Type-Options"] = nosniff
 		defer func() {
@@ -34,61 +34,61 @@ func (o observer) wrap(next http.Handler) http.Handler {
 				if cause == http.ErrAbortHandler {
 					panic(cause)
 				}
-				o.logger.Error("a handler panicked", "route", r.Pattern, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
+				o.logger.Error("handler panicked", "route", r.Pattern, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
 				if rec.status == 0 {
 					problem.Internal().In(o.namespace).Write(rec)
 				}
 			}
-			o.measured.request(r, rec.status, time.Since(began))
+			o.metrics.request(r, rec.status, time.Since(started))
 		}()
-		switch httpserve.BodyEnd(r.Context()) {
+		switch httpserve.FramingOf(r.Context()) {
 		case httpserve.Ambiguous:
-			rec.last = true
+			rec.closes = true
 			problem.Malformed("the request must give the length of its body once, by Content-Length or by Transfer-Encoding").In(o.namespace).Write(rec)
 			return
 		case httpserve.ByCoding:
-			rec.last = true
+			rec.closes = true
 		}
 		next.ServeHTTP(rec, r)
 	})
 }
 
-// withoutSlash sends whoever asks for a route with a slash at its end, where
-// there is nothing, to the route. The method stays, and so does the body.
-func withoutSlash(mux *http.ServeMux, namespace string, next http.Handler) http.Handler {
+// redirectTrailingSlash redirects a path with a trailing slash to the route without it,
+// unless the path itself has a route. The status 308 keeps the method and the body.
+func redirectTrailingSlash(mux *http.ServeMux, namespace string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		bare, slash := strings.CutSuffix(r.URL.Path, "/")
-		// A path that is not clean might lead to another host, as //example.com does.
-		if !slash || path.Clean(r.URL.Path) != bare {
+		bare, hasSlash := strings.CutSuffix(r.URL.Path, "/")
+		// A path that is not clean could redirect to another host, as //example.com does.
+		if !hasSlash || path.Clean(r.URL.Path) != bare {
 			next.ServeHTTP(w, r)
 			return
 		}
-		there := *r
-		there.URL = &url.URL{Path: bare, RawPath: strings.TrimSuffix(r.URL.RawPath, "/"), RawQuery: r.URL.RawQuery}
-		_, here := mux.Handler(r)
-		if _, pattern := mux.Handler(&there); here != "" || pattern == "" {
+		target := *r
+		target.URL = &url.URL{Path: bare, RawPath: strings.TrimSuffix(r.URL.RawPath, "/"), RawQuery: r.URL.RawQuery}
+		_, existing := mux.Handler(r)
+		if _, pattern := mux.Handler(&target); existing != "" || pattern == "" {
 			next.ServeHTTP(w, r)
 			return
 		}
-		problem.New(http.StatusPermanentRedirect, errs.NotFound, "there is nothing here; without the slash at the end there is").
-			In(namespace).With("Location", there.URL.String()).Write(w)
+		problem.New(http.StatusPermanentRedirect, errs.NotFound, "there is no such route; it exists without the trailing slash").
+			In(namespace).With("Location", target.URL.String()).Write(w)
 	})
 }
 
 var (
-	nosniff    = []string{"nosniff"}
-	lastAnswer = []string{"close"}
+	nosniff         = []string{"nosniff"}
+	closeConnection = []string{"close"}
 )
 
-// recorder remembers a response's status. Where the mux found no route it puts
-// a problem in the place of the mux's own words. Once the server is stopping,
-// each response is its connection's last; so is one to a body of unsaid length.
+// recorder records a response's status. If the mux found no route, recorder replaces the
+// mux's text with a problem. Once the server is stopping, each response closes its
+// connection; so does the response to a body with a transfer coding.
 type recorder struct {
 	http.ResponseWriter
 	r        *http.Request
 	status   int
 	replaced bool
-	last     bool // the connection ends with this response
+	closes   bool // the response closes the connection
 
 	namespace string // of problems
 }
@@ -98,17 +98,17 @@ func (rec *recorder) WriteHeader(status int) {
 		return
 	}
 	rec.status = status
-	if rec.last || isStopping(rec.r) {
-		rec.Header()["Connection"] = lastAnswer
+	if rec.closes || isStopping(rec.r) {
+		rec.Header()["Connection"] = closeConnection
 	}
 	if rec.r.Pattern == "" && status == http.StatusMethodNotAllowed && rec.r.Method == http.MethodOptions {
-		rec.tellMethods()
+		rec.writeOptions()
 		return
 	}
 	if rec.r.Pattern == "" && (status == http.StatusNotFound || status == http.StatusMethodNotAllowed) {
-		code, detail := errs.NotFound, "there is nothing here; /docs shows what there is"
+		code, detail := errs.NotFound, "there is no such route; /docs lists the routes"
 		if status == http.StatusMethodNotAllowed {
-			code, detail = errs.Invalid, "this cannot be done here; the header Allow says what can"
+			code, detail = errs.Invalid, "the route does not support this method; the header Allow lists those that it supports"
 		}
 		problem.New(status, code, detail).In(rec.namespace).Write(rec.ResponseWriter)
 		rec.replaced = true
@@ -117,9 +117,9 @@ func (rec *recorder) WriteHeader(status int) {
 	rec.ResponseWriter.WriteHeader(status)
 }
 
-// tellMethods answers OPTIONS in the place of the mux, which takes it for a
-// method like others, but knows what else is there.
-func (rec *recorder) tellMethods() {
+// writeOptions answers OPTIONS with the route's methods, which the mux has put into
+// Allow. The mux itself treats OPTIONS as a method without a handler.
+func (rec *recorder) writeOptions() {
 	h := rec.Header()
 	h.Del("Content-Type")
 	h.Set("Allow", h.Get("Allow")+", OPTIONS")
@@ -131,11 +131,11 @@ func (rec *recorder) Write(b []byte) (int, error) {
 	if rec.replaced {
 		return len(b), nil
 	}
-	rec.WriteHeader(http.StatusOK) // unless another one was written
+	rec.WriteHeader(http.StatusOK) // no effect if a status was written
 	return rec.ResponseWriter.Write(b)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap is used by http.ResponseController.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
 func isStopping(r *http.Request) bool { return httpserve.Stopping(r.Context()).Err() != nil }

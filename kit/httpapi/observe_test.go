@@ -11,14 +11,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestAPanicIsAProblemAndIsLogged(t *testing.T) {
+func TestObserver_TurnsPanicIntoProblemAndLogsIt(t *testing.T) {
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
-	measured, err := newMeasures(registry, "counters")
+	metrics, err := newMetrics(registry, "counters")
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := observer{measured, slog.New(slog.NewTextHandler(&log, nil)), "counters"}
+	o := observer{metrics, slog.New(slog.NewTextHandler(&log, nil)), "counters"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /early", func(http.ResponseWriter, *http.Request) { panic("a secret") })
 	mux.HandleFunc("GET /late", func(w http.ResponseWriter, _ *http.Request) {

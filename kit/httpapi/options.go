@@ -10,77 +10,80 @@ import (
 	"lonja/kit/httpapi/problem"
 )
 
-// About describes a route, besides what other options say of it.
+// About adds a text to the route's description.
 func About(text string) Option {
-	return func(d *Details) { d.Description = strings.TrimSpace(d.Description + " " + text) }
+	return func(d *RouteDetails) { d.Description = strings.TrimSpace(d.Description + " " + text) }
 }
 
-// Param describes a header that the handler reads.
+// Param describes a parameter that the handler reads itself, such as a header.
 func Param(p *huma.Param) Option {
-	return func(d *Details) { d.Parameters = append(d.Parameters, p) }
+	return func(d *RouteDetails) { d.Parameters = append(d.Parameters, p) }
 }
 
-// Header describes a header of a good answer.
-func Header(name, says string) Option {
-	return func(d *Details) { d.headers[name] = says }
+// Header describes a header of the successful response.
+func Header(name, description string) Option {
+	return func(d *RouteDetails) { d.headers[name] = description }
 }
 
-// SignedIn asks for an access token.
-func SignedIn(d *Details) {
+// SignedIn requires an access token. Requests without a valid one get 401.
+func SignedIn(d *RouteDetails) {
 	d.Security = []map[string][]string{{bearerScheme: {}}}
 	d.Errors = append(d.Errors, http.StatusUnauthorized)
 }
 
-// OnlyFor asks for an access token of somebody with one of these roles, whom the
-// route's description calls whom. Whether they may do this is decided by the
-// service; here it is described, and nobody else has it left for later.
-func OnlyFor(whom string, roles ...string) Option {
-	return func(d *Details) {
+// OnlyFor describes a route for users with one of the roles, whom the description calls
+// users, such as "Staff". It requires an access token, like SignedIn. The service
+// decides whether the actor may do this; the roles here only decide whose commands are
+// deferred.
+func OnlyFor(users string, roles ...string) Option {
+	return func(d *RouteDetails) {
 		SignedIn(d)
-		About(whom + " only.")(d)
+		About(users + " only.")(d)
 		d.roles = roles
 		d.Errors = append(d.Errors, http.StatusForbidden)
 	}
 }
 
-// OrTicket takes a ticket in the place of an access token, when it is for that part
-// of the route's path: OrTicket("id") for "/api/counters/{id}". It comes after SignedIn.
-func OrTicket(part string) Option {
-	return func(d *Details) {
-		d.ticketFor, d.query = part, []string{ticketParam}
+// OrTicket accepts a ticket in the query instead of an access token, if the ticket is for
+// the value of the path parameter: OrTicket("id") for "/api/counters/{id}". It must come
+// after SignedIn.
+func OrTicket(parameter string) Option {
+	return func(d *RouteDetails) {
+		d.ticketFor, d.query = parameter, []string{ticketParam}
 		d.Security = append(d.Security, map[string][]string{ticketParam: {}})
 	}
 }
 
-// RateLimited tells the service where a request comes from, by a pseudonym, so
-// that it can slow down whoever sends too many.
-func RateLimited(d *Details) {
-	d.limited = true
+// RateLimited passes a pseudonym of the client's address to the service as the actor's
+// ClientNetwork, so that the service can limit the requests from one address.
+func RateLimited(d *RouteDetails) {
+	d.rateLimited = true
 	d.Errors = append(d.Errors, http.StatusTooManyRequests)
 }
 
-// Idempotent takes an Idempotency-Key. Other routes refuse one.
-func Idempotent(d *Details) {
-	d.keyed = true
+// Idempotent accepts an Idempotency-Key. Routes without this option reject one with 422.
+func Idempotent(d *RouteDetails) {
+	d.idempotent = true
 	d.Parameters = append(d.Parameters, keyParam)
-	d.headers["Idempotent-Replayed"] = "true when the same request had been answered before"
+	d.headers["Idempotent-Replayed"] = "true when the same request was answered before"
 }
 
-// Deferrable answers 202 when the service is away: what was asked for will be done
-// later. It is for routes of JSON whose callers say who they are, for whatever is
-// left takes room; and an API with such a route needs an Outcomes route.
-func Deferrable(d *Details) {
+// Deferrable stores a command whose service does not answer, and answers 202; the
+// service handles the command when it is back. It is for JSON routes that are SignedIn:
+// commands of anonymous callers are not stored, because they take up space. An API with
+// such a route must have an Outcomes route.
+func Deferrable(d *RouteDetails) {
 	d.deferrable = true
 	d.Responses["202"] = &huma.Response{
-		Description: "The service is away and will do it when it is back",
-		Headers:     map[string]*huma.Header{"Location": {Description: "Where the outcome will be told", Schema: &huma.Schema{Type: huma.TypeString}}},
+		Description: "The service is unavailable; it handles the command when it is back",
+		Headers:     map[string]*huma.Header{"Location": {Description: "Where the outcome can be read", Schema: &huma.Schema{Type: huma.TypeString}}},
 		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemaOf[outcome](d.registry)}},
 	}
 }
 
-// Accepts takes a JSON body that is to be a T. JSON knows by itself; it is for
-// routes of Page.
-func Accepts[T any](d *Details) {
+// Accepts declares a JSON body of type T. It is for routes made with Page; JSON adds it
+// for a Payload.
+func Accepts[T any](d *RouteDetails) {
 	d.body = schemaOf[T](d.registry)
 	d.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: d.body}}}
 	d.Errors = append(d.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
@@ -88,70 +91,72 @@ func Accepts[T any](d *Details) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// AcceptsForm takes the same fields as a form, too. It comes after Accepts.
-func AcceptsForm(d *Details) {
+// AcceptsForm also accepts the same fields as a URL-encoded form. It must come after
+// Accepts.
+func AcceptsForm(d *RouteDetails) {
 	d.RequestBody.Content[formType] = &huma.MediaType{Schema: d.body}
 }
 
-// AnyQuery takes no notice of query parameters. It is for routes of probes and
-// monitors, which add to the query what they like; other routes refuse them.
-func AnyQuery(d *Details) { d.anyQuery = true }
+// AnyQuery ignores unknown query parameters, which other routes reject with 422. It is
+// for routes of probes and monitors, which may add parameters of their own.
+func AnyQuery(d *RouteDetails) { d.anyQuery = true }
 
-// AfterQuery takes a consistency token in the query parameter after, of a browser
-// that was redirected here.
-func AfterQuery(d *Details) {
+// AfterQuery accepts a consistency token in the query parameter "after", for a browser
+// that follows a redirect and cannot send the header.
+func AfterQuery(d *RouteDetails) {
 	d.afterQuery, d.query = true, []string{afterParam.Name}
 	d.Parameters = append(d.Parameters, afterParam)
 }
 
-// Returns answers with a T as JSON. Without it, or ReturnsText, a good answer is 204.
+// Returns declares the successful response: its status, and a T as JSON. Without Returns
+// or ReturnsText it is 204.
 func Returns[T any](status int) Option {
-	return func(d *Details) { d.responds(status, "application/json", schemaOf[T](d.registry)) }
+	return func(d *RouteDetails) { d.responds(status, "application/json", schemaOf[T](d.registry)) }
 }
 
-// ReturnsText answers 200 with a text of another media type.
+// ReturnsText declares a successful response 200 that is a text of this media type.
 func ReturnsText(contentType string) Option {
-	return func(d *Details) {
+	return func(d *RouteDetails) {
 		d.responds(http.StatusOK, contentType, &huma.Schema{Type: huma.TypeString})
 	}
 }
 
-// ReturnsNothing may answer 204, for the reason that says gives.
-func ReturnsNothing(says string) Option {
-	return func(d *Details) { d.Responses["204"] = &huma.Response{Description: says} }
+// ReturnsNoContent declares that the route can also answer 204, and describes when.
+func ReturnsNoContent(description string) Option {
+	return func(d *RouteDetails) { d.Responses["204"] = &huma.Response{Description: description} }
 }
 
-// ReturnsToken describes the Consistency-Token of a good answer. Routes below /api/
+// ReturnsToken declares the Consistency-Token of the successful response. Routes below /api/
 // have it without this option.
-func ReturnsToken(d *Details) { d.headers[consistencyHeader] = seenHeader }
+func ReturnsToken(d *RouteDetails) { d.headers[consistencyHeader] = seenHeader }
 
-// Redirects may answer 303, with a Location and a Consistency-Token, when what says
-// describes is the case.
-func Redirects(says string) Option {
-	return func(d *Details) {
-		d.Responses["303"] = &huma.Response{Description: says, Headers: map[string]*huma.Header{
+// Redirects declares that the route can also answer 303, with a Location and a
+// Consistency-Token, and describes when.
+func Redirects(description string) Option {
+	return func(d *RouteDetails) {
+		d.Responses["303"] = &huma.Response{Description: description, Headers: map[string]*huma.Header{
 			"Location": {Schema: textSchema}, consistencyHeader: {Description: seenHeader, Schema: textSchema}}}
 	}
 }
 
-// returnsToo may also answer with a T as JSON and another status.
-func returnsToo[T any](status int, says string) Option {
-	return func(d *Details) {
-		d.Responses[strconv.Itoa(status)] = &huma.Response{Description: says,
+// returnsAlso declares another status with a T as JSON.
+func returnsAlso[T any](status int, description string) Option {
+	return func(d *RouteDetails) {
+		d.Responses[strconv.Itoa(status)] = &huma.Response{Description: description,
 			Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[T](d.registry)}}}
 	}
 }
 
-// FailsWithPage may answer with this status, and with a page of HTML instead of a
-// problem when a browser asks.
+// FailsWithPage declares an error status for which a browser gets an HTML page instead of a
+// problem.
 func FailsWithPage(status int) Option {
-	return func(d *Details) {
+	return func(d *RouteDetails) {
 		d.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: map[string]*huma.MediaType{
 			problemType: {Schema: schemaOf[problem.Problem](d.registry)}, "text/html": {Schema: textSchema}}}
 	}
 }
 
-// Fails may answer with these statuses, besides those that any route may.
+// Fails declares error statuses, besides those that every route can answer with.
 func Fails(statuses ...int) Option {
-	return func(d *Details) { d.Errors = append(d.Errors, statuses...) }
+	return func(d *RouteDetails) { d.Errors = append(d.Errors, statuses...) }
 }

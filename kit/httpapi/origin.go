@@ -6,20 +6,21 @@ import (
 	"net/url"
 )
 
-// CheckOrigin makes sure that a PublicURL is an origin, or "". The error says
-// what it must be.
+// CheckOrigin returns an error unless s is an origin, as Config.PublicURL must be, or
+// "". The error says what an origin looks like, and does not repeat s.
 func CheckOrigin(s string) error {
 	if s == "" {
 		return nil
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || s != u.Scheme+"://"+u.Host {
-		return errors.New("must be an origin such as https://www.example: no path, no user, no slash at the end")
+		return errors.New("must be an origin such as https://www.example, without a path, a user or a trailing slash")
 	}
 	return nil
 }
 
-// isLoopback reports whether a Host is a loopback's, with a port or without.
+// isLoopback reports whether a Host header names a loopback address, with or without a
+// port.
 func isLoopback(host string) bool {
 	u, err := url.Parse("http://" + host)
 	if err != nil || u.Host != host {

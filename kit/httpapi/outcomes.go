@@ -9,16 +9,16 @@ import (
 	"lonja/kit/httpapi/problem"
 )
 
-// Outcomes is the route that tells what became of a command that was left for
-// later: to whoever sent it, and to those with one of the roles. The pattern must end
-// with /{id}, as "GET /api/commands/{id}" does.
+// Outcomes is the route that returns the outcome of a deferred command. The command's
+// sender may read it, and users with one of the roles; others get 404. The pattern
+// must end with /{id}, as "GET /api/commands/{id}" does.
 func Outcomes(pattern, summary string, roles ...string) Route {
-	tell := func(c *Call, in *struct {
+	handle := func(c *Call, in *struct {
 		ID string `path:"id"`
-	}) (*Answer, error) {
+	}) (*Response, error) {
 		return c.outcome(in.ID, roles)
 	}
-	rt := JSON(pattern, summary, tell, SignedIn, Returns[outcome](http.StatusOK), Fails(http.StatusNotFound))
+	rt := JSON(pattern, summary, handle, SignedIn, Returns[outcome](http.StatusOK), Fails(http.StatusNotFound))
 	return Route{func(a *API, tag string) {
 		_, path, _ := strings.Cut(pattern, " ")
 		a.outcomes = strings.TrimSuffix(path, "{id}")
@@ -26,32 +26,32 @@ func Outcomes(pattern, summary string, roles ...string) Route {
 	}}
 }
 
-func (c *Call) outcome(id string, roles []string) (*Answer, error) {
+func (c *Call) outcome(id string, roles []string) (*Response, error) {
 	if !isName(id) {
-		return nil, errs.New(errs.NotFound, "there is no such thing")
+		return nil, errs.New(errs.NotFound, "there is no such command")
 	}
-	ctx, cancel := context.WithTimeout(c.Request.Context(), patience)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), serviceTimeout)
 	defer cancel()
-	told, owner, err := c.api.Client.Outcome(ctx, id)
+	result, owner, err := c.api.Client.Outcome(ctx, id)
 	if err != nil {
 		return nil, err
 	}
 	if owner != c.Actor.ID && !c.Actor.HasRole(roles...) {
-		return nil, errs.New(errs.NotFound, "there is no command %s that was left for later", id)
+		return nil, errs.New(errs.NotFound, "there is no deferred command %s", id)
 	}
-	o := outcome{ID: told.ID, Status: told.Status}
-	if told.Problem != nil {
-		o.Problem = problem.Of(told.Problem).In(c.api.Name)
+	o := outcome{ID: result.ID, Status: result.Status}
+	if result.Problem != nil {
+		o.Problem = problem.FromError(result.Problem).In(c.api.Name)
 	}
-	if told.Result != nil {
-		o.Result = told.Result
+	if result.Result != nil {
+		o.Result = result.Result
 	}
-	a, err := AnsweringJSON(o)
+	a, err := NewJSONResponse(o)
 	if err != nil {
 		return nil, err
 	}
-	if told.Position != "" {
-		a.Seen = Merge(c.Seen, told.Position).String()
+	if result.Position != "" {
+		a.ConsistencyToken = MergeToken(c.Seen, result.Position).String()
 	}
 	return a, nil
 }

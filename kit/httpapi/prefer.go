@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// longestWait is the most that Prefer: wait=N gets.
-const longestWait = 30 * time.Second
+// maxWait bounds the N of Prefer: wait=N.
+const maxWait = 30 * time.Second
 
-// preferredWait is how long Prefer: wait=N (RFC 7240) commands to wait, 0 for not
-// at all. A preference that makes no sense is none.
+// preferredWait parses Prefer: wait=N (RFC 7240), 0 for none. A malformed preference is
+// ignored, as the RFC says.
 func preferredWait(h http.Header) time.Duration {
 	for preference := range strings.SplitSeq(strings.Join(h["Prefer"], ","), ",") {
 		preference, _, _ = strings.Cut(preference, ";")
@@ -23,7 +23,7 @@ func preferredWait(h http.Header) time.Duration {
 		if err != nil {
 			return 0
 		}
-		return min(time.Duration(n)*time.Second, longestWait)
+		return min(time.Duration(n)*time.Second, maxWait)
 	}
 	return 0
 }

@@ -16,37 +16,37 @@ import (
 
 const additions = "/api/counters/a/additions"
 
-// One table maps the codes of a service's errors to HTTP.
+// One table maps the codes of services' errors to HTTP statuses.
 func TestProblem_StatusByCode(t *testing.T) {
 	f := open(t)
 	for code, status := range map[errs.Code]int{errs.Invalid: 422, errs.NotFound: 404, errs.Conflict: 409,
 		errs.Unauthenticated: 401, errs.Forbidden: 403, errs.Unavailable: 503, errs.Internal: 500} {
-		f.Play("commands.counters.add", func(*nats.Msg) any { return &errs.Error{Code: code, Detail: "no", Field: "a[1].b"} })
-		p := f.Do("POST", additions, `{"by":1}`, "Authorization", f.ana()).Fails(status, code, "a[1].b")
+		f.Fake("commands.counters.add", func(*nats.Msg) any { return &errs.Error{Code: code, Detail: "no", Field: "a[1].b"} })
+		p := f.Do("POST", additions, `{"by":1}`, "Authorization", f.ana()).ExpectProblem(status, code, "a[1].b")
 		if p.Detail != "no" || (p.Instance != "") != (status >= 500) {
 			t.Errorf("%+v", p)
 		}
-		f.Quiet("commands.counters.add")
+		f.StopFake("commands.counters.add")
 	}
-	f.Play("commands.counters.add", func(*nats.Msg) any { return &errs.Error{Code: "odd", Detail: "no"} })
-	f.Do("POST", additions, `{"by":1}`, "Authorization", f.ana()).Fails(500, errs.Internal, "")
+	f.Fake("commands.counters.add", func(*nats.Msg) any { return &errs.Error{Code: "odd", Detail: "no"} })
+	f.Do("POST", additions, `{"by":1}`, "Authorization", f.ana()).ExpectProblem(500, errs.Internal, "")
 }
 
-// What huma refuses by itself, the mux and this package are problems of one kind.
+// Errors of huma, of the mux and of this package have the same form.
 func TestProblem_HasTheNameOfTheAPI(t *testing.T) {
 	f := open(t)
-	f.Do("GET", "/api/nothing", "").Fails(404, errs.NotFound, "")
-	f.Do("PUT", additions, "").Fails(405, errs.Invalid, "")
-	f.Do("POST", additions, `{"by":0}`, "Authorization", f.ana()).Fails(422, errs.Invalid, "by")
-	f.Do("GET", "/api/counters/a?x=1", "").Fails(422, errs.Invalid, "x")
+	f.Do("GET", "/api/nothing", "").ExpectProblem(404, errs.NotFound, "")
+	f.Do("PUT", additions, "").ExpectProblem(405, errs.Invalid, "")
+	f.Do("POST", additions, `{"by":0}`, "Authorization", f.ana()).ExpectProblem(422, errs.Invalid, "by")
+	f.Do("GET", "/api/counters/a?x=1", "").ExpectProblem(422, errs.Invalid, "x")
 	r := f.Do("POST", additions, `{"by":1}`)
-	r.Fails(401, errs.Unauthenticated, "")
+	r.ExpectProblem(401, errs.Unauthenticated, "")
 	if got := r.Header.Get("WWW-Authenticate"); got != `Bearer realm="counters"` {
 		t.Errorf("WWW-Authenticate %q", got)
 	}
 	spec := f.Do("GET", "/openapi.json", "").Text
 	if !strings.Contains(spec, `"urn:counters:problem:conflict"`) || strings.Contains(spec, "lonja") {
-		t.Error("the description has another name, or none")
+		t.Error("the description has no name, or another one")
 	}
 	metrics := f.Do("GET", "/metrics", "").Text
 	if !strings.Contains(metrics, `counters_http_requests_total{method="GET",route="/api/counters/{counter}",status="422"} 1`) {
@@ -54,10 +54,10 @@ func TestProblem_HasTheNameOfTheAPI(t *testing.T) {
 	}
 }
 
-// A configuration that cannot serve its routes is refused before it is served.
-func TestHandler_NamesWhatARouteNeeds(t *testing.T) {
+// Handler returns an error if a setting that a route needs is missing.
+func TestHandler_NamesMissingSetting(t *testing.T) {
 	f := apitest.Open(t)
-	nothing := func(*httpapi.Call, *struct{}) (*httpapi.Answer, error) { return httpapi.Answering(nil), nil }
+	nothing := func(*httpapi.Call, *struct{}) (*httpapi.Response, error) { return httpapi.NewResponse(nil), nil }
 	for needs, option := range map[string]httpapi.Option{"Tokens": httpapi.SignedIn, "Outcomes": httpapi.Deferrable} {
 		c := f.Config()
 		c.Tokens = nil
@@ -76,16 +76,16 @@ func TestHandler_NamesWhatARouteNeeds(t *testing.T) {
 	} {
 		c := f.Config()
 		if bad(&c); c.Logger != nil {
-			t.Fatal("not what it was")
+			t.Fatal("the configuration has a Logger")
 		}
 		if _, err := httpapi.New(c); err == nil {
-			t.Errorf("taken: %+v", c)
+			t.Errorf("accepted: %+v", c)
 		}
 	}
 }
 
-// What is mounted is served, and not described.
-func TestMount_ServesWhatIsNotDescribed(t *testing.T) {
+// A mounted handler is served, but not described.
+func TestMount_ServesWithoutDescription(t *testing.T) {
 	f := apitest.Open(t)
 	api, err := httpapi.New(f.Config())
 	if err != nil {
@@ -99,8 +99,8 @@ func TestMount_ServesWhatIsNotDescribed(t *testing.T) {
 	server := httptest.NewServer(handler)
 	defer server.Close()
 	f.URL = server.URL
-	f.Do("GET", "/other.json", "").Gives(200, "{}")
-	f.Do("POST", "/other.json", "").Fails(405, errs.Invalid, "")
+	f.Do("GET", "/other.json", "").Expect(200, "{}")
+	f.Do("POST", "/other.json", "").ExpectProblem(405, errs.Invalid, "")
 	if spec := f.Do("GET", "/openapi.json", "").Text; strings.Contains(spec, "other.json") {
 		t.Error("it is described")
 	}

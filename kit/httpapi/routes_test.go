@@ -10,9 +10,8 @@ import (
 	"lonja/kit/httpapi/apitest"
 )
 
-// front is an API with a few routes before the service counters, which tests run
-// or play.
-type front struct{ *apitest.Front }
+// testAPI is an API with a few routes for the service counters, which tests run or fake.
+type testAPI struct{ *apitest.API }
 
 type counterInput struct {
 	Counter string `path:"counter"`
@@ -23,36 +22,36 @@ type login struct {
 	Password string `json:"password"`
 }
 
-// open serves the routes as usual, but for what change does to the configuration.
-func open(t testing.TB, change ...func(*httpapi.Config)) *front {
+// open serves the routes, with a configuration that change may modify.
+func open(t testing.TB, change ...func(*httpapi.Config)) *testAPI {
 	t.Helper()
-	f := &front{apitest.Open(t)}
+	f := &testAPI{apitest.Open(t)}
 	f.serve(change...)
 	return f
 }
 
-func (f *front) serve(change ...func(*httpapi.Config)) http.Handler {
+func (f *testAPI) serve(change ...func(*httpapi.Config)) http.Handler {
 	f.T.Helper()
 	c := f.Config()
 	for _, do := range change {
 		do(&c)
 	}
-	add := func(c *httpapi.Call, in *addition) (*httpapi.Answer, error) {
+	add := func(c *httpapi.Call, in *addition) (*httpapi.Response, error) {
 		body, err := in.Body(c)
 		if err != nil {
 			return nil, err
 		}
-		return c.Do(apitest.Add{Counter: in.Counter, By: body.By})
+		return c.SendAndRespond(apitest.Add{Counter: in.Counter, By: body.By})
 	}
-	read := func(c *httpapi.Call, in *counterInput) (*httpapi.Answer, error) {
-		return c.Ask(apitest.Total{Counter: in.Counter})
+	read := func(c *httpapi.Call, in *counterInput) (*httpapi.Response, error) {
+		return c.QueryAndRespond(apitest.Total{Counter: in.Counter})
 	}
-	logIn := func(c *httpapi.Call, in *struct{ httpapi.Payload[login] }) (*httpapi.Answer, error) {
-		who, err := in.Body(c)
+	logIn := func(c *httpapi.Call, in *struct{ httpapi.Payload[login] }) (*httpapi.Response, error) {
+		login, err := in.Body(c)
 		if err != nil {
 			return nil, err
 		}
-		return c.Do(apitest.Add{Counter: who.Email, By: 1})
+		return c.SendAndRespond(apitest.Add{Counter: login.Email, By: 1})
 	}
 	return f.Serve(c,
 		httpapi.JSON("POST /api/counters/{counter}/additions", "Add to a counter", add, httpapi.SignedIn, httpapi.Idempotent, httpapi.Deferrable, httpapi.Returns[int](200)),
@@ -67,8 +66,8 @@ func (f *front) serve(change ...func(*httpapi.Config)) http.Handler {
 	)
 }
 
-// listens serves the routes on a listener, as a program does.
-func (f *front) listens() {
+// listen serves the routes with httpapi.Serve, as a program does.
+func (f *testAPI) listen() {
 	f.T.Helper()
 	handler := f.serve()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,4 +86,4 @@ func (f *front) listens() {
 	f.URL = "http://" + l.Addr().String()
 }
 
-func (f *front) ana() string { return f.As("ana", "member") }
+func (f *testAPI) ana() string { return f.Authorization("ana", "member") }

@@ -12,23 +12,23 @@ import (
 
 var traceParam = &huma.Param{
 	Name: "traceparent", In: "header", Schema: &huma.Schema{Type: huma.TypeString},
-	Description: "W3C trace context; it goes on to every command, event and reaction that follows",
+	Description: "W3C trace context; it is passed on to every command, event and reaction that follows",
 }
 
-// traceOf is a request's W3C traceparent. One that is missing, sent twice or
-// malformed is replaced by a new one, as the recommendation says.
+// traceOf returns a request's W3C traceparent. If it is missing, repeated or
+// malformed, a new one is made, as the recommendation says.
 func traceOf(h http.Header) string {
-	if sent := h["Traceparent"]; len(sent) == 1 && isTrace(sent[0]) {
-		return sent[0]
+	if values := h["Traceparent"]; len(values) == 1 && isTrace(values[0]) {
+		return values[0]
 	}
 	var ids [24]byte
-	binary.BigEndian.PutUint64(ids[:], rand.Uint64()|1) // never zero
+	binary.BigEndian.PutUint64(ids[:], rand.Uint64()|1) // a zero ID is invalid
 	binary.BigEndian.PutUint64(ids[8:], rand.Uint64())
 	binary.BigEndian.PutUint64(ids[16:], rand.Uint64()|1)
 	return "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-01"
 }
 
-// traceID is what all that belongs together has in common.
+// traceID returns the trace ID, which is shared by everything that follows from a request.
 func traceID(traceparent string) string { return traceparent[3:35] }
 
 // isTrace reports whether s is a traceparent of version 00.

@@ -12,7 +12,7 @@ import (
 	"lonja/kit/service"
 )
 
-// Add adds to a counter. By 100 is refused, and by 0 is a bug of the service.
+// Add adds By to a counter. The service rejects 100, and panics at 0.
 type Add struct {
 	Counter string `json:"counter"`
 	By      int    `json:"by"`
@@ -21,13 +21,13 @@ type Add struct {
 // CommandName implements bus.Command.
 func (Add) CommandName() string { return "counters.add" }
 
-// NewEntityID implements bus.Command.
+// EntityID implements bus.Command.
 func (a Add) EntityID() string { return a.Counter }
 
 // Check implements bus.Command.
 func (a Add) Check() error { return nil }
 
-// Total asks for a counter's total.
+// Total is the query for a counter's total.
 type Total struct {
 	Counter string `json:"counter"`
 }
@@ -35,7 +35,7 @@ type Total struct {
 // QueryName implements httpapi.Query.
 func (Total) QueryName() string { return "counters.total" }
 
-// Additions asks for what was added to a counter after a sequence.
+// Additions is the query for the additions to a counter after a sequence.
 type Additions struct {
 	Counter string `json:"counter"`
 	After   uint64 `json:"after,omitempty"`
@@ -44,13 +44,13 @@ type Additions struct {
 // QueryName implements httpapi.Query.
 func (Additions) QueryName() string { return "counters.additions" }
 
-// Addition is one of the answers to Additions.
+// Addition is an element of the answer to Additions.
 type Addition struct {
 	Sequence uint64 `json:"sequence"`
 	By       int    `json:"by"`
 }
 
-// Counters is a service that counts, and announces which counters have changed.
+// Counters returns a service that counts, and announces which counters have changed.
 func Counters() *service.Service {
 	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
 		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})

@@ -12,13 +12,13 @@ import (
 type claims struct {
 	jwt.RegisteredClaims
 	Roles    []string `json:"roles"`
-	Position uint64   `json:"pos"` // of the event that the token was signed for
+	Position uint64   `json:"pos"` // sequence of the session's event that the token was signed for
 }
 
-// forUs reports whether a token was signed for the audience. Those of versions
-// before said neither for whom nor where they were signed, and are still signed
-// while the issuer is being upgraded; they count as older than any revocation.
-func (c claims) forUs(audience string) bool {
+// hasAudience reports whether a token was signed for the audience. Earlier versions of the
+// issuer wrote neither audience nor position, and still sign tokens during an upgrade.
+// Such tokens are accepted, and count as older than any revocation.
+func (c claims) hasAudience(audience string) bool {
 	if len(c.Audience) == 0 {
 		return c.Position == 0
 	}
@@ -29,29 +29,29 @@ func (c claims) actor() eventlog.Actor {
 	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, TokenPosition: c.Position}
 }
 
-// ticketClaims are those of a ticket. What it is good for stands in a claim whose
-// name is configuration, and must be set before it is read.
+// ticketClaims are the claims of a ticket. The name of the claim with the resource is
+// configuration; set claim before parsing.
 type ticketClaims struct {
 	claims
-	claim string
-	thing string
-	until int64 // Unix time at which the access token expires
+	claim         string
+	resource      string
+	accessExpires int64 // Unix time at which the access token expires
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (t *ticketClaims) UnmarshalJSON(data []byte) error {
-	var said struct {
+	var ticket struct {
 		Until int64 `json:"until"`
 	}
-	var named map[string]json.RawMessage
-	for _, into := range []any{&t.claims, &said, &named} {
+	var all map[string]json.RawMessage
+	for _, into := range []any{&t.claims, &ticket, &all} {
 		if err := json.Unmarshal(data, into); err != nil {
 			return err
 		}
 	}
-	t.until = said.Until
-	if named[t.claim] == nil {
-		return nil // it is good for nothing
+	t.accessExpires = ticket.Until
+	if all[t.claim] == nil {
+		return nil // valid for no resource
 	}
-	return json.Unmarshal(named[t.claim], &t.thing)
+	return json.Unmarshal(all[t.claim], &t.resource)
 }

@@ -1,12 +1,16 @@
-// Package bearer finds out who sends a request, by an access token or by a
-// ticket: JSON Web Tokens that one issuer signs with Ed25519 keys.
+// Package bearer authenticates HTTP requests by access tokens and tickets: JSON Web
+// Tokens that one issuer signs with Ed25519 keys.
 //
-// A token is taken only when the issuer's key signed it with EdDSA, it has not
-// expired, it is meant for this audience, and it has not been revoked: a
-// revocation holds within a second, for tokens that were taken before as well. Keys
-// are asked for when they are needed and kept while the issuer is away.
+// A token is valid only if a key of the issuer signed it with EdDSA, it has not expired,
+// its audience is the configured one, and it has not been revoked. A revocation takes
+// effect within a second, also for tokens that were verified before. The issuer's keys
+// are fetched when they are first needed, and kept while the issuer is unavailable.
 //
-// A ticket is good for one thing and a short time to begin with, in the place of an
-// access token where a client can send none, such as a browser's EventSource. It
-// has an issuer of its own, so neither is ever taken for the other.
+// A ticket replaces an access token where a client cannot send a header, such as a
+// browser's EventSource. It is a JWT in the URL that is valid for one resource, and only
+// for a short time. Its issuer claim differs from that of access tokens, so neither is
+// ever accepted as the other.
+//
+// Create one [Verifier] with [New] and use it for all requests. It is safe for concurrent
+// use.
 package bearer

@@ -15,20 +15,21 @@ import (
 	"lonja/kit/revocation"
 )
 
-// A token is taken without asking the issuer, until it expires or is revoked.
+// A token is verified without a request to the issuer. It is valid until it expires or is
+// revoked.
 func Example() {
 	ctx := context.Background()
-	world, err := apitest.Start(ctx) // a NATS server with a stream of revocations
+	fixture, err := apitest.Start(ctx) // a NATS server with a stream of revocations
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer world.Close()
+	defer fixture.Close()
 	public, private, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		log.Fatal(err)
 	}
-	tokens := bearer.New(bearer.Config{Issuer: "example", Audience: "example", Revoked: revocation.New(world.Conn),
-		Keys: func(context.Context) ([]byte, error) { return apitest.KeySet("key-1", public), nil }})
+	tokens := bearer.New(bearer.Config{Issuer: "example", Audience: "example", Revoked: revocation.New(fixture.Conn),
+		FetchKeys: func(context.Context) ([]byte, error) { return apitest.KeySet("key-1", public), nil }})
 
 	signed := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{"iss": "example", "aud": "example", "sub": "ana",
 		"roles": []string{"editor"}, "pos": 7, "exp": time.Now().Add(time.Minute).Unix()})
@@ -41,13 +42,13 @@ func Example() {
 	who, err := tokens.AccessToken(ctx, header)
 	fmt.Println(who.Actor.ID, who.Actor.Roles, err)
 
-	// Tokens that were signed before position 8 are good no more. A verifier
-	// that knows nothing yet sees it at once, every other one within a second.
-	if err := revocation.Revoke(ctx, world.JS, "ana", 8); err != nil {
+	// Tokens that were signed before position 8 are revoked. A new verifier sees that at
+	// once, every other one within a second.
+	if err := revocation.Revoke(ctx, fixture.JS, "ana", 8); err != nil {
 		log.Fatal(err)
 	}
-	other := bearer.New(bearer.Config{Issuer: "example", Audience: "example", Revoked: revocation.New(world.Conn),
-		Keys: func(context.Context) ([]byte, error) { return apitest.KeySet("key-1", public), nil }})
+	other := bearer.New(bearer.Config{Issuer: "example", Audience: "example", Revoked: revocation.New(fixture.Conn),
+		FetchKeys: func(context.Context) ([]byte, error) { return apitest.KeySet("key-1", public), nil }})
 	_, err = other.AccessToken(ctx, header)
 	fmt.Println(err)
 	// Output:

@@ -16,17 +16,17 @@ import (
 )
 
 const (
-	keysGrowOld = 5 * time.Minute // then they are asked for again, in the background
-	keysAtMost  = time.Second     // how often an unknown key makes us ask
+	keysMaxAge      = 5 * time.Minute // older keys are fetched again, in the background
+	keysMinInterval = time.Second     // between two fetches for unknown keys
 )
 
-// keySet knows the keys that tokens are signed with. It keeps them while the
-// issuer is away, so that whoever is signed in can go on.
+// keySet caches the issuer's keys. It keeps them while the issuer is unavailable, so that
+// tokens can still be verified.
 type keySet struct {
-	ask    func(context.Context) ([]byte, error) // a JSON Web Key Set
-	flight singleflight.Group
-	held   atomic.Pointer[keys]
-	asked  atomic.Pointer[time.Time] // when last
+	fetch     func(context.Context) ([]byte, error) // a JSON Web Key Set
+	flight    singleflight.Group
+	current   atomic.Pointer[keys]
+	lastFetch atomic.Pointer[time.Time]
 }
 
 type keys struct {
@@ -34,55 +34,55 @@ type keys struct {
 	raw  []byte
 }
 
-var errNoSuchKey = errors.New("the token is signed with a key that is not known")
+var errUnknownKey = errors.New("bearer: the token is signed with an unknown key")
 
 func (k *keySet) has(id string) bool {
-	held := k.held.Load()
-	return held != nil && held.byID[id] != nil
+	current := k.current.Load()
+	return current != nil && current.byID[id] != nil
 }
 
-// raw is the set as it was read, nil when it never was.
+// raw returns the key set as it was fetched, nil if it never was.
 func (k *keySet) raw() []byte {
-	if held := k.held.Load(); held != nil {
-		return held.raw
+	if current := k.current.Load(); current != nil {
+		return current.raw
 	}
 	return nil
 }
 
-// find is the key with an id. It asks for the keys when it has none, when they
-// have grown old, and, now and then, when it does not know this one.
+// find returns the key with an ID. It fetches the keys if there are none, if they are
+// old, and, at most once in keysMinInterval, if this one is unknown.
 func (k *keySet) find(ctx context.Context, id string) (ed25519.PublicKey, error) {
-	held := k.held.Load()
-	if held == nil {
+	current := k.current.Load()
+	if current == nil {
 		if err := k.refresh(ctx); err != nil {
 			return nil, errs.New(errs.Unavailable, "access tokens cannot be verified at the moment; try again")
 		}
-		held = k.held.Load()
+		current = k.current.Load()
 	}
-	switch age := time.Since(*k.asked.Load()); {
-	case held.byID[id] == nil && age > keysAtMost:
-		_ = k.refresh(ctx) // what is held stays
-	case age > keysGrowOld:
+	switch age := time.Since(*k.lastFetch.Load()); {
+	case current.byID[id] == nil && age > keysMinInterval:
+		_ = k.refresh(ctx) // on an error the current keys stay
+	case age > keysMaxAge:
 		go func() { _ = k.refresh(context.WithoutCancel(ctx)) }()
 	}
-	if key := k.held.Load().byID[id]; key != nil {
+	if key := k.current.Load().byID[id]; key != nil {
 		return key, nil
 	}
-	return nil, errNoSuchKey
+	return nil, errUnknownKey
 }
 
-// refresh asks for the keys. Whoever wants them meanwhile shares the answer.
+// refresh fetches the keys. Concurrent callers share one fetch.
 func (k *keySet) refresh(ctx context.Context) error {
 	done := k.flight.DoChan("", func() (any, error) {
-		now := time.Now() // whole, so that a clock that is set back does not make it the future
-		k.asked.Store(&now)
-		raw, err := k.ask(context.WithoutCancel(ctx))
+		now := time.Now() // with the monotonic clock, so that setting the clock back does no harm
+		k.lastFetch.Store(&now)
+		raw, err := k.fetch(context.WithoutCancel(ctx))
 		if err != nil {
 			return nil, err
 		}
 		set, err := parseKeys(raw)
 		if err == nil {
-			k.held.Store(set)
+			k.current.Store(set)
 		}
 		return nil, err
 	})
@@ -94,8 +94,8 @@ func (k *keySet) refresh(ctx context.Context) error {
 	}
 }
 
-// parseKeys reads the Ed25519 keys of a JSON Web Key Set (RFC 8037), and leaves
-// out all others.
+// parseKeys parses the Ed25519 keys of a JSON Web Key Set (RFC 8037) and ignores all
+// others.
 func parseKeys(raw []byte) (*keys, error) {
 	var set struct {
 		Keys []struct {
@@ -106,7 +106,7 @@ func parseKeys(raw []byte) (*keys, error) {
 		} `json:"keys"`
 	}
 	if err := json.Unmarshal(raw, &set); err != nil {
-		return nil, fmt.Errorf("keys: %w", err)
+		return nil, fmt.Errorf("bearer: key set: %w", err)
 	}
 	byID := make(map[string]ed25519.PublicKey, len(set.Keys))
 	for _, key := range set.Keys {
@@ -116,7 +116,7 @@ func parseKeys(raw []byte) (*keys, error) {
 		}
 	}
 	if len(byID) == 0 {
-		return nil, errors.New("keys: there is none")
+		return nil, errors.New("bearer: the key set has no Ed25519 key")
 	}
 	return &keys{byID, raw}, nil
 }

@@ -16,124 +16,127 @@ import (
 	"lonja/kit/revocation"
 )
 
-// Leeway is how far clocks may be apart: an access token is taken so long after
-// it has expired.
+// Leeway is the tolerated difference between clocks: an access token is accepted for so
+// long after it has expired.
 const Leeway = time.Minute
 
-// ticketLeeway is how much longer than it says a ticket is good, since clocks differ.
+// ticketLeeway is the same for tickets. It is shorter, since a ticket is in a URL.
 const ticketLeeway = 10 * time.Second
 
-// Config says whose tokens are taken. Keys, Revoked, Issuer and Audience are
-// required.
+// Config configures a Verifier. FetchKeys, Revoked, Issuer and Audience are required.
 type Config struct {
-	// Keys asks for the issuer's keys, as a JSON Web Key Set (RFC 7517).
-	Keys func(context.Context) ([]byte, error)
-	// Revoked are the access tokens that were taken back.
+	// FetchKeys returns the issuer's keys as a JSON Web Key Set (RFC 7517). One call runs
+	// at a time.
+	FetchKeys func(context.Context) ([]byte, error)
+	// Revoked lists the revoked access tokens.
 	Revoked *revocation.List
-	// Issuer and Audience are the claims iss and aud that an access token must have.
+	// Issuer and Audience are the required values of the claims iss and aud of an access
+	// token.
 	Issuer, Audience string
-	// TicketIssuer is the claim iss of a ticket, and TicketFor both the claim that
-	// names what a ticket is good for and the word for it in errors. Without a
-	// TicketIssuer no ticket is taken.
-	TicketIssuer, TicketFor string
-	// Accepts reports whether there can be somebody with this id and these roles;
-	// nil accepts everybody.
+	// TicketIssuer is the required value of the claim iss of a ticket. TicketResource is
+	// the name of the claim that holds the resource that a ticket is valid for; errors
+	// use it, too. If TicketIssuer is "", no ticket is accepted.
+	TicketIssuer, TicketResource string
+	// Accepts reports whether an ID and roles are well-formed; a token with others is
+	// not valid. Nil accepts all.
 	Accepts func(id string, roles []string) bool
 }
 
-// Holder is whom a token names.
+// Holder is the user that a token was issued to.
 type Holder struct {
 	Actor   eventlog.Actor
-	Expires time.Time // by the token, without Leeway
+	Expires time.Time // as in the token, without Leeway
 	keyID   string
 }
 
-// Verifier verifies access tokens and tickets. A signature costs more to verify
-// than all the rest of a read, so access tokens that were found good are remembered,
-// by their hash, for as long as they and their key are. Whether they were revoked
-// since is looked up each time. It is safe for concurrent use.
+// Verifier verifies access tokens and tickets. It is safe for concurrent use.
+//
+// Verifying a signature costs more than the rest of a read. So valid access tokens are
+// cached, by their hash, until they expire or their key is withdrawn. Revocation is
+// checked every time.
 type Verifier struct {
-	config  Config
-	keys    *keySet
-	access  kind
-	tickets kind
-	good    *lru.Cache[[sha256.Size]byte, Holder]
+	config   Config
+	keys     *keySet
+	access   tokenKind
+	tickets  tokenKind
+	verified *lru.Cache[[sha256.Size]byte, Holder]
 }
 
-// New is a verifier. It asks for keys when the first token comes. It panics when
-// something that Config requires is missing.
+// New returns a verifier, which fetches keys when it verifies the first token. New panics
+// if a required field of Config is missing.
 func New(c Config) *Verifier {
-	if c.Keys == nil || c.Revoked == nil || c.Issuer == "" || c.Audience == "" {
-		panic("bearer: Keys, Revoked, Issuer and Audience are required")
+	if c.FetchKeys == nil || c.Revoked == nil || c.Issuer == "" || c.Audience == "" {
+		panic("bearer: FetchKeys, Revoked, Issuer and Audience are required")
 	}
-	good, err := lru.New[[sha256.Size]byte, Holder](10_000)
+	verified, err := lru.New[[sha256.Size]byte, Holder](10_000)
 	if err != nil {
-		panic(err) // only a size below one
+		panic(err) // only for a size below one
 	}
-	return &Verifier{config: c, keys: &keySet{ask: c.Keys}, good: good,
-		access: kind{newParser(c.Issuer, Leeway), "the access token has expired; refresh the session", "the access token is not valid"},
-		tickets: kind{newParser(c.TicketIssuer, ticketLeeway), "the ticket has expired; ask for another one",
-			"the ticket is not valid for this " + c.TicketFor},
+	return &Verifier{config: c, keys: &keySet{fetch: c.FetchKeys}, verified: verified,
+		access: tokenKind{newParser(c.Issuer, Leeway), "the access token has expired; refresh the session", "the access token is not valid"},
+		tickets: tokenKind{newParser(c.TicketIssuer, ticketLeeway), "the ticket has expired; request a new one",
+			"the ticket is not valid for this " + c.TicketResource},
 	}
 }
 
-// Keys are the issuer's keys as they were last read, nil when they never were.
+// Keys returns the issuer's key set as it was last fetched, nil if it never was. The
+// caller must not change it.
 func (v *Verifier) Keys() []byte { return v.keys.raw() }
 
-// Check returns an error with the code Unauthenticated when an actor's access
-// token has been revoked, and Unavailable while nobody can say.
-func (v *Verifier) Check(ctx context.Context, who eventlog.Actor) error {
-	return v.config.Revoked.Check(ctx, who)
+// Check returns an error with the code Unauthenticated when the actor's access token has
+// been revoked, and with the code Unavailable when that is unknown at the moment.
+func (v *Verifier) Check(ctx context.Context, actor eventlog.Actor) error {
+	return v.config.Revoked.Check(ctx, actor)
 }
 
-// AccessToken is the holder of the access token in a request's headers. The
-// error has the code Unauthenticated, or Unavailable while no key is known or
-// nobody can say what was revoked.
+// AccessToken verifies the access token in a request's headers and returns its holder.
+// The error has the code Unauthenticated; or Unavailable, while no key or revocation can
+// be looked up.
 func (v *Verifier) AccessToken(ctx context.Context, h http.Header) (Holder, error) {
-	sent := h["Authorization"]
-	if len(sent) == 0 {
+	values := h["Authorization"]
+	if len(values) == 0 {
 		return Holder{}, errs.New(errs.Unauthenticated, "an access token is required: Authorization: Bearer …")
 	}
-	scheme, token, _ := strings.Cut(sent[0], " ")
-	if len(sent) > 1 || !strings.EqualFold(scheme, "Bearer") || len(token) > 8192 {
+	scheme, token, _ := strings.Cut(values[0], " ")
+	if len(values) > 1 || !strings.EqualFold(scheme, "Bearer") || len(token) > 8192 {
 		return Holder{}, errs.New(errs.Unauthenticated, "the header must be one Authorization: Bearer …")
 	}
 	sum := sha256.Sum256([]byte(token))
-	who, ok := v.good.Get(sum)
-	if !ok || !time.Now().Before(who.Expires.Add(Leeway)) || !v.keys.has(who.keyID) {
-		var said claims
-		keyID, err := v.parse(ctx, v.access, token, &said, func() bool { return said.forUs(v.config.Audience) && v.accepts(said) })
+	holder, ok := v.verified.Get(sum)
+	if !ok || !time.Now().Before(holder.Expires.Add(Leeway)) || !v.keys.has(holder.keyID) {
+		var c claims
+		keyID, err := v.parse(ctx, v.access, token, &c, func() bool { return c.hasAudience(v.config.Audience) && v.accepts(c) })
 		if err != nil {
 			return Holder{}, err
 		}
-		who = Holder{said.actor(), said.ExpiresAt.Time, keyID}
-		v.good.Add(sum, who)
+		holder = Holder{c.actor(), c.ExpiresAt.Time, keyID}
+		v.verified.Add(sum, holder)
 	}
-	return who, v.Check(ctx, who.Actor)
+	return holder, v.Check(ctx, holder.Actor)
 }
 
-// Ticket is the holder of a ticket for one thing. The holder expires when the
-// access token does that the ticket was given for. Errors are as AccessToken's.
-func (v *Verifier) Ticket(ctx context.Context, ticket, thing string) (Holder, error) {
+// Ticket verifies a ticket for a resource and returns its holder, who expires with the
+// access token that the ticket was issued for. Errors are those of AccessToken.
+func (v *Verifier) Ticket(ctx context.Context, ticket, resource string) (Holder, error) {
 	if v.config.TicketIssuer == "" {
-		return Holder{}, errs.New(errs.Unauthenticated, "tickets are not taken here")
+		return Holder{}, errs.New(errs.Unauthenticated, "tickets are not accepted here")
 	}
-	said := ticketClaims{claim: v.config.TicketFor}
-	keyID, err := v.parse(ctx, v.tickets, ticket, &said, func() bool { return said.thing != "" && said.thing == thing && v.accepts(said.claims) })
+	c := ticketClaims{claim: v.config.TicketResource}
+	keyID, err := v.parse(ctx, v.tickets, ticket, &c, func() bool { return c.resource != "" && c.resource == resource && v.accepts(c.claims) })
 	if err != nil {
 		return Holder{}, err
 	}
-	who := Holder{said.actor(), time.Unix(said.until, 0), keyID}
-	return who, v.Check(ctx, who.Actor)
+	holder := Holder{c.actor(), time.Unix(c.accessExpires, 0), keyID}
+	return holder, v.Check(ctx, holder.Actor)
 }
 
 func (v *Verifier) accepts(c claims) bool {
 	return v.config.Accepts == nil || v.config.Accepts(c.Subject, c.Roles)
 }
 
-// kind is a kind of token: how it is read, and what is said of one that has
-// expired and of one that is not valid.
-type kind struct {
+// tokenKind is how tokens of a kind are parsed, and the errors for those that have expired
+// or are not valid.
+type tokenKind struct {
 	parser           *jwt.Parser
 	expired, invalid string
 }
@@ -143,8 +146,9 @@ func newParser(issuer string, leeway time.Duration) *jwt.Parser {
 		jwt.WithExpirationRequired(), jwt.WithLeeway(leeway))
 }
 
-// parse reads a token that one of the issuer's keys signed, and that is good.
-func (v *Verifier) parse(ctx context.Context, k kind, token string, into jwt.Claims, good func() bool) (keyID string, err error) {
+// parse parses a token into claims. It returns an error unless a key of the issuer signed
+// it and valid, which is called once the claims are filled in, returns true.
+func (v *Verifier) parse(ctx context.Context, k tokenKind, token string, into jwt.Claims, valid func() bool) (keyID string, err error) {
 	_, err = k.parser.ParseWithClaims(token, into, func(tok *jwt.Token) (any, error) {
 		keyID, _ = tok.Header["kid"].(string)
 		return v.keys.find(ctx, keyID)
@@ -154,7 +158,7 @@ func (v *Verifier) parse(ctx context.Context, k kind, token string, into jwt.Cla
 		return "", err
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return "", errs.New(errs.Unauthenticated, "%s", k.expired)
-	case err != nil, !good():
+	case err != nil, !valid():
 		return "", errs.New(errs.Unauthenticated, "%s", k.invalid)
 	}
 	return keyID, nil

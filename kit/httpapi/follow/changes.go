@@ -10,64 +10,65 @@ import (
 	"lonja/kit/bus"
 )
 
-// How many may wait at once when Config does not say.
+// The defaults of Config.
 const (
 	defaultFollowers = 20_000
 	defaultWaiting   = 4_000
 )
 
-// askAtOnce is how many followers ask at the same time, however many were woken.
-const askAtOnce = 64
+// maxQueries bounds the concurrent queries of all followers, however many were woken.
+const maxQueries = 64
 
-// Event is one thing that happened, as a follower is sent it.
+// Event is a server-sent event.
 type Event struct {
-	ID   uint64 // its sequence on Config's Stream; grows from event to event
-	Name string // "" is a message
-	Data any    // is sent as JSON
-	Last bool   // nothing comes after it
+	ID   uint64 // the sequence on Config.Stream; increases from event to event
+	Name string // the event field; "" omits it, and browsers call it "message"
+	Data any    // sent as JSON
+	Last bool   // no event follows
 }
 
-// Config says whose changes are waited for. Client, Service, Namespace and
-// Registry are required; Stream and Events, too, where somebody follows.
+// Config configures Changes. Client, Service, Namespace and Registry are required; Stream
+// and Events only for Follow.
 type Config struct {
 	Client *bus.Client
-	// Service is the name of the service that announces changes, and Stream the
-	// stream whose sequences are the ids of events: what happens on other ones
-	// makes no follower ask.
+	// Service is the name of the service that announces changes. Stream is the stream
+	// whose sequences are the events' IDs; announcements of other streams do not wake
+	// followers.
 	Service, Stream string
-	// Events reads the answer to a follower's query.
+	// Events decodes the answer to a follower's Query.
 	Events func(answer json.RawMessage) ([]Event, error)
-	// MaxFollowers is how many may follow at once, and MaxWaiting how many may
-	// wait; 0 means 20,000 and 4,000.
+	// MaxFollowers bounds the clients that follow at once, MaxWaiting the requests that
+	// wait at once. 0 means 20,000 and 4,000; negative values are an error.
 	MaxFollowers, MaxWaiting int
-	// Following and Waiting say what those do, such as "following counters" and
-	// "waiting for their counters".
+	// Following and Waiting describe both groups in errors and metrics, such as "following
+	// counters" and "waiting for their counters".
 	Following, Waiting string
-	// Namespace is what the names of metrics begin with: NAMESPACE_followers,
+	// Namespace is the prefix of the metrics: NAMESPACE_followers,
 	// NAMESPACE_waiting, and each with _refused_total.
 	Namespace string
 	Registry  prometheus.Registerer
 }
 
-// Changes are the changes of one service's things. It is safe for concurrent use.
+// Changes waits for the changes of one service's entities. It is safe for concurrent use.
 type Changes struct {
-	config    Config
-	watches   watches
-	following *places
-	waiting   *places
-	asking    chan struct{} // of the followers who ask right now
+	config     Config
+	watchers   watchers
+	followers  *limit
+	waiting    *limit
+	querySlots chan struct{} // held by followers during a query
 }
 
-// New begins to listen for announcements, for as long as the client's connection
-// lasts.
+// New subscribes to the service's announcements, for as long as the client's connection
+// lasts. It returns an error when a bound is negative, a metric is registered already or
+// the subscription fails.
 func New(c Config) (*Changes, error) {
 	if c.MaxFollowers < 0 || c.MaxWaiting < 0 {
-		return nil, errors.New("MaxFollowers and MaxWaiting must not be negative")
+		return nil, errors.New("follow: MaxFollowers and MaxWaiting must not be negative")
 	}
-	ch := &Changes{config: c, watches: watches{byKey: map[string][]*watch{}}, asking: make(chan struct{}, askAtOnce)}
+	ch := &Changes{config: c, watchers: watchers{byKey: map[string][]*watcher{}}, querySlots: make(chan struct{}, maxQueries)}
 	var failed [3]error
-	ch.following, failed[0] = newPlaces(c.Registry, c.Namespace, "followers", c.Following, cmp.Or(c.MaxFollowers, defaultFollowers))
-	ch.waiting, failed[1] = newPlaces(c.Registry, c.Namespace, "waiting", c.Waiting, cmp.Or(c.MaxWaiting, defaultWaiting))
-	failed[2] = c.Client.Changes(c.Service, ch.watches.changed)
+	ch.followers, failed[0] = newLimit(c.Registry, c.Namespace, "followers", c.Following, cmp.Or(c.MaxFollowers, defaultFollowers))
+	ch.waiting, failed[1] = newLimit(c.Registry, c.Namespace, "waiting", c.Waiting, cmp.Or(c.MaxWaiting, defaultWaiting))
+	failed[2] = c.Client.Changes(c.Service, ch.watchers.notify)
 	return ch, errors.Join(failed[:]...)
 }

@@ -1,14 +1,15 @@
-// Package follow lets HTTP clients wait for changes of a thing: with Prefer:
-// wait, for one answer, or with server-sent events, for all that happens to it.
+// Package follow lets HTTP clients wait for changes of an entity: for one response, with
+// Prefer: wait=N ([Changes.Wait]), or for all events, with server-sent events
+// ([Changes.Follow]). See the example.
 //
-// Nobody holds anything in a service while they wait. One subscription hears what
-// a service announces (see bus.ChangesSubject) and wakes those who wait for
-// that key. What the thing looks like, and who may see it, is asked of the service
-// each time: an announcement is only a hint to ask. Announcements can get lost, so
-// those who wait also ask now and then.
+// Waiting holds nothing in the service. One subscription in this process receives the
+// service's change announcements (see bus.ChangesSubject) and wakes the clients that
+// wait for that key. An announcement is only a hint to query the service, which decides
+// each time what the client may see. Announcements can be lost, so waiting clients also
+// query at intervals.
 //
-// A follower sees every event once and in order, from its Last-Event-ID on, until
-// the last one or until its access token expires or is revoked. Followers are taken
-// out of net/http's hands, which makes them small; their number, and that of those
-// who wait, is bounded.
+// A follower gets every event once and in order, beginning after its Last-Event-ID, until
+// the last event or until its access token expires or is revoked. A follower's connection
+// is hijacked from net/http, which saves memory. The number of followers and of waiting
+// requests is bounded; beyond the bound the response is 503.
 package follow

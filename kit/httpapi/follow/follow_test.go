@@ -22,14 +22,14 @@ import (
 	"lonja/kit/revocation"
 )
 
-// open is an API whose counters can be followed, and waited for until they have
-// changed. The event after which nothing comes is an addition of 99.
-func open(t *testing.T, most int) *apitest.Front {
+// open serves an API with one route to follow a counter and one that waits for it. An
+// addition of 99 is the last event. Limit bounds followers and waiting requests.
+func open(t *testing.T, limit int) *apitest.API {
 	t.Helper()
 	f := apitest.Open(t)
 	registry := prometheus.NewRegistry()
 	changes, err := follow.New(follow.Config{Client: f.Client, Service: "counters", Stream: "COUNTERS", Events: events,
-		MaxFollowers: most, MaxWaiting: most, Following: "following counters", Waiting: "waiting for counters", Namespace: apitest.Name, Registry: registry})
+		MaxFollowers: limit, MaxWaiting: limit, Following: "following counters", Waiting: "waiting for counters", Namespace: apitest.Name, Registry: registry})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,19 +42,19 @@ func open(t *testing.T, most int) *apitest.Front {
 		}, httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The counter is finished")),
 		httpapi.JSON("POST /api/counters/{id}/additions", "Add to a counter and wait", func(c *httpapi.Call, in *struct {
 			ID string `path:"id"`
-		}) (*httpapi.Answer, error) {
+		}) (*httpapi.Response, error) {
 			wait, err := changes.Wait(c)
 			if err != nil {
 				return nil, err
 			}
-			defer wait.Done()
-			reply, err := c.Send(apitest.Add{Counter: in.ID, By: 1}, c.ID)
+			defer wait.Release()
+			reply, err := c.Send(apitest.Add{Counter: in.ID, By: 1}, c.CommandID)
 			if err != nil {
 				return nil, err
 			}
-			a := c.Did(reply)
-			wait.For(in.ID, apitest.Total{Counter: in.ID}, func(answer []byte) bool { return string(answer) == "3" }, a)
-			return a, nil
+			resp := c.ResponseTo(reply)
+			wait.Await(in.ID, apitest.Total{Counter: in.ID}, func(answer []byte) bool { return string(answer) == "3" }, resp)
+			return resp, nil
 		}, httpapi.SignedIn, follow.Waits("wait=N answers when it is 3"), httpapi.Returns[int](200)),
 		httpapi.Metrics("GET /metrics", "Read the metrics"),
 	)
@@ -71,14 +71,14 @@ func events(answer json.RawMessage) ([]follow.Event, error) {
 	return out, err
 }
 
-func runs(f *apitest.Front) {
+func runCounters(f *apitest.API) {
 	f.T.Helper()
 	if _, err := f.RunCounters(); err != nil {
 		f.T.Fatal(err)
 	}
 }
 
-func adds(f *apitest.Front, by int) uint64 {
+func add(f *apitest.API, by int) uint64 {
 	f.T.Helper()
 	reply, err := f.Client.Send(f.T.Context(), apitest.Add{Counter: "a", By: by}, eventlog.Envelope{})
 	if err != nil {
@@ -93,7 +93,7 @@ func adds(f *apitest.Front, by int) uint64 {
 }
 
 // stream opens a stream and reads it line by line.
-func stream(f *apitest.Front, last string) (*http.Response, *bufio.Scanner) {
+func stream(f *apitest.API, last string) (*http.Response, *bufio.Scanner) {
 	f.T.Helper()
 	ctx, cancel := context.WithTimeout(f.T.Context(), 60*time.Second)
 	f.T.Cleanup(cancel)
@@ -101,7 +101,7 @@ func stream(f *apitest.Front, last string) (*http.Response, *bufio.Scanner) {
 	if err != nil {
 		f.T.Fatal(err)
 	}
-	req.Header.Set("Authorization", f.As("ana"))
+	req.Header.Set("Authorization", f.Authorization("ana"))
 	if last != "" {
 		req.Header.Set("Last-Event-ID", last)
 	}
@@ -113,7 +113,7 @@ func stream(f *apitest.Front, last string) (*http.Response, *bufio.Scanner) {
 	return resp, bufio.NewScanner(resp.Body)
 }
 
-// next is the next event of a stream, as "id name data"; "" is its end.
+// next returns the next event of a stream as "id name data", "" at its end.
 func next(t *testing.T, lines *bufio.Scanner) string {
 	t.Helper()
 	var event []string
@@ -132,21 +132,21 @@ func next(t *testing.T, lines *bufio.Scanner) string {
 	return ""
 }
 
-// Every event comes once and in order, from the last that was seen to the end;
-// who comes again after the end is told not to.
-func TestFollow_EveryEventOnceAndInOrderToTheEnd(t *testing.T) {
+// A client that reconnects continues after its Last-Event-ID; after the last event it
+// gets 204.
+func TestFollow_SendsEveryEventOnceInOrder(t *testing.T) {
 	f := open(t, 0)
-	runs(f)
-	first := adds(f, 1)
+	runCounters(f)
+	first := add(f, 1)
 	resp, lines := stream(f, "")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %v", resp.StatusCode, resp.Header)
 	}
 	want := []string{fmt.Sprintf(`%d added {"by":1}`, first)}
 	for by := 2; by < 30; by++ {
-		want = append(want, fmt.Sprintf(`%d added {"by":%d}`, adds(f, by), by))
+		want = append(want, fmt.Sprintf(`%d added {"by":%d}`, add(f, by), by))
 	}
-	last := adds(f, 99)
+	last := add(f, 99)
 	want = append(want, fmt.Sprintf(`%d added {"by":99}`, last), "")
 	for _, w := range want {
 		if got := next(t, lines); got != w {
@@ -162,22 +162,22 @@ func TestFollow_EveryEventOnceAndInOrderToTheEnd(t *testing.T) {
 	}
 }
 
-// A follower outlives its service, and misses nothing of what nobody told it of.
-func TestFollow_OutlivesTheServiceAndLostNews(t *testing.T) {
+// A follower survives an outage of the service, and queries even without an announcement.
+func TestFollow_SurvivesOutageAndLostAnnouncements(t *testing.T) {
 	f := open(t, 0)
 	all := []apitest.Addition{{Sequence: 1, By: 1}}
-	f.Play("queries.counters.additions", func(*nats.Msg) any { return all })
+	f.Fake("queries.counters.additions", func(*nats.Msg) any { return all })
 	_, lines := stream(f, "")
 	if got := next(t, lines); got != `1 added {"by":1}` {
 		t.Fatal(got)
 	}
-	f.Quiet("queries.counters.additions")
+	f.StopFake("queries.counters.additions")
 	if err := f.Conn.Publish("changes.counters.a", []byte(eventlog.Position("COUNTERS", 2))); err != nil {
 		t.Fatal(err)
 	}
 	for lines.Scan() && lines.Text() != ": waiting" {
 	}
-	f.Play("queries.counters.additions", func(*nats.Msg) any {
+	f.Fake("queries.counters.additions", func(*nats.Msg) any {
 		return append(all, apitest.Addition{Sequence: 2, By: 2}, apitest.Addition{Sequence: 5, By: 99})
 	})
 	for _, want := range []string{`2 added {"by":2}`, `5 added {"by":99}`, ""} {
@@ -189,23 +189,23 @@ func TestFollow_OutlivesTheServiceAndLostNews(t *testing.T) {
 
 func TestFollow_EndsWhenTheAccessTokenIsRevoked(t *testing.T) {
 	f := open(t, 0)
-	runs(f)
-	adds(f, 1)
+	runCounters(f)
+	add(f, 1)
 	_, lines := stream(f, "")
 	next(t, lines)
 	if err := revocation.Revoke(t.Context(), f.JS, "ana", 8); err != nil {
 		t.Fatal(err)
 	}
 	if got := next(t, lines); got != "" {
-		t.Errorf("it goes on: %q", got)
+		t.Errorf("the stream goes on: %q", got)
 	}
 }
 
-// More than may wait are refused at once, and nothing was done for them.
-func TestPlaces_AreBounded(t *testing.T) {
+// A follower beyond the bound is rejected at once.
+func TestLimit_RejectsWhatIsBeyond(t *testing.T) {
 	f := open(t, 1)
-	runs(f)
-	adds(f, 1)
+	runCounters(f)
+	add(f, 1)
 	stream(f, "")
 	resp, _ := stream(f, "")
 	if resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
@@ -218,22 +218,22 @@ func TestPlaces_AreBounded(t *testing.T) {
 		}
 	}
 	if _, err := follow.New(follow.Config{Client: f.Client, MaxWaiting: -1, Registry: prometheus.NewRegistry()}); err == nil {
-		t.Error("less than nobody may wait")
+		t.Error("a negative bound is accepted")
 	}
 }
 
-// Who waits asks once, and again when something has changed; the answer is what
-// they waited for, or the latest when the time is over.
-func TestWait_AnswersOnceItIsDone(t *testing.T) {
+// A waiting request queries again when the entity changes. It returns the answer that it
+// waited for, or the latest one when the time is over.
+func TestWait_ReturnsWhenDone(t *testing.T) {
 	f := open(t, 0)
-	runs(f)
+	runCounters(f)
 	const path = "/api/counters/a/additions"
-	f.Do("POST", path, "", "Authorization", f.As("ana")).Gives(200, "1")
+	f.Do("POST", path, "", "Authorization", f.Authorization("ana")).Expect(200, "1")
 	answered := make(chan *apitest.Response, 1)
 	go func() {
-		answered <- f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", "respond-async, Wait=30")
+		answered <- f.Do("POST", path, "", "Authorization", f.Authorization("ana"), "Prefer", "respond-async, Wait=30")
 	}()
-	for n := 0; n != 2; { // what the request adds
+	for n := 0; n != 2; { // until the request's command took effect
 		body, err := f.Client.Query(t.Context(), apitest.Total{Counter: "a"}, eventlog.Envelope{})
 		if err != nil {
 			t.Fatal(err)
@@ -242,18 +242,18 @@ func TestWait_AnswersOnceItIsDone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	began := time.Now()
-	adds(f, 1)
-	r := (<-answered).Gives(200, "3")
-	if r.Header.Get("Preference-Applied") != "wait=30" || time.Since(began) > 20*time.Second {
-		t.Errorf("%v after %v", r.Header, time.Since(began))
+	started := time.Now()
+	add(f, 1)
+	r := (<-answered).Expect(200, "3")
+	if r.Header.Get("Preference-Applied") != "wait=30" || time.Since(started) > 20*time.Second {
+		t.Errorf("%v after %v", r.Header, time.Since(started))
 	}
-	f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", "wait=1").Gives(200, "4")
+	f.Do("POST", path, "", "Authorization", f.Authorization("ana"), "Prefer", "wait=1").Expect(200, "4")
 	for prefer, want := range map[string]string{"wait=-1": "", "wait=soon": "", "wait": "", "waiting=5": ""} {
-		r := f.Do("POST", path, "", "Authorization", f.As("ana"), "Prefer", prefer)
+		r := f.Do("POST", path, "", "Authorization", f.Authorization("ana"), "Prefer", prefer)
 		if got := r.Header.Get("Preference-Applied"); got != want || r.StatusCode != 200 {
 			t.Errorf("%s: %d %q", prefer, r.StatusCode, got)
 		}
 	}
-	f.Do("POST", path, "").Fails(401, errs.Unauthenticated, "")
+	f.Do("POST", path, "").ExpectProblem(401, errs.Unauthenticated, "")
 }

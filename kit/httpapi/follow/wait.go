@@ -9,63 +9,64 @@ import (
 	"lonja/kit/httpapi"
 )
 
-// lookAgainSoon is how long one who waits relies on being told of changes.
-const lookAgainSoon = 5 * time.Second
+// waitPollInterval is how often a waiting request queries without an announcement.
+const waitPollInterval = 5 * time.Second
 
-// Waits is an option for a route whose handler waits as Prefer: wait=N says. About
-// tells the route's readers what for.
-func Waits(about string) httpapi.Option {
+// Waits is an option for a route whose handler uses Wait. The description says what
+// Prefer: wait=N waits for.
+func Waits(description string) httpapi.Option {
 	return httpapi.Options(
-		httpapi.Param(&huma.Param{Name: "Prefer", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Example: "wait=10", Description: about}),
-		httpapi.Header("Preference-Applied", "The longest that was waited for"))
+		httpapi.Param(&huma.Param{Name: "Prefer", In: "header", Schema: &huma.Schema{Type: huma.TypeString}, Example: "wait=10", Description: description}),
+		httpapi.Header("Preference-Applied", "The longest time that the server would wait, such as wait=10"))
 }
 
-// Wait is one request's place among those who wait, as its Prefer: wait=N says.
+// Wait is one request's place among the waiting requests. It must be released.
 type Wait struct {
 	changes *Changes
 	call    *httpapi.Call
-	most    time.Duration // 0 is not at all
-	leave   func()
+	max     time.Duration // 0 if the request does not wait
+	release func()
 }
 
-// Wait takes a place for a request that commands to wait, until Done. It returns an
-// error with the code Unavailable when there is none: take it before the command is
-// sent, so that nothing is done for a client that then cannot wait. A request that
-// does not command to wait needs no place.
+// Wait acquires a place for a request with Prefer: wait=N, until Release. It returns an
+// error with the code Unavailable when all places are taken. Call it before the command
+// is sent, so that nothing is done for a client that then cannot wait. A request without
+// the preference needs no place.
 func (ch *Changes) Wait(c *httpapi.Call) (*Wait, error) {
-	w := &Wait{ch, c, c.Waits(), func() {}}
-	if w.most == 0 {
+	w := &Wait{ch, c, c.PreferredWait(), func() {}}
+	if w.max == 0 {
 		return w, nil
 	}
 	var err error
-	w.leave, err = ch.waiting.take()
+	w.release, err = ch.waiting.acquire()
 	return w, err
 }
 
-// Done gives the place back.
-func (w *Wait) Done() { w.leave() }
+// Release returns the place. It must be called once.
+func (w *Wait) Release() { w.release() }
 
-// For replaces an answer, if the request commands to wait, with that to a query
-// about the key once done says of it that nothing is left to wait for, or with the
-// latest one when the time is over or the server stops. The answer stays what it is
-// when the service cannot tell.
-func (w *Wait) For(key string, q httpapi.Query, done func(answer []byte) bool, a *httpapi.Answer) {
-	if w.most == 0 {
+// Await waits as the request's Prefer: wait=N asks, and replaces the body of the response
+// with the answer to q. It returns as soon as done reports true for an answer, and with
+// the latest answer when the time is over or the server begins to stop. The key is the
+// one that the service announces. The response stays as it is if the request does not
+// wait, or if the first query fails.
+func (w *Wait) Await(key string, q httpapi.Query, done func(answer []byte) bool, resp *httpapi.Response) {
+	if w.max == 0 {
 		return
 	}
-	if body := w.await(key, q, done); body != nil {
-		a.Body, a.Seen = body, w.call.Seen.String()
+	if body := w.poll(key, q, done); body != nil {
+		resp.Body, resp.ConsistencyToken = body, w.call.Seen.String()
 	}
-	a.Preference = "wait=" + strconv.Itoa(int(w.most/time.Second))
+	resp.PreferenceApplied = "wait=" + strconv.Itoa(int(w.max/time.Second))
 }
 
-func (w *Wait) await(key string, q httpapi.Query, done func(answer []byte) bool) (latest []byte) {
-	watch := w.changes.watches.begin(key)
-	defer w.changes.watches.end(watch)
+func (w *Wait) poll(key string, q httpapi.Query, done func(answer []byte) bool) (latest []byte) {
+	watcher := w.changes.watchers.add(key)
+	defer w.changes.watchers.remove(watcher)
 	ctx, cancel := w.call.UntilStopping()
 	defer cancel()
-	over, again := time.After(w.most), time.NewTicker(lookAgainSoon)
-	defer again.Stop()
+	timeout, poll := time.After(w.max), time.NewTicker(waitPollInterval)
+	defer poll.Stop()
 	for {
 		body, err := w.call.Query(ctx, q)
 		if err != nil {
@@ -75,10 +76,10 @@ func (w *Wait) await(key string, q httpapi.Query, done func(answer []byte) bool)
 			return latest
 		}
 		select {
-		case news := <-watch.news:
-			w.call.Seen = httpapi.Merge(w.call.Seen, news.String())
-		case <-again.C:
-		case <-over:
+		case position := <-watcher.changed:
+			w.call.Seen = httpapi.MergeToken(w.call.Seen, position.String())
+		case <-poll.C:
+		case <-timeout:
 			return latest
 		case <-ctx.Done():
 			return latest

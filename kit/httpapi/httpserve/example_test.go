@@ -12,8 +12,8 @@ import (
 	"lonja/kit/httpapi/httpserve"
 )
 
-// A server that is told to stop still answers while it drains, and its handlers
-// know that it does.
+// A server that is stopping still answers while it drains, and its handlers can see that
+// it is stopping.
 func ExampleServe() {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -36,8 +36,8 @@ func ExampleServe() {
 	// served: <nil>
 }
 
-func get(at net.Addr) {
-	resp, err := http.Get("http://" + at.String())
+func get(addr net.Addr) {
+	resp, err := http.Get("http://" + addr.String())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -9,32 +9,33 @@ import (
 	"sync/atomic"
 )
 
-// A request may say where its body ends by its length or by its coding. One that
-// says both is how requests are smuggled past a proxy that believes the other one
-// of the two, and RFC 9112 has a server refuse it. net/http serves it, and hides
-// that there was a length; so the server looks at what arrives itself.
+// A request gives the end of its body by a length or by a transfer coding. A request with
+// both can smuggle a second request past a proxy that believes the other one, and RFC 9112
+// lets a server reject it. But net/http serves it, and hides the length from the handler.
+// So the connection itself scans what arrives.
 //
-// It follows lengths only. An answer to a request with a coded body is its
-// connection's last: then nothing that depends on where such a body ends follows.
+// The scanner follows lengths only. The response to a body with a transfer coding closes
+// the connection, so nothing that depends on the end of such a body follows.
 
-// Framing is how a connection's latest request said where its body ends.
+// Framing is how a request gives the end of its body.
 type Framing int32
 
-// The three framings.
+// The framings of a request.
 const (
-	ByLength  Framing = iota // by Content-Length, or there is no body
-	ByCoding                 // by Transfer-Encoding: end the connection with the answer
-	Ambiguous                // by both, or by a length that is none: refuse it, and end the connection
+	ByLength  Framing = iota // by Content-Length, or it has no body
+	ByCoding                 // by Transfer-Encoding: close the connection with the response
+	Ambiguous                // by both, or by an invalid length: reject it and close the connection
 )
 
 type framingKey struct{}
 
-// BodyEnd is Ambiguous or ByCoding as soon as a request like that has begun to
-// arrive on the connection, even while one before it is answered, given the
-// request's context. It is ByLength when the server is not Serve's.
-func BodyEnd(ctx context.Context) Framing {
-	if w, ok := ctx.Value(framingKey{}).(*watched); ok {
-		return Framing(w.found.Load())
+// FramingOf returns the framing of a request on the connection, given the context of a
+// request. Once a request that is ByCoding or Ambiguous has arrived, that is the result for
+// the whole connection, even for a request before it that is still being answered. The
+// result is ByLength if the server was not started by Serve.
+func FramingOf(ctx context.Context) Framing {
+	if w, ok := ctx.Value(framingKey{}).(*framingConn); ok {
+		return Framing(w.framing.Load())
 	}
 	return ByLength
 }
@@ -43,44 +44,44 @@ func withFraming(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, framingKey{}, c)
 }
 
-// watching is a listener whose connections are watched.
-type watching struct{ net.Listener }
+// framingListener wraps accepted connections in framingConn.
+type framingListener struct{ net.Listener }
 
-func (l watching) Accept() (net.Conn, error) {
+func (l framingListener) Accept() (net.Conn, error) {
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &watched{Conn: c}, nil
+	return &framingConn{Conn: c}, nil
 }
 
-// watched is a connection that looks at what is read from it. Reading is one
-// at a time, as net/http does it.
-type watched struct {
+// framingConn scans what is read from a connection. Reads must not be concurrent; those of
+// net/http are not.
+type framingConn struct {
 	net.Conn
-	found atomic.Int32 // a Framing
+	framing atomic.Int32 // a Framing
 
-	body      int64  // bytes that are yet to come of a body
-	line      []byte // of a head, as far as it has come; no more than lineSeen of it
+	bodyLeft  int64  // bytes of the current body that have not arrived
+	line      []byte // the current header line so far, at most maxLine bytes
 	hasLength bool
 	length    int64
 	hasCoding bool
 }
 
-// lineSeen is enough of a line for either field and a length.
-const lineSeen = 64
+// maxLine is enough for the name of either field and a length.
+const maxLine = 64
 
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	w.see(p[:n])
+func (c *framingConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.scan(p[:n])
 	return n, err
 }
 
-func (w *watched) see(b []byte) {
-	for len(b) > 0 && Framing(w.found.Load()) == ByLength {
-		if w.body > 0 {
-			n := min(w.body, int64(len(b)))
-			w.body, b = w.body-n, b[n:]
+func (c *framingConn) scan(b []byte) {
+	for len(b) > 0 && Framing(c.framing.Load()) == ByLength {
+		if c.bodyLeft > 0 {
+			n := min(c.bodyLeft, int64(len(b)))
+			c.bodyLeft, b = c.bodyLeft-n, b[n:]
 			continue
 		}
 		end := bytes.IndexByte(b, '\n')
@@ -88,37 +89,37 @@ func (w *watched) see(b []byte) {
 		if end < 0 {
 			part = b
 		}
-		w.line = append(w.line, part[:min(len(part), lineSeen-len(w.line))]...)
+		c.line = append(c.line, part[:min(len(part), maxLine-len(c.line))]...)
 		if b = b[len(part):]; end >= 0 {
-			w.endLine()
+			c.endLine()
 		}
 	}
 }
 
-// endLine takes notice of a line of a head. The last one is empty.
-func (w *watched) endLine() {
-	line := strings.TrimRight(string(w.line), "\r\n")
-	w.line = w.line[:0]
+// endLine evaluates a complete header line. The last one is empty.
+func (c *framingConn) endLine() {
+	line := strings.TrimRight(string(c.line), "\r\n")
+	c.line = c.line[:0]
 	name, value, _ := strings.Cut(line, ":")
 	switch {
 	case line == "":
-		w.endHead()
+		c.endHead()
 	case strings.EqualFold(name, "Transfer-Encoding"):
-		w.hasCoding = true
+		c.hasCoding = true
 	case strings.EqualFold(name, "Content-Length"):
 		n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
-		if w.hasLength, w.length = true, n; err != nil || n < 0 {
-			w.found.Store(int32(Ambiguous))
+		if c.hasLength, c.length = true, n; err != nil || n < 0 {
+			c.framing.Store(int32(Ambiguous))
 		}
 	}
 }
 
-func (w *watched) endHead() {
+func (c *framingConn) endHead() {
 	switch {
-	case w.hasCoding && w.hasLength:
-		w.found.Store(int32(Ambiguous))
-	case w.hasCoding:
-		w.found.Store(int32(ByCoding))
+	case c.hasCoding && c.hasLength:
+		c.framing.Store(int32(Ambiguous))
+	case c.hasCoding:
+		c.framing.Store(int32(ByCoding))
 	}
-	w.body, w.length, w.hasLength = w.length, 0, false
+	c.bodyLeft, c.length, c.hasLength = c.length, 0, false
 }

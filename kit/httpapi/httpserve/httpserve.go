@@ -1,9 +1,12 @@
-// Package httpserve runs an HTTP server that loses no request when it stops, and
-// that knows how each request says where its body ends.
+// Package httpserve runs an HTTP server that stops without losing requests, and that
+// detects requests with an ambiguous length.
 //
-// A server that stops still answers whatever comes until it has drained. Handlers
-// learn from Stopping that it does, and can end long waits; from BodyEnd they learn
-// that a request is ambiguous, which net/http hides.
+// When its context ends, [Serve] keeps serving until it has drained. Handlers use [Stopping]
+// to close connections, to fail a load balancer's probe and to cut long waits short.
+//
+// A request with both Content-Length and Transfer-Encoding can be used to smuggle another
+// one past a proxy. net/http hides that; [FramingOf] reports it, so that a handler can
+// reject the request.
 package httpserve
 
 import (
@@ -14,23 +17,25 @@ import (
 )
 
 const (
-	finish = 4 * time.Second        // what is under way when the server stops listening gets this long
-	hurry  = 500 * time.Millisecond // before that is over, it is told to come to an end
-	linger = 2 * time.Minute        // an idle connection is kept
+	shutdownTimeout = 4 * time.Second        // for requests in progress, once the server stops listening
+	cancelBefore    = 500 * time.Millisecond // so long before the timeout, their contexts are cancelled
+	idleTimeout     = 2 * time.Minute        // of a connection without a request
 )
 
 type stoppingKey struct{}
 
-// Serve serves until ctx ends. Then, for as long as drain says, it still
-// answers whatever comes, and Stopping has ended: a handler should end each
-// connection with its answer and tell a balancer's probe to turn elsewhere. Without
-// that, a request that is sent on an idle connection just when the server closes it
-// is lost, and nobody may send it again unasked unless it can be repeated safely.
+// Serve serves until ctx ends, and then drains: for the given time it still serves requests,
+// while the context of Stopping has ended. Meanwhile handlers should close each connection
+// with its response, and fail a load balancer's probe. Otherwise a request that arrives on
+// an idle connection just when the server closes it is lost, and its client cannot repeat
+// it unless it is idempotent.
 //
-// After the drain the server stops listening and finishes what is under way,
-// within four seconds. Serve then returns nil. No answer may take longer than
-// longest, from the request's last header to the answer's last byte.
-func Serve(ctx context.Context, l net.Listener, h http.Handler, drain, longest time.Duration) error {
+// After the drain the server stops listening and gives requests in progress four seconds.
+// Serve then returns nil. Before that it returns an error only if l fails.
+//
+// WriteTimeout bounds a response, from the end of the request's headers to the last byte of
+// the response.
+func Serve(ctx context.Context, l net.Listener, h http.Handler, drain, writeTimeout time.Duration) error {
 	base, stop := context.WithCancel(context.WithValue(context.Background(), stoppingKey{}, ctx))
 	defer stop()
 	server := &http.Server{
@@ -38,12 +43,12 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain, longest t
 		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       withFraming,
 		ReadHeaderTimeout: 5 * time.Second,
-		WriteTimeout:      longest,
-		IdleTimeout:       linger,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    32 << 10,
 	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(watching{l}) }()
+	go func() { served <- server.Serve(framingListener{l}) }()
 	select {
 	case err := <-served:
 		return err
@@ -54,22 +59,22 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, drain, longest t
 		return err
 	case <-time.After(drain):
 	}
-	late := time.AfterFunc(finish-hurry, stop)
-	defer late.Stop()
-	finishing, cancel := context.WithTimeout(context.Background(), finish)
+	cancelling := time.AfterFunc(shutdownTimeout-cancelBefore, stop)
+	defer cancelling.Stop()
+	shutdown, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	if server.Shutdown(finishing) != nil {
+	if server.Shutdown(shutdown) != nil {
 		_ = server.Close()
 	}
 	<-served
 	return nil
 }
 
-// Stopping is a context that ends once the server of a request begins to stop,
-// given the request's context. It never ends when the server is not Serve's.
+// Stopping returns a context that ends when the server begins to stop, given the context of
+// a request. It never ends if the server was not started by Serve.
 func Stopping(ctx context.Context) context.Context {
-	if serving, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
-		return serving
+	if server, ok := ctx.Value(stoppingKey{}).(context.Context); ok {
+		return server
 	}
 	return context.Background()
 }

@@ -16,47 +16,48 @@ import (
 	"lonja/kit/strictjson"
 )
 
-// ReadTimeout is how long a body may take to arrive.
+// ReadTimeout bounds the time in which a body must arrive.
 const ReadTimeout = 10 * time.Second
 
 const (
-	maxBody = 1 << 20 // of any request
-	// ownBody is what every request may send without asking for memory: its
-	// connection takes as much. So small requests go on when large ones are too many.
-	ownBody = 8 << 10
-	// allBodies is what the bodies beyond that may take together.
-	allBodies = 16 << 20
+	maxBody = 1 << 20 // bytes of one body
+	// uncountedBody is the part of every body that does not count against maxBodies: the
+	// connection itself takes as much memory. So small requests are still served when
+	// there are too many large ones.
+	uncountedBody = 8 << 10
+	// maxBodies bounds the bytes of all bodies together, beyond uncountedBody each.
+	maxBodies = 16 << 20
 )
 
-// Memory bounds what all bodies that are being read take together. It is safe
-// for concurrent use.
-type Memory struct{ room *semaphore.Weighted }
+// Memory bounds the memory of all bodies that are in use. It is safe for concurrent use.
+type Memory struct{ budget *semaphore.Weighted }
 
-// NewMemory has room for 16 MB of bodies; the first 8 kB of each are not counted.
-func NewMemory() *Memory { return &Memory{semaphore.NewWeighted(allBodies)} }
+// NewMemory returns a Memory for 16 MB of bodies. The first 8 KB of each body are not
+// counted.
+func NewMemory() *Memory { return &Memory{semaphore.NewWeighted(maxBodies)} }
 
-// Read reads a request's body, of at most 1 MB. Release gives the memory that it
-// takes back to the others, and must be called when the body is no longer
-// needed; it is nil when there is an error, which is a *problem.Problem. What is
-// beyond the limit of all bodies is refused at once, with status 503: a body takes
-// memory as it arrives, not as it is announced, so to keep others waiting means to
-// send as much.
+// Read reads a request's body, of at most 1 MB. The caller must call release once, when
+// the body is no longer needed; it is nil when there is an error.
+//
+// The error is a *problem.Problem: status 400 when there is no body or it breaks off, 413
+// when it is too large, and 503 at once when all bodies together reach the bound. A body
+// takes memory only as it arrives, so a client can block others only by sending that much.
 func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, release func(), err error) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(ReadTimeout))
-	// Lifted again: it would end a request whose answer takes longer.
+	// Clear the deadline, or it would end a request whose response takes longer.
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	if r.ContentLength > maxBody {
 		return nil, nil, tooLarge()
 	}
 	var held int64
-	giveBack := func() { m.room.Release(held) }
+	releaseAll := func() { m.budget.Release(held) }
 	defer func() {
 		if err != nil {
-			giveBack()
+			releaseAll()
 		}
 	}()
-	raw = make([]byte, 0, ownBody)
+	raw = make([]byte, 0, uncountedBody)
 	for {
 		n, err := r.Body.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+n]
@@ -64,7 +65,7 @@ func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, relea
 		case errors.Is(err, io.EOF) && len(raw) == 0:
 			return nil, nil, problem.Malformed("a body is required")
 		case errors.Is(err, io.EOF):
-			return raw, giveBack, nil
+			return raw, releaseAll, nil
 		case err != nil:
 			return nil, nil, problem.Malformed("the body could not be read")
 		case len(raw) > maxBody:
@@ -73,9 +74,9 @@ func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, relea
 			continue
 		}
 		more := int64(min(cap(raw), maxBody+1-cap(raw)))
-		if !m.room.TryAcquire(more) {
+		if !m.budget.TryAcquire(more) {
 			return nil, nil, problem.New(http.StatusServiceUnavailable, errs.Unavailable,
-				"too much is being sent at the moment; send it again a little later").With("Retry-After", "1")
+				"too many large requests are being received at the moment; try again").With("Retry-After", "1")
 		}
 		held += more
 		raw = append(make([]byte, 0, int64(cap(raw))+more), raw...)
@@ -83,41 +84,41 @@ func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, relea
 }
 
 func tooLarge() *problem.Problem {
-	return problem.New(http.StatusRequestEntityTooLarge, errs.Invalid, "the body is too large: it may have 1 MB")
+	return problem.New(http.StatusRequestEntityTooLarge, errs.Invalid, "the body is too large: at most 1 MB is allowed")
 }
 
-// Parse reads a JSON body strictly into a value; see strictjson. Nothing that
-// its schema requires may be missing. The error is a *problem.Problem with status
-// 400 when the body is no JSON, or else says which fields are wrong.
+// Parse validates a JSON body against its schema and decodes it strictly into a value; see
+// package strictjson. The error is a *problem.Problem with status 400 when the body is not
+// JSON, and 422 with the invalid fields otherwise.
 func Parse(registry huma.Registry, schema *huma.Schema, raw []byte, into any) error {
 	if err := strictjson.Check(raw); err != nil {
 		return problem.Malformed("the body is " + err.Error())
 	}
 	if faults := inspect(registry, schema, raw); len(faults) > 0 {
-		return problem.Faulty(faults)
+		return problem.InvalidFields(faults)
 	}
 	return strictjson.Decode(raw, into)
 }
 
-// CheckContent refuses a body that says to be something else than one of these
-// media types, in UTF-8 and as it is: status 415. One that says nothing is taken
-// for JSON.
-func CheckContent[T any](h http.Header, taken map[string]T) error {
+// CheckContent returns a problem with status 415 unless the headers declare one of the
+// accepted media types (the keys of the map), in UTF-8 and without a content coding. A body
+// without a Content-Type counts as JSON.
+func CheckContent[T any](h http.Header, accepted map[string]T) error {
 	for _, coding := range h["Content-Encoding"] {
 		if !strings.EqualFold(coding, "identity") {
-			return unsupported("Content-Encoding", "the body must be sent as it is, without Content-Encoding: "+strictjson.Truncate(coding)).
+			return unsupported("Content-Encoding", "the body must be sent unencoded, without Content-Encoding: "+strictjson.Truncate(coding)).
 				With("Accept-Encoding", "identity")
 		}
 	}
-	sent := h["Content-Type"]
-	if len(sent) == 0 || len(sent) == 1 && sent[0] == "application/json" {
+	values := h["Content-Type"]
+	if len(values) == 0 || len(values) == 1 && values[0] == "application/json" {
 		return nil
 	}
-	kind, params, err := mime.ParseMediaType(sent[0])
-	if _, takes := taken[kind]; err != nil || len(sent) > 1 || !takes {
+	mediaType, params, err := mime.ParseMediaType(values[0])
+	if _, ok := accepted[mediaType]; err != nil || len(values) > 1 || !ok {
 		return unsupported("Content-Type", "the body must be sent as Content-Type: application/json")
 	}
-	if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
 		return unsupported("Content-Type", "the body must be sent in UTF-8, not in "+strictjson.Truncate(charset))
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 	"lonja/kit/httpapi/input"
 )
 
-// Nothing of a body is ignored: what cannot be taken is named.
+// Nothing in a body is ignored: the error names the field.
 func ExampleParse() {
 	type addition struct {
 		Counter string `json:"counter"`
@@ -31,7 +31,7 @@ func ExampleParse() {
 	// Output:
 	// {visits 3} <nil>
 	// { 0} invalid: by must be at least 1
-	// { 0} invalid: twice is not known here
+	// { 0} invalid: twice is unknown
 	// { 0} invalid: counter is given twice
 	// { 0} invalid: by is required
 }

@@ -15,33 +15,33 @@ import (
 	"lonja/kit/strictjson"
 )
 
-// maxFaults is how many faults of one body are told. Reading ends with the
-// last, so a body full of faults costs no more than one that has a few.
+// maxFaults bounds the reported errors of one body. Reading stops at the last one, so a
+// body full of errors costs no more than one with a few.
 const maxFaults = 8
 
-var errEnough = errors.New("enough faults were found")
+var errTooManyFaults = errors.New("input: too many invalid fields")
 
-// inspection compares a JSON text with its schema, member by member, and holds
-// no more of it in memory than one value that is no list or object.
-// Unlike the decoder it knows which item of a list is wrong and what is missing;
-// but it sees numbers as floating point, so both have a say.
-type inspection struct {
+// inspector validates a JSON text against a schema, member by member. It keeps no more of
+// the text in memory than one scalar. Unlike the decoder it reports which item of a list is
+// invalid and what is missing; but it sees numbers as floating point, so the decoder checks
+// them, too.
+type inspector struct {
 	registry huma.Registry
 	text     *jsontext.Decoder
-	path     []byte // of the value that is read: .a[2].b
+	path     []byte // of the current value: .a[2].b
 	faults   []problem.Fault
 }
 
-// inspect returns what is wrong with a JSON text, or nothing.
+// inspect returns the invalid fields of a JSON text, nil if it is valid.
 func inspect(registry huma.Registry, s *huma.Schema, raw []byte) []problem.Fault {
-	i := &inspection{registry: registry, text: strictjson.NewDecoder(raw)}
-	if err := i.value(s); err != nil && !errors.Is(err, errEnough) {
-		_ = i.fault("cannot be read") // nothing that is JSON
+	i := &inspector{registry: registry, text: strictjson.NewDecoder(raw)}
+	if err := i.value(s); err != nil && !errors.Is(err, errTooManyFaults) {
+		_ = i.addFault("cannot be read") // impossible for valid JSON
 	}
 	return i.faults
 }
 
-func (i *inspection) value(s *huma.Schema) error {
+func (i *inspector) value(s *huma.Schema) error {
 	for s.Ref != "" {
 		s = i.registry.SchemaFromRef(s.Ref)
 	}
@@ -61,20 +61,20 @@ func (i *inspection) value(s *huma.Schema) error {
 	}
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
-		return nil // a number that no float can hold; the decoder says so
+		return nil // a number that no float can hold; the decoder rejects it
 	}
 	return i.scalar(s, v)
 }
 
-// scalar leaves it to huma what a value may be. Huma is shown an empty list or
-// object in the place of one that does not belong there.
-func (i *inspection) scalar(s *huma.Schema, v any) error {
+// scalar lets huma validate a value. For a list or an object in the wrong place, v is an
+// empty one.
+func (i *inspector) scalar(s *huma.Schema, v any) error {
 	var found huma.ValidateResult
 	huma.Validate(i.registry, s, huma.NewPathBuffer(nil, 0), huma.ModeWriteToServer, v, &found)
 	for _, err := range found.Errors {
 		var d *huma.ErrorDetail
 		if errors.As(err, &d) {
-			if err := i.fault(d.Message); err != nil {
+			if err := i.addFault(d.Message); err != nil {
 				return err
 			}
 		}
@@ -82,7 +82,7 @@ func (i *inspection) scalar(s *huma.Schema, v any) error {
 	return nil
 }
 
-func (i *inspection) object(s *huma.Schema) error {
+func (i *inspector) object(s *huma.Schema) error {
 	if _, err := i.text.ReadToken(); err != nil {
 		return err
 	}
@@ -93,13 +93,13 @@ func (i *inspection) object(s *huma.Schema) error {
 			return err
 		}
 		name := token.String()
-		err = i.in("."+strictjson.Truncate(name), func() error {
+		err = i.within("."+strictjson.Truncate(name), func() error {
 			member, known := s.Properties[name]
 			switch {
 			case !known:
-				return errors.Join(i.fault("is not known here"), i.text.SkipValue())
+				return errors.Join(i.addFault("is unknown"), i.text.SkipValue())
 			case seen[name]:
-				return errors.Join(i.fault("is given twice"), i.text.SkipValue())
+				return errors.Join(i.addFault("is given twice"), i.text.SkipValue())
 			}
 			seen[name] = true
 			return i.value(member)
@@ -110,7 +110,7 @@ func (i *inspection) object(s *huma.Schema) error {
 	}
 	for _, name := range slices.Sorted(slices.Values(s.Required)) {
 		if !seen[name] {
-			if err := i.in("."+name, func() error { return i.fault("is required") }); err != nil {
+			if err := i.within("."+name, func() error { return i.addFault("is required") }); err != nil {
 				return err
 			}
 		}
@@ -119,21 +119,21 @@ func (i *inspection) object(s *huma.Schema) error {
 	return err
 }
 
-func (i *inspection) array(s *huma.Schema) error {
+func (i *inspector) array(s *huma.Schema) error {
 	if _, err := i.text.ReadToken(); err != nil {
 		return err
 	}
 	n := 0
 	for ; i.text.PeekKind() != ']'; n++ {
 		if s.MaxItems != nil && n == *s.MaxItems {
-			return errors.Join(i.fault(fmt.Sprintf("must have at most %d items", n)), errEnough)
+			return errors.Join(i.addFault(fmt.Sprintf("must have at most %d items", n)), errTooManyFaults)
 		}
-		if err := i.in("["+strconv.Itoa(n)+"]", func() error { return i.value(s.Items) }); err != nil {
+		if err := i.within("["+strconv.Itoa(n)+"]", func() error { return i.value(s.Items) }); err != nil {
 			return err
 		}
 	}
 	if s.MinItems != nil && n < *s.MinItems {
-		if err := i.fault(fmt.Sprintf("must have at least %d items", *s.MinItems)); err != nil {
+		if err := i.addFault(fmt.Sprintf("must have at least %d items", *s.MinItems)); err != nil {
 			return err
 		}
 	}
@@ -141,8 +141,8 @@ func (i *inspection) array(s *huma.Schema) error {
 	return err
 }
 
-// in does something with a member, or an item, of the value that is read.
-func (i *inspection) in(step string, do func() error) error {
+// within calls do for a member or an item of the current value; step is its path.
+func (i *inspector) within(step string, do func() error) error {
 	outer := len(i.path)
 	i.path = append(i.path, step...)
 	err := do()
@@ -150,12 +150,12 @@ func (i *inspection) in(step string, do func() error) error {
 	return err
 }
 
-// fault notes a fault of the value that is read. It is errEnough with the last
-// that is told.
-func (i *inspection) fault(detail string) error {
+// addFault adds an error for the current value. It returns errTooManyFaults once there are
+// maxFaults.
+func (i *inspector) addFault(detail string) error {
 	i.faults = append(i.faults, problem.Fault{Field: strings.TrimPrefix(string(i.path), "."), Detail: detail})
 	if len(i.faults) == maxFaults {
-		return errEnough
+		return errTooManyFaults
 	}
 	return nil
 }

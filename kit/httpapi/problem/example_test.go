@@ -8,15 +8,15 @@ import (
 	"lonja/kit/httpapi/problem"
 )
 
-// An error with a code has its status by the table. One without shows nothing of
-// itself.
-func ExampleOf() {
+// An error with a code gets the status of the table. Nothing of an error without a code is
+// shown.
+func ExampleFromError() {
 	for _, err := range []error{
 		errs.New(errs.Conflict, "the counter is closed"),
 		errs.InvalidField("by", "must be positive"),
 		errors.New("sql: no such table: counters"),
 	} {
-		p := problem.Of(err).In("example")
+		p := problem.FromError(err).In("example")
 		fmt.Println(p.Status, p.Type, "-", p.Detail)
 	}
 	// Output:

@@ -12,8 +12,7 @@ import (
 	"lonja/kit/errs"
 )
 
-// GetStatus, GetHeaders and ContentType are what huma asks of an error that it
-// is to answer with.
+// GetStatus implements huma.StatusError.
 func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders implements huma.HeadersError.
@@ -22,18 +21,17 @@ func (p *Problem) GetHeaders() http.Header { return p.header }
 // ContentType implements huma.ContentTypeFilter.
 func (p *Problem) ContentType(string) string { return contentType }
 
-// Huma has one function that makes every error of its own; this is the place
-// to change it.
+// Huma makes all its own errors with one function, which is meant to be replaced.
 func init() {
 	huma.NewError = func(status int, message string, failed ...error) huma.StatusError {
-		return ofHuma(status, message, failed)
+		return fromHuma(status, message, failed)
 	}
 	huma.DefaultArrayNullable = false
-	// Huma's words for fields; numbers are written out.
+	// Texts for invalid values. Numbers are written without an exponent.
 	validation.MsgExpectedBoolean = "must be true or false"
 	validation.MsgExpectedInteger = "must be a whole number"
 	validation.MsgExpectedNumber = "must be a number"
-	validation.MsgExpectedString = "must be a text"
+	validation.MsgExpectedString = "must be a string"
 	validation.MsgExpectedArray = "must be a list"
 	validation.MsgExpectedObject = "must be an object"
 	validation.MsgExpectedOneOf = "must be one of \"%s\""
@@ -43,13 +41,13 @@ func init() {
 	validation.MsgExpectedMaxLength = "must have at most %d characters"
 }
 
-func ofHuma(status int, message string, failed []error) *Problem {
+func fromHuma(status int, message string, failed []error) *Problem {
 	var p *Problem
 	if errors.As(errors.Join(failed...), &p) {
 		return p
 	}
 	if status == http.StatusInternalServerError {
-		status = http.StatusBadRequest // a body that broke off: no fault of ours
+		status = http.StatusBadRequest // the body broke off, which is the client's error
 	}
 	var faults []Fault
 	for _, err := range failed {
@@ -61,11 +59,11 @@ func ofHuma(status int, message string, failed []error) *Problem {
 	if len(faults) == 0 {
 		return New(status, errs.Invalid, message)
 	}
-	return withFaults(status, faults)
+	return withFields(status, faults)
 }
 
-// faultOf is what huma says of a parameter, without the value: it may be secret.
+// faultOf converts huma's error for a parameter, without the value, which may be secret.
 func faultOf(e *huma.ErrorDetail) Fault {
-	_, name, _ := strings.Cut(e.Location, ".") // without "query."
+	_, name, _ := strings.Cut(e.Location, ".") // cut "query."
 	return Fault{cmp.Or(name, e.Location), e.Message}
 }

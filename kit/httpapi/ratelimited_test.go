@@ -12,12 +12,12 @@ import (
 	"lonja/kit/httpapi/apitest"
 )
 
-// A service is told where a request comes from, by the word of proxies that are
-// trusted and of nobody else; and it is told nothing but a pseudonym.
-func TestRateLimited_TellsWhereARequestComesFrom(t *testing.T) {
+// A service gets a pseudonym of the client's address, not the address. Only trusted proxies
+// can say that the address is another one than the connection's.
+func TestRateLimited_PassesPseudonymOfClientAddress(t *testing.T) {
 	f := open(t)
 	var from string
-	f.Play("commands.counters.add", func(m *nats.Msg) any { from = apitest.Envelope(m).Actor.ClientNetwork; return struct{}{} })
+	f.Fake("commands.counters.add", func(m *nats.Msg) any { from = apitest.Envelope(m).Actor.ClientNetwork; return struct{}{} })
 	behind := func(trusted ...string) func(remote string, forwarded ...string) string {
 		handler := f.serve(func(c *httpapi.Config) { c.TrustedProxies = trusted })
 		return func(remote string, forwarded ...string) string {
@@ -32,7 +32,7 @@ func TestRateLimited_TellsWhereARequestComesFrom(t *testing.T) {
 				t.Fatalf("%d %s", rec.Code, rec.Body)
 			}
 			if strings.Contains(from, "192.0.2") {
-				t.Errorf("the address itself is told: %s", from)
+				t.Errorf("the address itself is passed on: %s", from)
 			}
 			return from
 		}
@@ -70,15 +70,15 @@ func TestRateLimited_TellsWhereARequestComesFrom(t *testing.T) {
 	c := f.Config()
 	c.TrustedProxies = []string{"10.0.0.0/33"}
 	if _, err := httpapi.New(c); err == nil || !strings.Contains(err.Error(), "10.0.0.0/33") {
-		t.Errorf("a network that is none: %v", err)
+		t.Errorf("an invalid network: %v", err)
 	}
 }
 
-func TestRateLimited_WhoIsTooFastHearsWhenToComeBack(t *testing.T) {
+func TestRateLimited_ResponseHasRetryAfter(t *testing.T) {
 	f := open(t)
-	f.Play("commands.counters.add", func(*nats.Msg) any { return errs.TooManyRequests(6500 * 1e6) })
+	f.Fake("commands.counters.add", func(*nats.Msg) any { return errs.TooManyRequests(6500 * 1e6) })
 	r := f.Do("POST", "/api/login", `{"email":"ana@example.com","password":"correct horse"}`)
-	r.Fails(429, errs.RateLimited, "")
+	r.ExpectProblem(429, errs.RateLimited, "")
 	if got := r.Header.Get("Retry-After"); got != "7" {
 		t.Errorf("Retry-After %q", got)
 	}

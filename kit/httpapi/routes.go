@@ -13,33 +13,32 @@ import (
 	"lonja/kit/httpapi/input"
 )
 
-// Route is one line of the table of contents: what is served where, and how it is
-// described. JSON and Page make one.
+// Route is a pattern with its handler and its description. JSON and Page make one.
 type Route struct{ add func(a *API, tag string) }
 
-// Add serves routes, which are described under the tag. It panics when two routes
-// have one pattern or one summary.
+// Add adds routes, which the description lists under the tag. It panics when two routes
+// have the same pattern or the same summary.
 func (a *API) Add(tag string, routes ...Route) {
 	for _, rt := range routes {
 		rt.add(a, tag)
 	}
 }
 
-// Payload says that a route takes a JSON body that is to be a T. Embed it into
-// the input of JSON.
+// Payload declares a JSON body of type T. Embed it in the input struct of a JSON route.
 type Payload[T any] struct{}
 
 func (Payload[T]) accept() Option { return Accepts[T] }
 
-// Body reads the body. The error says which field is wrong.
+// Body reads and decodes the body. The error is a problem that names the invalid fields.
 func (Payload[T]) Body(c *Call) (T, error) { return Body[T](c) }
 
 type callKey struct{}
 
-// JSON is a route whose answers are JSON, such as "POST /api/counters". In is a
-// struct whose fields are the parameters of the path and of the query, with huma's
-// tags, and perhaps a Payload. The summary names the operation in the description.
-func JSON[In any](pattern, summary string, handle func(*Call, *In) (*Answer, error), options ...Option) Route {
+// JSON makes a route whose responses are JSON. The pattern is a method and a path, such as
+// "POST /api/counters". In is a struct whose fields are the parameters of the path and of
+// the query, with huma's tags, and may embed a Payload. The summary must be unique: the
+// operation's ID is made from it. An error that handle returns becomes a problem.
+func JSON[In any](pattern, summary string, handle func(*Call, *In) (*Response, error), options ...Option) Route {
 	return Route{func(a *API, tag string) {
 		if p, ok := any(new(In)).(interface{ accept() Option }); ok {
 			options = append(options, p.accept())
@@ -50,19 +49,20 @@ func JSON[In any](pattern, summary string, handle func(*Call, *In) (*Answer, err
 			r, w := humago.Unwrap(ctx)
 			c, err := a.begin(w, r, rt)
 			if err != nil {
-				c.refuse(err)
+				c.writeProblem(err)
 				return
 			}
-			defer c.end() // the answer is written
+			defer c.end() // the response is written
 			next(huma.WithValue(ctx, callKey{}, c))
 		}}
-		// Huma would read a body that it knows of; a Payload does it, and better.
+		// Huma would read a body that it knows of. Payload reads it instead: strictly, and
+		// within the bound for all bodies.
 		var content map[string]*huma.MediaType
 		if rt.body != nil {
 			content, rt.RequestBody.Content = rt.RequestBody.Content, nil
 		}
-		huma.Register(a.huma, rt.Operation, func(ctx context.Context, in *In) (*Answer, error) {
-			return finish(ctx.Value(callKey{}).(*Call), in, handle)
+		huma.Register(a.huma, rt.Operation, func(ctx context.Context, in *In) (*Response, error) {
+			return runHandler(ctx.Value(callKey{}).(*Call), in, handle)
 		})
 		if rt.body != nil {
 			rt.RequestBody.Content = content
@@ -70,30 +70,31 @@ func JSON[In any](pattern, summary string, handle func(*Call, *In) (*Answer, err
 		if rt.DefaultStatus == http.StatusNoContent {
 			rt.Responses["204"].Content = nil
 		}
-		a.added(rt)
+		a.noteNeeds(rt)
 	}}
 }
 
-// finish is the answer of a handler, or the problem that its error is.
-func finish[In any](c *Call, in *In, handle func(*Call, *In) (*Answer, error)) (*Answer, error) {
+// runHandler calls a handler, and turns its error into a problem or the response 202.
+func runHandler[In any](c *Call, in *In, handle func(*Call, *In) (*Response, error)) (*Response, error) {
 	a, err := handle(c, in)
-	var later *deferred
+	var stored *deferred
 	switch {
-	case errors.As(err, &later):
-		return later.answer(c.api.outcomes), nil
+	case errors.As(err, &stored):
+		return stored.response(c.api.outcomes), nil
 	case err != nil:
 		return nil, c.problem(err)
 	}
 	return a, nil
 }
 
-// Page is a route whose handler writes the response itself, with the Call's
-// Writer; an error that it returns becomes a problem.
+// Page makes a route whose handler writes the response itself, to the Call's Writer. An
+// error that the handler returns becomes a problem; the handler must not have written
+// anything then.
 func Page(pattern, summary string, handle func(*Call) error, options ...Option) Route {
 	return Route{func(a *API, tag string) {
 		rt := newRoute(a.registry, tag, pattern, summary, options)
-		for part := range strings.SplitSeq(rt.Path, "/") {
-			if name, ok := strings.CutPrefix(part, "{"); ok {
+		for segment := range strings.SplitSeq(rt.Path, "/") {
+			if name, ok := strings.CutPrefix(segment, "{"); ok {
 				rt.Parameters = append(rt.Parameters, pathParam(strings.TrimSuffix(name, "}")))
 			}
 		}
@@ -105,10 +106,10 @@ func Page(pattern, summary string, handle func(*Call) error, options ...Option) 
 				err = handle(c)
 			}
 			if err != nil {
-				c.refuse(err)
+				c.writeProblem(err)
 			}
 		})
-		a.added(rt)
+		a.noteNeeds(rt)
 	}}
 }
 

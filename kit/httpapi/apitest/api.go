@@ -26,25 +26,25 @@ import (
 	"lonja/kit/revocation"
 )
 
-// Name is what an API of Front is called.
+// Name is the Name of an API's configuration, and the issuer and audience of its tokens.
 const Name = "counters"
 
-// KeyID is the id of the key that Front signs tokens with.
+// KeyID is the ID of the key that API signs tokens with.
 const KeyID = "key-1"
 
-// Front is an API before services that a test runs or plays.
-type Front struct {
-	*World
+// API is an HTTP API for a test, in front of services that the test runs or fakes.
+type API struct {
+	*Fixture
 	T      testing.TB
-	URL    string // of the API, once it is served
+	URL    string // the server's, set by Serve
 	Tokens *bearer.Verifier
 	Key    ed25519.PrivateKey
-	Keys   func() ([]byte, error) // what the issuer answers who asks for its keys; a test may replace it
-	played map[string]*nats.Subscription
+	Keys   func() ([]byte, error) // the issuer's key set; a test may replace the function
+	fakes  map[string]*nats.Subscription
 }
 
-// Open starts a server, until the test ends.
-func Open(t testing.TB) *Front {
+// Open starts a NATS server, which stops when the test ends. It serves no API yet.
+func Open(t testing.TB) *API {
 	t.Helper()
 	w, err := Start(t.Context())
 	if err != nil {
@@ -59,27 +59,27 @@ func Open(t testing.TB) *Front {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Front{World: w, T: t, Key: private, played: map[string]*nats.Subscription{}}
+	f := &API{Fixture: w, T: t, Key: private, fakes: map[string]*nats.Subscription{}}
 	f.Keys = func() ([]byte, error) { return KeySet(KeyID, public), nil }
-	f.Tokens = bearer.New(bearer.Config{Revoked: revocation.New(w.Conn), Issuer: Name, Audience: Name, TicketIssuer: Name + "/stream", TicketFor: "counter",
-		Keys: func(context.Context) ([]byte, error) { return f.Keys() }})
+	f.Tokens = bearer.New(bearer.Config{Revoked: revocation.New(w.Conn), Issuer: Name, Audience: Name, TicketIssuer: Name + "/stream", TicketResource: "counter",
+		FetchKeys: func(context.Context) ([]byte, error) { return f.Keys() }})
 	return f
 }
 
-// KeySet is a JSON Web Key Set of one key.
+// KeySet returns a JSON Web Key Set of one key.
 func KeySet(id string, public ed25519.PublicKey) []byte {
 	return fmt.Appendf(nil, `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":%q,"x":%q}]}`, id, base64.RawURLEncoding.EncodeToString(public))
 }
 
-// Config is an API's, for httpapi.New.
-func (f *Front) Config() httpapi.Config {
+// Config returns a valid configuration for Serve, which the test may change.
+func (f *API) Config() httpapi.Config {
 	return httpapi.Config{Client: f.Client, Name: Name, Tokens: f.Tokens, Title: "Counters", Version: "1.0.0",
 		AboutTokens: "From the test", AboutTickets: "From the test", PublicURL: "https://counters.example"}
 }
 
-// Serve serves routes in the way of Config, which may be changed, until the test
-// ends. It returns the handler; requests of Do go to it from then on.
-func (f *Front) Serve(c httpapi.Config, routes ...httpapi.Route) http.Handler {
+// Serve serves the routes until the test ends, and returns their handler. From then on, Do
+// sends its requests there.
+func (f *API) Serve(c httpapi.Config, routes ...httpapi.Route) http.Handler {
 	f.T.Helper()
 	api, err := httpapi.New(c)
 	if err != nil {
@@ -96,16 +96,16 @@ func (f *Front) Serve(c httpapi.Config, routes ...httpapi.Route) http.Handler {
 	return handler
 }
 
-// Receipt is a played answer to a command.
-type Receipt struct {
+// Reply is a fake service's reply to a command.
+type Reply struct {
 	Entity, Position string
 	Body             any
 	Replayed         bool
 }
 
-// Play answers a subject in a service's place: with JSON, a Receipt or a
-// *errs.Error.
-func (f *Front) Play(subject string, answer func(*nats.Msg) any) {
+// Fake answers requests to a subject in place of a service. The function returns a Reply, an
+// *errs.Error, or a value to send as JSON.
+func (f *API) Fake(subject string, answer func(*nats.Msg) any) {
 	f.T.Helper()
 	sub, err := f.Conn.Subscribe(subject, func(m *nats.Msg) {
 		reply := nats.NewMsg(m.Reply)
@@ -113,7 +113,7 @@ func (f *Front) Play(subject string, answer func(*nats.Msg) any) {
 		switch b := body.(type) {
 		case *errs.Error:
 			reply.Header.Set(bus.HeaderErrorCode, string(b.Code))
-		case Receipt:
+		case Reply:
 			reply.Header.Set(bus.HeaderEntity, b.Entity)
 			reply.Header.Set(bus.HeaderPosition, b.Position)
 			if b.Replayed {
@@ -130,33 +130,34 @@ func (f *Front) Play(subject string, answer func(*nats.Msg) any) {
 	if err != nil {
 		f.T.Fatal(err)
 	}
-	f.played[subject] = sub
+	f.fakes[subject] = sub
 }
 
-// Quiet takes the player of a subject away. What was asked already is answered.
-func (f *Front) Quiet(subject string) {
+// StopFake stops answering a subject. It returns once all requests received so far are
+// answered.
+func (f *API) StopFake(subject string) {
 	f.T.Helper()
 	gone := make(chan struct{})
-	f.played[subject].SetClosedHandler(func(string) { close(gone) })
-	if err := f.played[subject].Drain(); err != nil {
+	f.fakes[subject].SetClosedHandler(func(string) { close(gone) })
+	if err := f.fakes[subject].Drain(); err != nil {
 		f.T.Fatal(err)
 	}
 	<-gone
 }
 
-// Envelope is what stands on the outside of a played message.
+// Envelope returns the envelope in a message's headers.
 func Envelope(m *nats.Msg) eventlog.Envelope {
 	env, _ := eventlog.ParseEnvelope(m.Header.Get)
 	return env
 }
 
-// Claims are a good access token's.
+// Claims returns the claims of a valid access token.
 func Claims(user string, roles ...string) jwt.MapClaims {
 	return jwt.MapClaims{"iss": Name, "aud": Name, "pos": 7, "sub": user, "roles": roles, "exp": time.Now().Add(10 * time.Minute).Unix()}
 }
 
-// Sign makes a token.
-func (f *Front) Sign(method jwt.SigningMethod, key any, keyID string, claims jwt.MapClaims) string {
+// Sign returns a signed token.
+func (f *API) Sign(method jwt.SigningMethod, key any, keyID string, claims jwt.MapClaims) string {
 	f.T.Helper()
 	token := jwt.NewWithClaims(method, claims)
 	token.Header["kid"] = keyID
@@ -167,20 +168,21 @@ func (f *Front) Sign(method jwt.SigningMethod, key any, keyID string, claims jwt
 	return signed
 }
 
-// As is an Authorization header for somebody with roles.
-func (f *Front) As(user string, roles ...string) string {
+// Authorization returns the value of an Authorization header for a user with roles.
+func (f *API) Authorization(user string, roles ...string) string {
 	return "Bearer " + f.Sign(jwt.SigningMethodEdDSA, f.Key, KeyID, Claims(user, roles...))
 }
 
-// Response is what came back.
+// Response is a response and its body.
 type Response struct {
 	*http.Response
 	Text string // its body
 	T    testing.TB
 }
 
-// Do sends a request. Headers are pairs; one whose value is "" is left out.
-func (f *Front) Do(method, path, body string, headers ...string) *Response {
+// Do sends a request. Headers are pairs of name and value; those with the value "" are left
+// out. Redirects are not followed.
+func (f *API) Do(method, path, body string, headers ...string) *Response {
 	f.T.Helper()
 	req, err := http.NewRequestWithContext(f.T.Context(), method, f.URL+path, bytes.NewReader([]byte(body)))
 	if err != nil {
@@ -204,8 +206,8 @@ func (f *Front) Do(method, path, body string, headers ...string) *Response {
 	return &Response{resp, string(got), f.T}
 }
 
-// Gives fails the test unless the status and the body are these.
-func (r *Response) Gives(status int, body string) *Response {
+// Expect fails the test unless the response has this status and body.
+func (r *Response) Expect(status int, body string) *Response {
 	r.T.Helper()
 	if r.StatusCode != status || r.Text != body {
 		r.T.Fatalf("%s %s: want %d %s, got %d %s", r.Request.Method, r.Request.URL.Path, status, body, r.StatusCode, r.Text)
@@ -213,19 +215,20 @@ func (r *Response) Gives(status int, body string) *Response {
 	return r
 }
 
-// Problem is the body of a refused request.
+// Problem is the body of an error response.
 type Problem struct {
 	Type, Title, Detail, Field, Instance string
 	Status                               int
 	Code                                 errs.Code
 }
 
-// Fails fails the test unless the answer is a problem like that.
-func (r *Response) Fails(status int, code errs.Code, field string) Problem {
+// ExpectProblem fails the test unless the response is a problem with this status, code and
+// field, and with a type and a detail.
+func (r *Response) ExpectProblem(status int, code errs.Code, field string) Problem {
 	r.T.Helper()
 	var p Problem
 	if err := json.Unmarshal([]byte(r.Text), &p); err != nil || r.Header.Get("Content-Type") != "application/problem+json" {
-		r.T.Fatalf("%s %s: no problem but %d %s (%v)", r.Request.Method, r.Request.URL.Path, r.StatusCode, r.Text, err)
+		r.T.Fatalf("%s %s: want a problem, got %d %s (%v)", r.Request.Method, r.Request.URL.Path, r.StatusCode, r.Text, err)
 	}
 	if r.StatusCode != status || p.Status != status || p.Code != code || p.Field != field || p.Type != "urn:"+Name+":problem:"+string(code) || strings.TrimSpace(p.Detail) == "" {
 		r.T.Errorf("%s %s: want %d %s %q, got %d %s", r.Request.Method, r.Request.URL.Path, status, code, field, r.StatusCode, r.Text)
