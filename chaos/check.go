@@ -132,10 +132,10 @@ func (w *wish) hear(ctx context.Context, by *person) error {
 		return fmt.Errorf("outcome at %s: %d %s", w.location, a.status, a.body)
 	}
 	switch o.Status {
-	case bus.Done:
+	case bus.OutcomeDone:
 		w.learn(answer{status: 201, body: o.Result})
 		return nil
-	case bus.Refused:
+	case bus.OutcomeRejected:
 		w.result = failed
 		return nil
 	}

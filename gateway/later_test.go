@@ -32,7 +32,7 @@ func TestDeferred_CommandHasAnOutcomeOnceTheServiceIsBack(t *testing.T) {
 	r := f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").expect(202, &first)
 	f.do("POST", "/api/orders", order, "Authorization", f.ana(), "Idempotency-Key", "k1").expect(202, &again)
 	at := r.Header.Get("Location")
-	if first.Status != bus.Pending || first.ID != again.ID || at != "/api/commands/"+first.ID {
+	if first.Status != bus.OutcomePending || first.ID != again.ID || at != "/api/commands/"+first.ID {
 		t.Fatalf("first %+v, again %+v, at %q", first, again, at)
 	}
 	if info, err := f.JS.Stream(t.Context(), "DEFERRED"); err != nil || info.CachedInfo().State.Msgs != 1 {
@@ -52,9 +52,9 @@ func TestDeferred_CommandHasAnOutcomeOnceTheServiceIsBack(t *testing.T) {
 	f.do("GET", at, nil, "Authorization", f.as("usr_ben", events.Customer)).expect(404, nil)
 	f.do("GET", at, nil).expect(401, nil)
 
-	tell(f, first.ID, bus.Outcome{ID: first.ID, Status: bus.Refused, Problem: errs.InvalidField("items[0].sku", "is unknown")})
+	tell(f, first.ID, bus.Outcome{ID: first.ID, Status: bus.OutcomeRejected, Problem: errs.InvalidField("items[0].sku", "is unknown")})
 	f.do("GET", at, nil, "Authorization", f.ana()).expect(200, &first)
-	if first.Status != bus.Refused || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
+	if first.Status != bus.OutcomeRejected || first.Problem["status"] != 422.0 || first.Problem["field"] != "items[0].sku" {
 		t.Errorf("told %+v", first)
 	}
 }

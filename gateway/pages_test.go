@@ -114,7 +114,7 @@ func TestReadiness_NamesWhatIsWrong(t *testing.T) {
 	}
 	shop.stopFake("health.orders")
 	shop.fake("health.orders", func(*nats.Msg) any {
-		return bus.Health{Service: "orders", Behind: []string{"orders-on-stock"}, Views: []bus.ViewHealth{{Name: "book"}, {Name: "offers", Behind: []string{"CATALOG"}}}}
+		return bus.Health{Service: "orders", Stalled: []string{"orders-on-stock"}, Views: []bus.ViewHealth{{Name: "book"}, {Name: "offers", Stalled: []string{"CATALOG"}}}}
 	})
 	shop.do("GET", "/readyz", nil).expect(503, &got)
 	if o := got.Services["orders"]; o.Status != "behind" || len(o.Consumers) != 1 || len(o.Views) != 1 || o.Views[0] != "offers" {

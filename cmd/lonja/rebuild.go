@@ -38,7 +38,7 @@ func (c *rebuildCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	asked, err := json.Marshal(service.Rebuild{View: c.View})
+	asked, err := json.Marshal(service.RebuildRequest{View: c.View})
 	if err != nil {
 		return err
 	}

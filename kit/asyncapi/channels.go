@@ -21,7 +21,7 @@ func (b *builder) addService(s *service.Service) error {
 		b.addRequest(Queries, bus.QuerySubject(e.Name), e)
 	}
 	b.addOperators(s)
-	if len(s.Announces) > 0 {
+	if len(s.ChangeNotifications) > 0 {
 		name, c := b.add(Changes, bus.ChangesSubject(s.Name, "*"), "key")
 		c.Description = "Every replica sends this once its answers show the change. No stream keeps the message, so a client that listens also asks now and then."
 		b.message(name, &Message{Name: "change", Title: "Change", Summary: "The position that shows the change, STREAM:sequence. It is a consistency token.",
@@ -32,10 +32,10 @@ func (b *builder) addService(s *service.Service) error {
 
 func (b *builder) addCommand(e service.Endpoint, defers bool) {
 	command := b.addRequest(Commands, bus.CommandSubject(e.Name), e)
-	if e.ForOperators {
+	if e.OperatorsOnly {
 		b.doc.Channels[command].Description = "For operators only."
 	}
-	if !defers || e.ForOperators {
+	if !defers || e.OperatorsOnly {
 		return
 	}
 	name, c := b.add(Deferred, bus.DeferredSubject(e.Name, "*"), "command")
@@ -68,7 +68,7 @@ func (b *builder) addOperators(s *service.Service) {
 		Payload: b.open.Of(reflect.TypeFor[bus.Health]())})
 	rebuild, c := b.add(Operator, bus.RebuildSubject(s.Name))
 	c.Description = "Every replica rebuilds its views, and reports its progress in several answers."
-	b.message(rebuild, &Message{Name: "rebuild", Title: "Rebuild", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[service.Rebuild]())})
+	b.message(rebuild, &Message{Name: "rebuild", Title: "Rebuild", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[service.RebuildRequest]())})
 	b.message(inbox, &Message{Name: answerTo("rebuild"), Title: "Progress of a rebuild", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[service.RebuildStatus]())})
 }
 

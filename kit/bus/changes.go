@@ -7,19 +7,19 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Changes calls changed, from then on and for as long as the connection lasts,
-// when something about a key of a service has changed: with the key, and the
-// position that shows it (see bus.ChangesSubject). The key "" means that
-// some news may have been missed: then everything may have changed. Calls may be
-// concurrent and must not block.
+// Changes calls changed for every change notification of a service, for as long as the
+// connection lasts. The arguments are the key that changed and the position that includes the
+// change; see ChangesSubject. An empty key means that notifications may have been missed, so
+// any key may have changed. Calls may be concurrent and must not block. The error says why the
+// subscription could not be made; it is nil on a closed connection.
 func (c *Client) Changes(name string, changed func(key, position string)) error {
 	sub, err := c.conn.Subscribe(ChangesSubject(name, "*"), func(m *nats.Msg) {
-		if key, told := strings.CutPrefix(m.Subject, ChangesSubject(name, "")); told && key != "" {
+		if key, ok := strings.CutPrefix(m.Subject, ChangesSubject(name, "")); ok && key != "" {
 			changed(key, string(m.Data))
 		}
 	})
 	if errors.Is(err, nats.ErrConnectionClosed) {
-		return nil // it has lasted
+		return nil // it has ended already
 	}
 	if err != nil {
 		return err

@@ -1,5 +1,3 @@
-// Package client sends commands and queries to the services and waits for the
-// answers. The gateway, the terminal and the tests use it.
 package bus
 
 import (
@@ -17,51 +15,53 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// Client speaks to the services, and to JetStream. It is safe for concurrent use.
+// Client sends commands and queries to services, and reads what they keep on JetStream. It is
+// safe for concurrent use, and does not close its connections.
 type Client struct {
 	conn *nats.Conn
 	js   jetstream.JetStream
 }
 
-// NewClient is a client over a connection.
+// NewClient returns a client over one connection.
 func NewClient(conn *nats.Conn) *Client { return NewClientWith(conn, conn) }
 
-// NewClientWith is a client that speaks to JetStream over another connection. Services
-// learn the inboxes that they answer to, and one whose key was stolen could have the
-// server deliver there what would pass for JetStream's answer.
-func NewClientWith(conn, log *nats.Conn) *Client {
-	js, err := jetstream.New(log)
+// NewClientWith returns a client that uses a connection of its own for JetStream. Services
+// learn the inboxes that they answer to. If a service's key was stolen, the thief could have
+// the server deliver to such an inbox what would pass for an answer of JetStream.
+func NewClientWith(conn, jetStream *nats.Conn) *Client {
+	js, err := jetstream.New(jetStream)
 	if err != nil {
-		panic(err) // only options that contradict each other
+		panic(err) // only when options contradict each other
 	}
 	return &Client{conn, js}
 }
 
-// Connected reports whether the connections stand at present.
+// Connected reports whether both connections are up at the moment.
 func (c *Client) Connected() bool { return c.conn.IsConnected() && c.js.Conn().IsConnected() }
 
-// Reply is the answer to a command.
+// Reply is the answer to a command. Body is JSON, {} when the service answers with a receipt
+// only.
 type Reply struct {
 	Body     json.RawMessage
 	EntityID string
 	Position string // STREAM:sequence, for a consistency token
-	Replayed bool   // the same command had been sent before
+	Replayed bool   // the command had been handled before; nothing new was recorded
 }
 
 var (
-	// ErrNoService means that nobody serves the subject: the service is down.
-	ErrNoService = errors.New("nobody answers: the service is down")
-	// ErrNoAnswer means that no answer came in time: the request may have taken
-	// effect or not.
+	// ErrNoService reports that no service listens on the subject: the service is down.
+	ErrNoService = errors.New("no service listens: it is down")
+	// ErrNoAnswer reports that no answer came in time. The request may have taken effect.
 	ErrNoAnswer = errors.New("no answer came")
 )
 
-// Send sends a command and waits for its answer, as long as ctx allows. A
-// command without an id gets a fresh one. One whose Check fails is not sent: its
-// form is checked here, once, for whoever sends commands. Errors are refusals; Unavailable
-// wraps ErrNoService when the service is down. When it wraps ErrNoAnswer, or comes from
-// the service itself, the command may have taken effect: send it again with the
-// same id, or Defer it.
+// Send sends a command and waits for its answer until ctx ends. A command without an id gets a
+// new one. The command's Check runs first, and a command that fails it is not sent.
+//
+// Errors are of type *errs.Error. Unavailable wraps ErrNoService when the service is down: the
+// command had no effect. Unavailable that wraps ErrNoAnswer, or that the service itself
+// returned, leaves open whether the command took effect. Send it again with the same id, which
+// is safe, or Defer it.
 func (c *Client) Send(ctx context.Context, cmd Command, env eventlog.Envelope) (Reply, error) {
 	if err := cmd.Check(); err != nil {
 		return Reply{}, err
@@ -85,15 +85,17 @@ func (c *Client) Send(ctx context.Context, cmd Command, env eventlog.Envelope) (
 	}, nil
 }
 
-// Query sends a query and waits for its answer, as long as ctx allows. Errors are
-// as Send's.
+// Query sends a query and waits for its answer, in JSON, until ctx ends. Errors are those of
+// Send, and a *TooLargeError when the answer does not fit into one message. A query may be
+// sent again at any time.
 func (c *Client) Query(ctx context.Context, q interface{ QueryName() string }, env eventlog.Envelope) (json.RawMessage, error) {
 	body, _, err := c.QueryAt(ctx, q, env)
 	return body, err
 }
 
-// QueryAt is Ask, and tells how far the view stands that answered, as a
-// consistency token: with it, another replica shows no less.
+// QueryAt is Query, and also returns the position of the view that answered, as a consistency
+// token. An answer to a query with that token in Envelope.After is at least as recent,
+// whichever replica gives it.
 func (c *Client) QueryAt(ctx context.Context, q interface{ QueryName() string }, env eventlog.Envelope) (body json.RawMessage, position string, err error) {
 	data, err := json.Marshal(q)
 	if err != nil {
@@ -109,27 +111,27 @@ func (c *Client) QueryAt(ctx context.Context, q interface{ QueryName() string },
 func (c *Client) request(ctx context.Context, subject string, env eventlog.Envelope, data []byte) (*nats.Msg, error) {
 	msg, err := natsauth.Request(ctx, c.conn, &nats.Msg{Subject: subject, Header: env.Header(), Data: data})
 	if err != nil {
-		return nil, unanswered(subject, err)
+		return nil, noAnswer(subject, err)
 	}
 	return msg, errorIn(subject, msg)
 }
 
-// unanswered says what it means that no answer came.
-func unanswered(subject string, err error) error {
+// noAnswer returns the error for a request that got no answer.
+func noAnswer(subject string, err error) error {
 	if errors.Is(err, nats.ErrNoResponders) {
 		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the service behind %s is down", subject), ErrNoService)
 	}
 	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "no answer from %s", subject), errors.Join(ErrNoAnswer, err))
 }
 
-// errorIn is the refusal that an answer is, nil when it is none.
+// errorIn returns the error that an answer carries, nil when it carries none.
 func errorIn(subject string, msg *nats.Msg) error {
 	if msg.Header.Get(HeaderErrorCode) == "" {
 		return nil
 	}
 	var r errs.Error
 	if err := json.Unmarshal(msg.Data, &r); err != nil || r.Code == "" {
-		return fmt.Errorf("%s was refused: %s", subject, msg.Header.Get(HeaderError))
+		return fmt.Errorf("%s returned an error that cannot be read: %s", subject, msg.Header.Get(HeaderError))
 	}
 	if size, err := strconv.Atoi(msg.Header.Get(HeaderSize)); err == nil && size > 0 {
 		return &TooLargeError{&r, size}
@@ -137,8 +139,9 @@ func errorIn(subject string, msg *nats.Msg) error {
 	return &r
 }
 
-// Health asks every replica of a service how it does, and returns the answers
-// that came before ctx ended, or the first that is ready.
+// Health asks every replica of a service for its health. It returns as soon as one is ready,
+// or else when ctx ends, with the answers that have come. The result is nil when no replica
+// runs or the request cannot be sent.
 func (c *Client) Health(ctx context.Context, name string) []Health {
 	inbox := c.conn.NewRespInbox()
 	sub, err := c.conn.SubscribeSync(inbox)

@@ -1,9 +1,3 @@
-// Package deadletter keeps messages that could not be handled on the stream
-// DEADLETTERS, and gives them back to whoever failed:
-//
-//	deadletters.<consumer>.<stream>.<sequence>
-//
-// One message and one consumer make one letter, however often it is reported.
 package bus
 
 import (
@@ -23,16 +17,22 @@ import (
 	"lonja/kit/streams"
 )
 
-// The streams.
+// The streams of dead letters, and of the messages that are handed back to be retried. A
+// dead letter's subject is
+//
+//	deadletters.<consumer>.<stream>.<sequence>
+//
+// so one message and one consumer make one dead letter, however often it fails.
 const (
 	DeadLetterStream = "DEADLETTERS"
 	RetryStream      = "RETRIES"
 )
 
-// Undecodable stands for all readers: what one cannot decode, none can.
+// Undecodable is the consumer of a message that cannot be decoded: it means every consumer,
+// since no reader can decode it.
 const Undecodable = "undecodable"
 
-// Headers of a letter, besides those of the message that died.
+// Headers of a dead letter, besides those of the message that failed.
 const (
 	deadLetterHeaderPrefix   = "lonja-dead-"
 	HeaderDeadLetterReason   = deadLetterHeaderPrefix + "reason"
@@ -42,14 +42,14 @@ const (
 	HeaderDeadLetterSubject  = deadLetterHeaderPrefix + "subject"
 )
 
-// maxDeadLetterReason is how many bytes of a reason are kept: a stack may be long.
+// maxDeadLetterReason is how many bytes of a reason are kept. A stack trace may be long.
 const maxDeadLetterReason = 8 << 10
 
-// ErrDeadLettersFull means that there is no room for another letter.
-var ErrDeadLettersFull = errors.New(DeadLetterStream + " is full: retry or drop letters")
+// ErrDeadLettersFull reports that the stream has no room for another dead letter.
+var ErrDeadLettersFull = errors.New(DeadLetterStream + " is full: retry or drop dead letters")
 
-// DeadLetter is a message that could not be handled. Headers and Data are the
-// message's own.
+// DeadLetter is a message that a consumer could not handle. Headers and Data are the message's
+// own.
 type DeadLetter struct {
 	ID       uint64      `json:"id"` // its sequence on DEADLETTERS
 	Time     time.Time   `json:"time"`
@@ -69,32 +69,34 @@ func DeadLetterSubject(consumer, stream, sequence string) string {
 	return strings.Join([]string{"deadletters", consumer, stream, sequence}, ".")
 }
 
-// DeadLetterQueue is where the letters are.
+// DeadLetterQueue is the stream of dead letters. It is safe for concurrent use.
 type DeadLetterQueue struct{ js jetstream.JetStream }
 
-// PermissionsToDeadLetter is what it takes to put aside what a consumer failed on.
+// PermissionsToDeadLetter returns the permission to add dead letters of a consumer's messages.
+// The stream may be "*".
 func PermissionsToDeadLetter(consumer, stream string) natsauth.Permissions {
 	return natsauth.AllowPublish(DeadLetterSubject(consumer, stream, "*"))
 }
 
-// PermissionsForDeadLetters is what it takes to list the letters, give them back and drop them.
+// PermissionsForDeadLetters returns the permissions to list, retry and drop dead letters.
 func PermissionsForDeadLetters() natsauth.Permissions {
 	g := natsauth.AllowRead(DeadLetterStream)
 	g.Add(natsauth.AllowDelete(DeadLetterStream), natsauth.AllowPublish("retries.>"))
 	return g
 }
 
-// NewDeadLetterQueue is the box on a server.
+// NewDeadLetterQueue returns the queue on a server. It sends nothing yet.
 func NewDeadLetterQueue(js jetstream.JetStream) *DeadLetterQueue { return &DeadLetterQueue{js} }
 
-// Add keeps a letter durably; its ID and Time are not looked at. Kept is false
-// when it is there already. Control headers of NATS are left out; so are headers and
-// data when there is no room for the letter's own beside them: its place tells where
-// they are. It is ErrDeadLettersFull when there is no room for any letter.
+// Add stores a dead letter durably; its ID and Time are ignored. Kept is false when the same
+// message and consumer have one already, so Add may run twice. NATS control headers are left
+// out. A message that is too large to be stored together with the headers of its dead letter
+// is stored without its headers and data: Stream and Sequence still tell where it is. The
+// error wraps ErrDeadLettersFull when the stream is full.
 func (b *DeadLetterQueue) Add(ctx context.Context, l DeadLetter) (kept bool, err error) {
 	err = b.publish(ctx, l)
 	if messageTooLarge(err) {
-		l.Headers, l.Data, l.Reason = nil, "", "too large to be kept here: "+l.Reason
+		l.Headers, l.Data, l.Reason = nil, "", "too large to be stored here: "+l.Reason
 		err = b.publish(ctx, l)
 	}
 	switch {
@@ -106,8 +108,8 @@ func (b *DeadLetterQueue) Add(ctx context.Context, l DeadLetter) (kept bool, err
 	return err == nil, err
 }
 
-// messageTooLarge reports whether a message was larger, or had larger headers, than any
-// stream takes.
+// messageTooLarge reports whether err says that a message or its headers exceed what a stream
+// accepts.
 func messageTooLarge(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && (api.ErrorCode == 10054 || api.ErrorCode == 10097)
@@ -133,8 +135,8 @@ func (b *DeadLetterQueue) publish(ctx context.Context, l DeadLetter) error {
 	return err
 }
 
-// List returns up to limit letters from an id on, oldest first, and how many
-// there are in all.
+// List returns up to limit dead letters with an id of at least from, oldest first, and how
+// many the stream holds in all.
 func (b *DeadLetterQueue) List(ctx context.Context, from uint64, limit int) (letters []DeadLetter, total int, err error) {
 	total, err = b.Each(ctx, from, func(l DeadLetter) (more bool) {
 		if len(letters) < limit {
@@ -145,9 +147,9 @@ func (b *DeadLetterQueue) List(ctx context.Context, from uint64, limit int) (let
 	return letters, total, err
 }
 
-// Each calls see for one letter after the other, from an id on, oldest first, for
-// as long as that wants more, and returns how many there are in all. Letters may be
-// large: it holds one at a time.
+// Each calls see for every dead letter with an id of at least from, oldest first, until see
+// returns false. It returns how many the stream holds in all. Dead letters may be large, so
+// only one is in memory at a time.
 func (b *DeadLetterQueue) Each(ctx context.Context, from uint64, see func(DeadLetter) (more bool)) (total int, err error) {
 	stream, err := b.js.Stream(ctx, DeadLetterStream)
 	if err != nil {
@@ -170,7 +172,7 @@ func (b *DeadLetterQueue) Each(ctx context.Context, from uint64, see func(DeadLe
 	return int(state.Msgs), nil
 }
 
-// Get is one letter; a NotFound refusal when there is none with this id.
+// Get returns the dead letter with an id. The error is NotFound when there is none.
 func (b *DeadLetterQueue) Get(ctx context.Context, id uint64) (DeadLetter, error) {
 	stream, err := b.js.Stream(ctx, DeadLetterStream)
 	if err != nil {
@@ -200,13 +202,14 @@ func readDeadLetter(raw *jetstream.RawStreamMsg) DeadLetter {
 	return l
 }
 
-// Retry hands a dead letter to the consumer that failed on it and drops it. If the
-// consumer fails again, there will be a new dead letter. A message that nobody could
-// decode goes to every consumer that config lets read its subject.
+// Retry hands a dead letter's message to the consumer that failed on it, then drops the dead
+// letter, and returns the consumers. If the consumer fails again, there will be a new dead
+// letter. A message that could not be decoded goes to every shared consumer that reads its
+// subject, according to config.
 //
-// Errors are a Conflict when no consumer can try again, a NotFound when there is no
-// such dead letter, and an Unavailable when too many are being retried. A message may
-// be handed over twice when the process ends in the middle, which changes nothing.
+// Errors are Conflict when no consumer can try again, NotFound when there is no such dead
+// letter, and Unavailable when too many messages are being retried. When the process ends in
+// between, a message may be handed over twice, which is harmless.
 func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.Config) (to []string, err error) {
 	l, err := b.Get(ctx, id)
 	if err != nil {
@@ -215,13 +218,13 @@ func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.
 	to = []string{l.Consumer}
 	if l.Consumer == Undecodable {
 		if to = config.ConsumersOf(l.Stream, l.Subject); len(to) == 0 {
-			return nil, errs.New(errs.Conflict, "no reaction reads letter %d, only views, and they look again by themselves: drop it", id)
+			return nil, errs.New(errs.Conflict, "no reaction reads dead letter %d, only views, which read it again when they are rebuilt: drop it", id)
 		}
 	}
 	for _, consumer := range to {
 		subject := l.RetrySubject(config.ServiceOf(consumer), consumer)
 		if len(config.ConsumersOf(RetryStream, subject)) == 0 {
-			return nil, errs.New(errs.Conflict, "nobody takes letters back for %s: drop letter %d", consumer, id)
+			return nil, errs.New(errs.Conflict, "consumer %s takes no messages back: drop dead letter %d", consumer, id)
 		}
 		header := nats.Header{}
 		for key, values := range l.Headers {
@@ -234,16 +237,16 @@ func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.
 		header[jetstream.ExpectedStreamHeader] = []string{RetryStream}
 		if _, err := b.js.PublishMsg(ctx, &nats.Msg{Subject: subject, Header: header, Data: []byte(l.Data)}); err != nil {
 			if eventlog.IsFull(err) {
-				return nil, errs.New(errs.Unavailable, "too many letters are on their way back already; try again later")
+				return nil, errs.New(errs.Unavailable, "too many messages are being retried already; try again later")
 			}
-			return nil, fmt.Errorf("hand letter %d to %s: %w", id, consumer, err)
+			return nil, fmt.Errorf("hand dead letter %d to %s: %w", id, consumer, err)
 		}
 	}
 	return to, b.Drop(ctx, id)
 }
 
-// RetrySubject is the subject on which the message is handed to a consumer of a
-// service again. A message that failed while it was retried keeps its subject.
+// RetrySubject returns the subject that hands the message to a service's consumer again. A
+// message that failed while it was retried keeps its subject.
 func (l DeadLetter) RetrySubject(service, consumer string) string {
 	if l.Stream == RetryStream {
 		return l.Subject
@@ -257,8 +260,8 @@ func RetrySubject(service, consumer, stream, sequence string) string {
 	return strings.Join([]string{"retries", service, consumer, stream, sequence}, ".")
 }
 
-// ParseRetry tells from a subject of RETRIES which message is to go back to which
-// consumer. It is an error that the subject is none.
+// ParseRetry returns which message is handed to which consumer on a subject of the stream
+// RETRIES. It is an error when the subject names none.
 func ParseRetry(subject string) (consumer, stream string, seq uint64, err error) {
 	tokens := strings.Split(subject, ".")
 	if len(tokens) == 5 {
@@ -266,13 +269,13 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 		seq, err = strconv.ParseUint(tokens[4], 10, 64)
 	}
 	if err != nil || seq == 0 || subject != RetrySubject(tokens[1], consumer, stream, strconv.FormatUint(seq, 10)) {
-		return "", "", 0, fmt.Errorf("the subject %s names no message to retry", subject)
+		return "", "", 0, fmt.Errorf("the subject %s names no message to retry: want retries.<service>.<consumer>.<stream>.<sequence>", subject)
 	}
 	return consumer, stream, seq, nil
 }
 
-// Drop throws a letter away for good; it is a NotFound refusal when there is
-// none with this id. The message that died stays where it is.
+// Drop deletes a dead letter for good. The error is NotFound when there is none with this id.
+// The message that failed stays on its stream.
 func (b *DeadLetterQueue) Drop(ctx context.Context, id uint64) error {
 	if _, err := b.Get(ctx, id); err != nil {
 		return err

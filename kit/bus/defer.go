@@ -13,11 +13,12 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// Defer leaves a command for its service to take up when it is back, and
-// returns when that is durable. The envelope must have an id, a token that can
-// stand in a subject; the same one twice is one command, even if it had reached
-// the service before. It is an Unavailable refusal when the stream is half full:
-// the other half is for what becomes of the commands.
+// Defer leaves a command for its service to handle later, and returns when the command is
+// stored durably. The envelope must have an id that can be a token of a subject. A command may
+// be deferred twice, and even after it was sent: the same id takes effect once.
+//
+// The error is Unavailable when the stream cannot be reached or is half full. The other half
+// is for the outcomes.
 func (c *Client) Defer(ctx context.Context, cmd Command, env eventlog.Envelope) error {
 	data, err := json.Marshal(cmd)
 	if err != nil {
@@ -25,13 +26,13 @@ func (c *Client) Defer(ctx context.Context, cmd Command, env eventlog.Envelope) 
 	}
 	stream, err := c.js.Stream(ctx, DeferredStream)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the command could not be left for later"), err)
+		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the command could not be deferred"), err)
 	}
 	subject := DeferredSubject(cmd.CommandName(), env.ID)
 	config, state := stream.CachedInfo().Config, stream.CachedInfo().State
 	if halfFull(state.Msgs, config.MaxMsgs) || halfFull(state.Bytes, config.MaxBytes) {
 		if _, err := stream.GetLastMsgForSubject(ctx, subject); err == nil {
-			return nil // it is there already
+			return nil // it is stored already
 		}
 		return errs.New(errs.Unavailable, "too many commands wait already; try again later")
 	}
@@ -42,40 +43,41 @@ func (c *Client) Defer(ctx context.Context, cmd Command, env eventlog.Envelope) 
 	if err == nil || eventlog.IsConflict(err) {
 		return nil
 	}
-	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the command could not be left for later"), err)
+	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the command could not be deferred"), err)
 }
 
-// halfFull compares with a limit, which is none below 1.
+// halfFull reports whether half of a stream's limit is used. A limit below 1 means none.
 func halfFull(used uint64, most int64) bool { return most > 0 && used >= uint64(most)/2 }
 
-// Outcome tells what became of a command that was left for later, and who sent
-// it. It is a NotFound refusal when there is none with this id. The stream's leader
-// is asked: another server may not have heard yet of what was answered with this id.
+// Outcome returns what became of a deferred command, and the actor who sent it. The status is
+// OutcomePending until the service has handled it. The error is NotFound when no command with
+// this id was deferred, and Unavailable when the stream cannot be read. The stream's leader
+// answers, since a follower may not know yet of a command that was just deferred.
 func (c *Client) Outcome(ctx context.Context, id string) (o Outcome, owner string, err error) {
-	// Whose it is the command says: any service may say what became of it.
-	left, err := c.lastDeferred(ctx, DeferredSubject("*.*", id))
+	// The owner is read from the command, since any service may write an outcome.
+	deferred, err := c.lastDeferred(ctx, DeferredSubject("*.*", id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return o, "", errs.New(errs.NotFound, "there is no command %s that was left for later", id)
+		return o, "", errs.New(errs.NotFound, "no command %s was deferred", id)
 	}
 	if err != nil {
 		return o, "", err
 	}
-	owner = left.Headers.Get(eventlog.HeaderActor)
-	told, err := c.lastDeferred(ctx, OutcomeSubject(id))
+	owner = deferred.Headers.Get(eventlog.HeaderActor)
+	stored, err := c.lastDeferred(ctx, OutcomeSubject(id))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return Outcome{ID: id, Status: Pending}, owner, nil
+		return Outcome{ID: id, Status: OutcomePending}, owner, nil
 	}
 	if err != nil {
 		return o, "", err
 	}
-	return o, owner, json.Unmarshal(told.Data, &o)
+	return o, owner, json.Unmarshal(stored.Data, &o)
 }
 
-// lastDeferred is the last message on a subject of the stream of commands that
-// were left for later.
+// lastDeferred returns the last message on a subject of the stream of deferred commands. The
+// error is jetstream.ErrMsgNotFound when there is none.
 func (c *Client) lastDeferred(ctx context.Context, subject string) (eventlog.Record, error) {
 	log := eventlog.New(c.js, eventlog.Codec{Decode: func(string, []byte) (eventlog.Event, error) {
-		return nil, errors.New("a command is no fact")
+		return nil, errors.New("a command is no event")
 	}})
 	last, err := log.Last(ctx, DeferredStream, subject)
 	if err == nil && last == 0 {

@@ -8,88 +8,112 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// vouchEvery is how often the server is told at most that messages are in good
-// hands. What is done before is never spoken of.
-const vouchEvery = 500 * time.Millisecond
+// progressInterval is the longest time between two progress reports to the server. A
+// message that is settled sooner is never reported.
+const progressInterval = 500 * time.Millisecond
 
-// inFlight are the messages that a subscription was delivered and has not settled.
-// The server takes them back after the consumer's ack_wait, which is short so
-// that a replica that died holds up nothing for long. So it is told of those that
-// take longer, as long as their handlers get on.
+// inFlight holds the messages that a subscription has received and not yet settled.
+//
+// The server redelivers a message after the consumer's ack_wait. That time is short, so
+// that a replica that died delays nothing for long. Handlers may take longer, so inFlight
+// reports progress on their messages for as long as they are within their timeout.
 type inFlight struct {
-	patience time.Duration // how long a handler may take
-	slots    int           // how many handlers there are at once
+	timeout  time.Duration // how long a handler may take
+	handlers int           // how many handlers run at once
 
 	mu       sync.Mutex
-	messages map[jetstream.Msg]*holding
+	interval time.Duration // between two progress reports
+	messages map[jetstream.Msg]*delivery
 }
 
-type holding struct {
-	began time.Time // when its handler did; zero while the message waits for one
-	old   bool      // it was there when the server was last told
+type delivery struct {
+	started time.Time // when its handler started; zero while it waits for one
+	seen    bool      // it was already there at the last progress report
 }
 
-func newInFlight(patience time.Duration, slots int) *inFlight {
-	return &inFlight{patience: patience, slots: slots, messages: map[jetstream.Msg]*holding{}}
+func newInFlight(timeout time.Duration, handlers int) *inFlight {
+	return &inFlight{timeout: timeout, handlers: handlers, interval: progressInterval, messages: map[jetstream.Msg]*delivery{}}
 }
 
-func (h *inFlight) take(m jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.messages[m] = &holding{}
+// setAckWait makes progress reports frequent enough for a consumer's ack_wait.
+func (f *inFlight) setAckWait(ackWait time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.interval = min(progressInterval, ackWait/4)
 }
 
-func (h *inFlight) begin(m jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.messages[m].began = time.Now()
+func (f *inFlight) add(m jetstream.Msg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.messages[m] = &delivery{}
 }
 
-func (h *inFlight) settled(m jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.messages, m)
+func (f *inFlight) start(m jetstream.Msg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.messages[m].started = time.Now()
 }
 
-// due are the messages to vouch for. A handler that takes longer than it may is
-// stuck: its message is left for others, and so are those that wait when every
-// handler is.
-func (h *inFlight) due(now time.Time) (due []jetstream.Msg) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	stuck := func(m *holding) bool { return !m.began.IsZero() && now.Sub(m.began) > h.patience }
-	free := h.slots
-	for _, m := range h.messages {
-		if stuck(m) {
-			free--
+func (f *inFlight) remove(m jetstream.Msg) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.messages, m)
+}
+
+// stuck reports whether a message's handler has exceeded its timeout.
+func (f *inFlight) stuck(d *delivery, now time.Time) bool {
+	return !d.started.IsZero() && now.Sub(d.started) > f.timeout
+}
+
+// state returns how many handlers are not stuck, and whether any message is with one of
+// them or waits for one. A handler that ignores its context must not pass for work that
+// gets on.
+func (f *inFlight) state(now time.Time) (usable int, working bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	usable = f.handlers
+	for _, d := range f.messages {
+		if f.stuck(d, now) {
+			usable--
+		} else {
+			working = true
 		}
 	}
-	for msg, m := range h.messages {
-		if m.old && !stuck(m) && (!m.began.IsZero() || free > 0) {
-			due = append(due, msg)
+	return usable, working
+}
+
+// due returns the messages to report progress on. A stuck handler's message is left to
+// other replicas. When all handlers are stuck, so are the messages that wait for one.
+func (f *inFlight) due(now time.Time) (due []jetstream.Msg) {
+	usable, _ := f.state(now)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for m, d := range f.messages {
+		if d.seen && !f.stuck(d, now) && (!d.started.IsZero() || usable > 0) {
+			due = append(due, m)
 		}
-		m.old = true
+		d.seen = true
 	}
 	return due
 }
 
-// vouch tells the server what is in good hands, until ctx has ended and all is
-// settled.
-func (h *inFlight) vouch(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for now := range tick.C {
-		for _, m := range h.due(now) {
-			_ = m.InProgress() // if it gets lost, others are given the message, too, which changes nothing
+// reportProgress reports progress until ctx has ended and every message is settled.
+func (f *inFlight) reportProgress(ctx context.Context) {
+	for {
+		f.mu.Lock()
+		timer := time.NewTimer(f.interval)
+		f.mu.Unlock()
+		for _, m := range f.due(<-timer.C) {
+			_ = m.InProgress() // if this is lost, another replica gets the message too, which is harmless
 		}
-		if ctx.Err() != nil && h.empty() {
+		if ctx.Err() != nil && f.empty() {
 			return
 		}
 	}
 }
 
-func (h *inFlight) empty() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.messages) == 0
+func (f *inFlight) empty() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.messages) == 0
 }

@@ -14,21 +14,23 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// TooLargeError refuses to answer a query in one message; see QueryInParts.
+// TooLargeError reports that the answer to a query does not fit into one message; see
+// QueryInParts.
 type TooLargeError struct {
 	Reason *errs.Error
-	Size   int // bytes that the answer takes, by now
+	Size   int // of the answer in bytes, when it was made
 }
 
 // Error implements error.
 func (e *TooLargeError) Error() string { return e.Reason.Error() }
 
-// Unwrap is the refusal.
+// Unwrap returns Reason.
 func (e *TooLargeError) Unwrap() error { return e.Reason }
 
-// QueryInParts is QueryAt for an answer of at most room bytes that may be too large for
-// one message. It comes in parts and is put together; all of it is in memory.
-func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() string }, env eventlog.Envelope, room int) (body json.RawMessage, position string, err error) {
+// QueryInParts is QueryAt for an answer of up to maxSize bytes that may not fit into one
+// message. The answer comes in parts, which are put together in memory. Errors are those of
+// Query.
+func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() string }, env eventlog.Envelope, maxSize int) (body json.RawMessage, position string, err error) {
 	data, err := json.Marshal(q)
 	if err != nil {
 		return nil, "", err
@@ -36,15 +38,15 @@ func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() stri
 	subject, inbox := QuerySubject(q.QueryName()), c.conn.NewInbox()
 	sub, err := c.conn.SubscribeSync(inbox)
 	if err != nil {
-		return nil, "", unanswered(subject, err)
+		return nil, "", noAnswer(subject, err)
 	}
 	defer sub.Unsubscribe()
-	// All of them may be waiting here: there is room for them.
+	// All parts may arrive before the first one is read, so the subscription has no limits.
 	err = sub.SetPendingLimits(-1, -1)
 	header := env.Header()
-	header[HeaderRoom] = []string{strconv.Itoa(room)}
+	header[HeaderMaxSize] = []string{strconv.Itoa(maxSize)}
 	if err := errors.Join(err, c.conn.PublishMsg(&nats.Msg{Subject: subject, Reply: inbox, Header: header, Data: data})); err != nil {
-		return nil, "", unanswered(subject, err)
+		return nil, "", noAnswer(subject, err)
 	}
 	for part := 1; ; part++ {
 		msg, err := sub.NextMsgWithContext(ctx)
@@ -58,21 +60,21 @@ func (c *Client) QueryInParts(ctx context.Context, q interface{ QueryName() stri
 			err = natsauth.CheckReply(msg)
 		}
 		if err != nil {
-			return nil, "", unanswered(subject, err)
+			return nil, "", noAnswer(subject, err)
 		}
 		if err := errorIn(subject, msg); err != nil {
 			return nil, "", err
 		}
 		written := msg.Header.Get(HeaderPart)
 		if written == "" && part == 1 {
-			return msg.Data, msg.Header.Get(HeaderPosition), nil // it does fit
+			return msg.Data, msg.Header.Get(HeaderPosition), nil // it fits into one message
 		}
 		var n, of int
-		if _, err := fmt.Sscanf(written, "%d/%d", &n, &of); err != nil || n != part || n > of || len(body)+len(msg.Data) > room {
-			return nil, "", unanswered(subject, fmt.Errorf("part %d of an answer is %q, with %d bytes after %d of %d", part, written, len(msg.Data), len(body), room))
+		if _, err := fmt.Sscanf(written, "%d/%d", &n, &of); err != nil || n != part || n > of || len(body)+len(msg.Data) > maxSize {
+			return nil, "", noAnswer(subject, fmt.Errorf("part %d of an answer is %q, with %d bytes after %d of %d", part, written, len(msg.Data), len(body), maxSize))
 		}
 		if part == 1 {
-			body = make([]byte, 0, min(room, min(of, room)*len(msg.Data)))
+			body = make([]byte, 0, min(maxSize, min(of, maxSize)*len(msg.Data)))
 		}
 		if body = append(body, msg.Data...); n == of {
 			return body, msg.Header.Get(HeaderPosition), nil

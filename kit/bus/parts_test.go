@@ -13,9 +13,9 @@ import (
 	"lonja/kit/kittest"
 )
 
-// TestPartsThatCannotBeAreNoAnswer has a service say nonsense about how many
-// parts its answer has.
-func TestPartsThatCannotBeAreNoAnswer(t *testing.T) {
+// TestClient_RejectsImpossiblePartNumbers has a service answer with part numbers that
+// cannot be.
+func TestClient_RejectsImpossiblePartNumbers(t *testing.T) {
 	for _, written := range []string{"1/0", "1/-5", "0/0", "2/2", "1/9223372036854775807", "1", "a/b"} {
 		t.Run(written, func(t *testing.T) {
 			conn := answering(t, &nats.Msg{Header: nats.Header{bus.HeaderPart: {written}}, Data: []byte(`{"a":`)})
@@ -30,8 +30,9 @@ func TestPartsThatCannotBeAreNoAnswer(t *testing.T) {
 	}
 }
 
-// TestASizeThatCannotBeIsNone: whoever makes room for a large answer goes by its size.
-func TestASizeThatCannotBeIsNone(t *testing.T) {
+// TestClient_IgnoresAnImpossibleSize has a service report sizes that a client
+// must not reserve memory for.
+func TestClient_IgnoresAnImpossibleSize(t *testing.T) {
 	for _, size := range []string{"-1", "0", "many", "9223372036854775808"} {
 		conn := answering(t, &nats.Msg{Header: nats.Header{bus.HeaderErrorCode: {"invalid"}, bus.HeaderSize: {size}},
 			Data: []byte(`{"code":"invalid","detail":"too much"}`)})
@@ -45,7 +46,7 @@ func TestASizeThatCannotBeIsNone(t *testing.T) {
 	}
 }
 
-// answering is a connection to a server where every query is answered so.
+// answering is a connection to a server on which every query gets this answer.
 func answering(t *testing.T, answer *nats.Msg) *nats.Conn {
 	t.Helper()
 	conn := kittest.New(t).Conn

@@ -9,10 +9,10 @@ import (
 	"lonja/kit/streams"
 )
 
-// Redacted is a letter without what it holds when that may be a secret: when it died
-// on a stream that is private by streams.yaml, or on its way from or to one. Its
-// reason is hidden, too, since it may quote. Who may read private streams sees the
-// letter itself; over HTTP nobody may.
+// Redacted returns the dead letter without its headers, data and reason when these may hold a
+// secret: when the message failed on a stream that is private according to config, or on its
+// way from or to one. The reason may quote the message. Only someone who may read private
+// streams may see the dead letter itself, and nobody may over HTTP.
 func (l DeadLetter) Redacted(config *streams.Config) DeadLetter {
 	if !l.isPrivate(config) {
 		return l
@@ -24,9 +24,9 @@ func (l DeadLetter) Redacted(config *streams.Config) DeadLetter {
 func (l DeadLetter) isPrivate(config *streams.Config) bool {
 	private := func(name string) bool {
 		i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == name })
-		return i < 0 || config.Streams[i].PrivateTo() != "" // of one that is not known, who knows
+		return i < 0 || config.Streams[i].PrivateTo() != "" // an unknown stream may be private
 	}
-	if private(l.Stream) || slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.PrivateTo() != "" && l.tells(s) }) {
+	if private(l.Stream) || slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.PrivateTo() != "" && l.mentions(s) }) {
 		return true
 	}
 	if l.Stream == RetryStream {
@@ -36,9 +36,9 @@ func (l DeadLetter) isPrivate(config *streams.Config) bool {
 	return false
 }
 
-// tells reports whether a letter's subject, or one that its headers name, is one of
-// a stream's, or of the service that the stream belongs to.
-func (l DeadLetter) tells(s streams.Stream) bool {
+// mentions reports whether the dead letter's subject, or one that its headers hold, belongs to
+// a stream or to the service that alone may read it.
+func (l DeadLetter) mentions(s streams.Stream) bool {
 	named := []string{l.Subject}
 	for _, values := range l.Headers {
 		named = append(named, values...)

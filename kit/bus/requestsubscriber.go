@@ -1,8 +1,3 @@
-// Package wire brings messages from NATS to Watermill: requests on core NATS, events
-// on JetStream. Events go out through eventlog.Publisher. Watermill's own subscriber for JetStream is not
-// used because it can panic on shutdown, ignores the consumer's configuration
-// and loses the sequence; its marshaler is, so that any Watermill program reads
-// what lonja writes and the other way round.
 package bus
 
 import (
@@ -20,26 +15,29 @@ import (
 // Metadata that the subscribers add to what the sender wrote.
 const (
 	MetaPrefix    = eventlog.MetaPrefix
-	MetaReply     = MetaPrefix + "reply"     // of a request: where the answer is awaited
-	MetaSubject   = MetaPrefix + "subject"   // the message's
+	MetaReply     = MetaPrefix + "reply"     // of a request: the inbox for the answer
+	MetaSubject   = MetaPrefix + "subject"   // the message's subject
 	MetaStream    = eventlog.MetaStream      // of a message of JetStream: its stream,
-	MetaSequence  = eventlog.MetaSequence    // its sequence
-	MetaDelivered = MetaPrefix + "delivered" // how often it was delivered, from 1,
+	MetaSequence  = eventlog.MetaSequence    // its sequence there,
+	MetaDelivered = MetaPrefix + "delivered" // how many times it was delivered, from 1,
 	MetaStored    = MetaPrefix + "stored"    // and when it was stored, as RFC 3339
 )
 
 var marshaler = &wmnats.NATSMarshaler{}
 
-// RequestSubscriber subscribes to requests on core NATS. Each goes to one member of the
-// queue group. It never closes the connection, which is not its own.
+// RequestSubscriber is a Watermill subscriber to requests on core NATS. Each request goes to
+// one member of the queue group, at most once. The answer is the handler's business: its inbox
+// is in MetaReply. The connection is not the subscriber's, which never closes it. Unreadable
+// and Rejected are required.
 type RequestSubscriber struct {
 	Conn  *nats.Conn
 	Queue string
-	// InFlight bounds how many requests are worked on at once; 0 means 256.
+	// InFlight bounds how many handlers run at once; 0 means 256.
 	InFlight int
-	// Unreadable is told of a request that is no Watermill message.
+	// Unreadable is called with a request that is no Watermill message.
 	Unreadable func(*nats.Msg, error)
-	// Rejected is told of a message that is no request to the topic; see CheckRequest.
+	// Rejected is called with a message that is no request to the topic; see
+	// natsauth.CheckRequest.
 	Rejected func(*nats.Msg, error)
 
 	once    sync.Once
@@ -49,8 +47,8 @@ type RequestSubscriber struct {
 
 func (r *RequestSubscriber) init() { r.closing = make(chan struct{}) }
 
-// Subscribe implements message.Subscriber. Cancelling ctx or Close stops new
-// requests; those that arrived are still handed over.
+// Subscribe implements message.Subscriber; topic is the subject. When ctx ends or Close is
+// called, no new requests are taken, and those that have arrived are still handed over.
 func (r *RequestSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	r.once.Do(r.init)
 	limit := r.InFlight
@@ -97,7 +95,8 @@ func (r *RequestSubscriber) Subscribe(ctx context.Context, topic string) (<-chan
 	return out, nil
 }
 
-// Close implements message.Subscriber: it waits until all is handed over.
+// Close implements message.Subscriber. It returns when every request that has arrived is
+// handed over, and may be called more than once.
 func (r *RequestSubscriber) Close() error {
 	r.once.Do(r.init)
 	select {
@@ -109,6 +108,7 @@ func (r *RequestSubscriber) Close() error {
 	return nil
 }
 
+// request is a request as a Watermill message.
 func request(m *nats.Msg) (*message.Message, error) {
 	msg, err := unmarshal(m)
 	if err != nil {
@@ -118,7 +118,8 @@ func request(m *nats.Msg) (*message.Message, error) {
 	return msg, nil
 }
 
-// unmarshal is Watermill's, with an id for messages that were sent without one.
+// unmarshal is Watermill's, and gives a message without an id one: its event's or command's
+// id, or else a new one.
 func unmarshal(m *nats.Msg) (*message.Message, error) {
 	msg, err := marshaler.Unmarshal(m)
 	if err != nil {

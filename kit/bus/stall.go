@@ -10,100 +10,112 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// lookEvery is how often it is looked whether a consumer stands still.
-const lookEvery = 2 * time.Second
+// stallCheckInterval is the time between two checks of a consumer.
+const stallCheckInterval = 2 * time.Second
 
-var errStalled = errors.New("nothing is delivered although there is more")
+var errStalled = errors.New("the consumer delivers nothing although messages are pending")
 
-// Stalled reports that nothing has come for some seconds although there is
-// more, whatever the reason. It is asked for again until it comes.
-func (f *StreamSubscriber) Stalled() bool { return f.standing.still.Load() }
+// Stalled reports that two checks in a row, some seconds apart, found no progress: the
+// consumer delivers nothing although messages are pending, or does not answer, or every
+// handler has exceeded its Timeout. The subscriber keeps asking for messages meanwhile.
+func (s *StreamSubscriber) Stalled() bool { return s.health.stalled.Load() }
 
-// signs are what tells whether a consumption gets on.
-type signs struct {
-	arrived atomic.Uint64 // how many messages
-	silent  atomic.Bool   // the server did not even say that there is nothing
+// activity is what one consumption has heard from the server.
+type activity struct {
+	received    atomic.Uint64 // messages
+	noHeartbeat atomic.Bool   // not even a heartbeat came when one was due
 }
 
-// standing is what was seen of a consumer, look after look, whoever consumed.
-type standing struct {
-	still  atomic.Bool
-	unwell int                     // how often in a row
-	last   *jetstream.ConsumerInfo // of the last look, nil when something had come since
+// consumerHealth is the result of the checks of a consumer, across consumptions.
+type consumerHealth struct {
+	stalled atomic.Bool
+	failed  int                     // checks in a row that found no progress
+	last    *jetstream.ConsumerInfo // as of the last check, nil if that did not ask for it
 }
 
-// oversee looks whether a consumption brings what there is, until ctx ends. One
-// that does not is ended at every look after the first, to be begun anew. A consumer
-// that gives no answer is only told of: it is asked all the time as it is.
-func (f *StreamSubscriber) oversee(ctx context.Context, cons jetstream.Consumer, s *signs, hands *inFlight, broken chan<- error) {
-	tick := time.NewTicker(lookEvery)
+// monitor checks every stallCheckInterval whether a consumption makes progress, until ctx
+// ends. From the second failed check on it ends the consumption through broken, so that
+// the subscriber starts another one. It does not end one whose consumer gives no answer,
+// since that is asked all the time anyway, nor one whose handlers are all stuck, since
+// another one would have no handlers either.
+func (s *StreamSubscriber) monitor(ctx context.Context, cons jetstream.Consumer, seen *activity, broken chan<- error) {
+	tick := time.NewTicker(stallCheckInterval)
 	defer tick.Stop()
-	for arrived := uint64(0); ; {
+	for received := uint64(0); ; {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		if n := s.arrived.Load(); n != arrived || !hands.empty() {
-			arrived = n
-			f.standing.note(true, nil)
+		usable, working := s.inFlight.state(time.Now())
+		if usable <= 0 {
+			// Redeliveries still arrive then, so this comes before what was received.
+			if s.health.record(false, nil) == 2 {
+				s.Logger.Error("every handler of a consumer has exceeded its timeout; it handles no more messages until one returns", "consumer", cons.CachedInfo().Name)
+			}
 			continue
 		}
-		info, err := look(ctx, cons)
-		if ctx.Err() != nil || !f.JetStream.Conn().IsConnected() {
+		before := received
+		if received = seen.received.Load(); received != before || working {
+			s.health.record(true, nil)
 			continue
 		}
-		silent := s.silent.Swap(false)
-		n := f.standing.note(err == nil && !silent && !ignores(f.standing.last, info), info)
+		info, err := consumerInfo(ctx, cons)
+		if ctx.Err() != nil || !s.JetStream.Conn().IsConnected() {
+			continue
+		}
+		silent := seen.noHeartbeat.Swap(false)
+		n := s.health.record(err == nil && !silent && !withholds(s.health.last, info), info)
 		if n < 2 || err != nil {
 			continue
 		}
 		if n%3 == 0 && !info.Paused {
-			_ = f.JetStream.Conn().ForceReconnect() // to another server, perhaps
+			_ = s.JetStream.Conn().ForceReconnect() // to another server, perhaps
 		}
-		tell(broken, errStalled)
+		signal(broken, errStalled)
 	}
 }
 
-func look(ctx context.Context, cons jetstream.Consumer) (*jetstream.ConsumerInfo, error) {
-	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+func consumerInfo(ctx context.Context, cons jetstream.Consumer) (*jetstream.ConsumerInfo, error) {
+	ctx, cancel := context.WithTimeout(ctx, stallCheckInterval)
 	defer cancel()
 	return cons.Info(ctx)
 }
 
-// ignores reports whether a consumer had, from one look to the next, something
-// that it could deliver, and delivered nothing to anybody.
-func ignores(last, now *jetstream.ConsumerInfo) bool {
+// withholds reports whether a consumer could have delivered something from one check to
+// the next, and delivered nothing to anybody.
+func withholds(last, now *jetstream.ConsumerInfo) bool {
 	could := func(info *jetstream.ConsumerInfo) bool {
 		return info != nil && info.NumPending > 0 && info.NumAckPending < info.Config.MaxAckPending
 	}
 	return could(last) && could(now) && last.Delivered.Consumer == now.Delivered.Consumer
 }
 
-// note keeps what was seen, and returns how often in a row it was not well.
-func (s *standing) note(well bool, info *jetstream.ConsumerInfo) int {
-	if s.unwell++; well {
-		s.unwell = 0
+// record keeps the result of a check, and returns how many in a row have failed.
+func (h *consumerHealth) record(ok bool, info *jetstream.ConsumerInfo) int {
+	if h.failed++; ok {
+		h.failed = 0
 	}
-	s.last = info
-	s.still.Store(s.unwell > 1)
-	return s.unwell
+	h.last = info
+	h.stalled.Store(h.failed > 1)
+	return h.failed
 }
 
-// watch notes the errors of a consumption: those after which it brings no more,
-// and that nothing at all is heard.
-func (s *signs) watch(broken chan<- error) func(jetstream.ConsumeContext, error) {
+// onError returns a handler of a consumption's errors. An error after which no more
+// messages come goes to broken; a missed heartbeat is noted.
+func (a *activity) onError(broken chan<- error) func(jetstream.ConsumeContext, error) {
 	return func(_ jetstream.ConsumeContext, err error) {
 		switch {
 		case errors.Is(err, jetstream.ErrConsumerDeleted), errors.Is(err, jetstream.ErrConsumerNotFound), errors.Is(err, nats.ErrNoResponders):
-			tell(broken, err)
+			signal(broken, err)
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
-			s.silent.Store(true)
+			a.noHeartbeat.Store(true)
 		}
 	}
 }
 
-func tell(broken chan<- error, err error) {
+// signal sends err unless an earlier one has not been received yet.
+func signal(broken chan<- error, err error) {
 	select {
 	case broken <- err:
 	default:

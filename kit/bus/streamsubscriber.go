@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"lonja/kit/natsauth"
 	"strconv"
 	"sync"
 	"time"
@@ -13,61 +12,71 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/kit/natsauth"
 )
 
-// Events subscribes to a shared durable consumer. Several messages are in
-// flight at once, in no order; each is acknowledged when its handler is done
-// and delivered again, later each time, when its handler fails.
+// StreamSubscriber is a Watermill subscriber to a shared durable consumer of JetStream.
+//
+// Several messages are in flight at once, in no order. A message is acknowledged when its
+// handler acks it. When the handler nacks it, it is delivered again after a delay that
+// grows from 50 ms to 30 s. Delivery is at least once: a handler must expect duplicates.
+// The connection is not the subscriber's, which never closes it.
 type StreamSubscriber struct {
 	JetStream jetstream.JetStream
-	// Consumer looks the consumer up, and makes it again when it is gone.
+	// Consumer looks the consumer up, and creates it again when it has been deleted.
 	Consumer func(context.Context) (jetstream.Consumer, error)
 	Logger   *slog.Logger
-	// InFlight bounds how many messages are worked on at once; 0 means 8: enough
-	// to keep a stream busy, and few enough that what reacts in the background
-	// does not crowd out those who wait for an answer.
+	// InFlight bounds how many handlers run at once; 0 means 8. That keeps a stream busy,
+	// and leaves room for requests, whose callers wait for an answer.
 	InFlight int
-	// Timeout is how long a handler may take; 0 means 10 seconds. As long as it
-	// takes no longer, its message is delivered to nobody else.
+	// Timeout is how long a handler may take; 0 means 10 seconds. Within that time its
+	// message is delivered to nobody else. A handler that takes longer is stuck: it keeps
+	// its place, its message goes to another replica, and it does not count as progress.
 	Timeout time.Duration
-	// Group is the priority group to pull for, when the consumer has one.
+	// Group is the consumer's priority group, "" when it has none.
 	Group string
-	// Unreadable keeps a message that is no Watermill message somewhere else.
-	// When it returns nil the message is never seen again.
+	// Unreadable stores a message that is no Watermill message elsewhere. When it returns
+	// nil, the message is terminated and never delivered again.
 	Unreadable func(context.Context, jetstream.Msg, error) error
 
 	once     sync.Once
 	closing  chan struct{}
 	open     sync.WaitGroup
-	standing standing
+	slots    chan struct{} // one for each handler that runs, whichever consumption it is of
+	inFlight *inFlight
+	health   consumerHealth
 }
 
-func (f *StreamSubscriber) init() { f.closing = make(chan struct{}) }
+func (s *StreamSubscriber) init() { s.closing = make(chan struct{}) }
 
-// Subscribe implements message.Subscriber; the consumer says what is
-// subscribed to, the topic is only its name. Cancelling ctx or Close stops
-// pulling; what has arrived is still handed over. A consumer that is deleted
-// meanwhile is made again.
-func (f *StreamSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	f.once.Do(f.init)
-	f.InFlight = cmp.Or(f.InFlight, 8)
-	f.Timeout = cmp.Or(f.Timeout, 10*time.Second)
+// Subscribe implements message.Subscriber. It is called once. The messages are those of
+// the consumer; topic only names them in the log. When ctx ends or Close is called, no more
+// messages are asked for, and those that have arrived are still handed over. A consumer
+// that is deleted meanwhile is created again.
+func (s *StreamSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	s.once.Do(s.init)
+	s.InFlight = cmp.Or(s.InFlight, 8)
+	s.Timeout = cmp.Or(s.Timeout, 10*time.Second)
+	s.slots = make(chan struct{}, s.InFlight)
+	s.inFlight = newInFlight(s.Timeout, s.InFlight)
 	out := make(chan *message.Message)
-	f.open.Go(func() {
+	s.open.Go(func() {
 		defer close(out)
 		ctx, stop := context.WithCancel(ctx)
 		defer stop()
 		go func() {
 			select {
-			case <-f.closing:
+			case <-s.closing:
 				stop()
 			case <-ctx.Done():
 			}
 		}()
+		go s.inFlight.reportProgress(ctx)
 		for wait := 50 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 5*time.Second) {
 			began := time.Now()
-			if err := f.consume(ctx, out); err != nil && ctx.Err() == nil {
-				f.Logger.Warn("consumer is taken up again", "consumer", topic, "reason", err)
+			if err := s.consume(ctx, out); err != nil && ctx.Err() == nil {
+				s.Logger.Warn("consuming starts again", "consumer", topic, "reason", err)
 			}
 			if time.Since(began) > time.Minute {
 				wait = 50 * time.Millisecond
@@ -81,44 +90,42 @@ func (f *StreamSubscriber) Subscribe(ctx context.Context, topic string) (<-chan 
 	return out, nil
 }
 
-// prefetch is how many messages may wait for a handler: fewer than 64 can stop
-// the client's pulling, and what waits here others cannot work on. The consumer's
+// prefetch is how many messages may wait for a handler. With fewer than 64 the client can
+// stop pulling, and what waits here is not delivered to other replicas. The consumer's
 // max_ack_pending bounds it, too.
 const prefetch = 64
 
-// consume hands messages over until ctx ends or the consumer is gone.
-func (f *StreamSubscriber) consume(ctx context.Context, out chan<- *message.Message) error {
-	cons, err := f.Consumer(ctx)
+// consume hands messages over until ctx ends or the consumption breaks.
+func (s *StreamSubscriber) consume(ctx context.Context, out chan<- *message.Message) error {
+	cons, err := s.Consumer(ctx)
 	if err != nil {
-		f.standing.note(ctx.Err() != nil, nil)
+		s.health.record(ctx.Err() != nil, nil)
 		return err
 	}
+	s.inFlight.setAckWait(cons.CachedInfo().Config.AckWait)
 	broken := make(chan error, 1)
-	hands := newInFlight(f.Timeout, f.InFlight)
-	vouching, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	go hands.vouch(vouching, min(vouchEvery, cons.CachedInfo().Config.AckWait/4))
 	waiting := make(chan arrival, prefetch)
-	var seen signs
-	overseeing, stopOverseeing := context.WithCancel(ctx)
-	var beside sync.WaitGroup
-	beside.Go(func() { f.hand(out, waiting, hands) })
-	beside.Go(func() { f.oversee(overseeing, cons, &seen, hands, broken) })
+	var seen activity
+	monitoring, stopMonitoring := context.WithCancel(ctx)
+	defer stopMonitoring()
+	var background sync.WaitGroup
+	background.Go(func() { s.dispatch(out, waiting) })
+	background.Go(func() { s.monitor(monitoring, cons, &seen, broken) })
 	consuming, err := cons.Consume(func(m jetstream.Msg) {
 		meta, err := natsauth.CheckDelivery(m, cons.CachedInfo())
 		if err != nil {
-			f.Logger.Warn("a message that the consumer did not bring was refused", "consumer", cons.CachedInfo().Name, "reason", err)
+			s.Logger.Warn("a message that the consumer did not deliver was rejected", "consumer", cons.CachedInfo().Name, "reason", err)
 			return
 		}
-		seen.arrived.Add(1)
-		msg, err := fact(m, meta)
+		seen.received.Add(1)
+		msg, err := streamMessage(m, meta)
 		if err != nil {
-			f.discard(ctx, m, err)
+			s.discard(ctx, m, err)
 			return
 		}
-		hands.take(m)
+		s.inFlight.add(m)
 		waiting <- arrival{msg, m}
-	}, f.pulling(seen.watch(broken))...)
+	}, s.pullOptions(seen.onError(broken))...)
 	if err == nil {
 		select {
 		case <-ctx.Done():
@@ -128,10 +135,10 @@ func (f *StreamSubscriber) consume(ctx context.Context, out chan<- *message.Mess
 		<-consuming.Closed()
 	}
 	close(waiting)
-	stopOverseeing()
-	beside.Wait()
-	if f.Group != "" {
-		err = errors.Join(err, f.unpin(context.WithoutCancel(ctx), cons.CachedInfo()))
+	stopMonitoring()
+	background.Wait()
+	if s.Group != "" {
+		err = errors.Join(err, s.unpin(context.WithoutCancel(ctx), cons.CachedInfo()))
 	}
 	return err
 }
@@ -142,46 +149,45 @@ type arrival struct {
 	raw jetstream.Msg
 }
 
-// hand hands over what waits, as handlers get free.
-func (f *StreamSubscriber) hand(out chan<- *message.Message, waiting <-chan arrival, hands *inFlight) {
-	slots := make(chan struct{}, f.InFlight)
+// dispatch hands waiting messages over as handlers become free.
+func (s *StreamSubscriber) dispatch(out chan<- *message.Message, waiting <-chan arrival) {
 	for next := range waiting {
-		slots <- struct{}{}
-		hands.begin(next.raw)
+		s.slots <- struct{}{}
+		s.inFlight.start(next.raw)
 		out <- next.msg
 		go func() {
-			f.settle(next.msg, next.raw)
-			hands.settled(next.raw)
-			<-slots
+			s.settle(next.msg, next.raw)
+			s.inFlight.remove(next.raw)
+			<-s.slots
 		}()
 	}
 }
 
-// pulling is how messages are asked for. A group's place is held by asking for
-// more before its priority_timeout, which is short so that a replica that died
-// does not hold it for long.
-func (f *StreamSubscriber) pulling(failed func(jetstream.ConsumeContext, error)) []jetstream.PullConsumeOpt {
-	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(max(prefetch, f.InFlight)), jetstream.ConsumeErrHandler(failed)}
-	if f.Group == "" {
+// pullOptions says how messages are asked for. A member of a priority group stays pinned
+// by asking again before the priority_timeout. That is short, so that a replica that died
+// is not pinned for long.
+func (s *StreamSubscriber) pullOptions(failed func(jetstream.ConsumeContext, error)) []jetstream.PullConsumeOpt {
+	options := []jetstream.PullConsumeOpt{jetstream.PullMaxMessages(max(prefetch, s.InFlight)), jetstream.ConsumeErrHandler(failed)}
+	if s.Group == "" {
 		return append(options, jetstream.PullExpiry(5*time.Second), jetstream.PullHeartbeat(time.Second))
 	}
-	return append(options, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond), jetstream.PullPriorityGroup(f.Group))
+	return append(options, jetstream.PullExpiry(time.Second), jetstream.PullHeartbeat(500*time.Millisecond), jetstream.PullPriorityGroup(s.Group))
 }
 
-// unpin gives the group's place to another member at once, who would else wait
-// until the server notices that this one is gone.
-func (f *StreamSubscriber) unpin(ctx context.Context, info *jetstream.ConsumerInfo) error {
+// unpin lets another member of the group take over at once. Otherwise it would wait until
+// the server notices that this one is gone.
+func (s *StreamSubscriber) unpin(ctx context.Context, info *jetstream.ConsumerInfo) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	stream, err := f.JetStream.Stream(ctx, info.Stream)
+	stream, err := s.JetStream.Stream(ctx, info.Stream)
 	if err != nil {
 		return err
 	}
-	return stream.UnpinConsumer(ctx, info.Name, f.Group)
+	return stream.UnpinConsumer(ctx, info.Name, s.Group)
 }
 
-// settle tells JetStream what the handler said.
-func (f *StreamSubscriber) settle(msg *message.Message, m jetstream.Msg) {
+// settle waits for the handler, then acknowledges its message or asks for it again.
+func (s *StreamSubscriber) settle(msg *message.Message, m jetstream.Msg) {
 	var err error
 	select {
 	case <-msg.Acked():
@@ -191,39 +197,42 @@ func (f *StreamSubscriber) settle(msg *message.Message, m jetstream.Msg) {
 		err = m.NakWithDelay(backoff(delivered))
 	}
 	if err != nil {
-		// It will be delivered again, which changes nothing.
-		f.Logger.Debug("not settled", "subject", m.Subject(), "reason", err)
+		// The message is delivered again, which is harmless.
+		s.Logger.Debug("a message was not settled", "subject", m.Subject(), "reason", err)
 	}
 }
 
-// backoff is how long a message that failed is left alone: 50 ms at first,
-// twice as long each time, 30 s at most.
+// backoff returns how long to wait before the next delivery of a message that failed:
+// 50 ms at first, twice as long each time, 30 s at most.
 func backoff(delivered int) time.Duration {
 	return min(50*time.Millisecond<<min(max(delivered-1, 0), 10), 30*time.Second)
 }
 
-func (f *StreamSubscriber) discard(ctx context.Context, m jetstream.Msg, reason error) {
-	if err := f.Unreadable(ctx, m, reason); err != nil {
-		f.Logger.Warn("an unreadable message could not be put aside; it will be tried again", "subject", m.Subject(), "reason", err)
+// discard stores an unreadable message elsewhere and terminates it.
+func (s *StreamSubscriber) discard(ctx context.Context, m jetstream.Msg, reason error) {
+	if err := s.Unreadable(ctx, m, reason); err != nil {
+		s.Logger.Warn("an unreadable message could not be stored as a dead letter; it is tried again in a second", "subject", m.Subject(), "reason", err)
 		_ = m.NakWithDelay(time.Second)
 		return
 	}
 	_ = m.TermWithReason(reason.Error())
 }
 
-// Close implements message.Subscriber: it waits until all is handed over.
-func (f *StreamSubscriber) Close() error {
-	f.once.Do(f.init)
+// Close implements message.Subscriber. It returns when every message that has arrived is
+// handed over, and may be called more than once.
+func (s *StreamSubscriber) Close() error {
+	s.once.Do(s.init)
 	select {
-	case <-f.closing:
+	case <-s.closing:
 	default:
-		close(f.closing)
+		close(s.closing)
 	}
-	f.open.Wait()
+	s.open.Wait()
 	return nil
 }
 
-func fact(m jetstream.Msg, meta *jetstream.MsgMetadata) (*message.Message, error) {
+// streamMessage is a message of JetStream as one of Watermill's.
+func streamMessage(m jetstream.Msg, meta *jetstream.MsgMetadata) (*message.Message, error) {
 	msg, err := unmarshal(&nats.Msg{Subject: m.Subject(), Header: m.Headers(), Data: m.Data()})
 	if err != nil {
 		return nil, err

@@ -18,9 +18,9 @@ type total struct{}
 
 func (total) QueryName() string { return "counters.total" }
 
-// TestAStoredMessageIsNoAnswer has the server send a stored message to the inbox
+// TestClient_TakesNoStoredMessageForAnAnswer has the server send a stored message to the inbox
 // of somebody who waits for an answer.
-func TestAStoredMessageIsNoAnswer(t *testing.T) {
+func TestClient_TakesNoStoredMessageForAnAnswer(t *testing.T) {
 	for name, attack := range map[string]func(conn *nats.Conn, inbox string) error{
 		"pulled": func(conn *nats.Conn, inbox string) error {
 			asked, err := json.Marshal(map[string]any{"stream_name": kittest.Stream, "config": map[string]any{"name": "spy", "ack_policy": "none"}})

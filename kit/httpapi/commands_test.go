@@ -112,7 +112,7 @@ func TestDeferrable_OutcomeIsKnownOnceTheServiceIsBack(t *testing.T) {
 			t.Fatalf("%d %s %v", r.StatusCode, r.Text, r.Header)
 		}
 	}
-	if first != again || first.Status != bus.Pending {
+	if first != again || first.Status != bus.OutcomePending {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
 	at := "/api/commands/" + first.ID

@@ -18,7 +18,7 @@ type deferred struct{ id string }
 func (d *deferred) Error() string { return "command " + d.id + " was deferred" }
 
 func (d *deferred) response(outcomes string) *Response {
-	a := NewResponse([]byte(`{"id":"` + d.id + `","status":"` + bus.Pending + `"}`))
+	a := NewResponse([]byte(`{"id":"` + d.id + `","status":"` + bus.OutcomePending + `"}`))
 	a.Status, a.Location = http.StatusAccepted, outcomes+d.id
 	return a
 }

@@ -113,7 +113,7 @@ func statusOf(replicas []bus.Health) serviceIsUp {
 		if h.Ready {
 			return serviceIsUp{Status: "ready"}
 		}
-		last = serviceIsUp{Status: "behind", Log: h.Log, Consumers: h.Behind}
+		last = serviceIsUp{Status: "behind", Log: h.Log, Consumers: h.Stalled}
 		if h.Log != "" {
 			last.Status = "failed"
 		}
@@ -122,7 +122,7 @@ func statusOf(replicas []bus.Health) serviceIsUp {
 				last.Status = "failed"
 			}
 			// A view without a reason is named only when there is no other reason.
-			if v.Failed != "" || len(v.Behind) > 0 || h.Log == "" && len(h.Behind) == 0 {
+			if v.Failed != "" || len(v.Stalled) > 0 || h.Log == "" && len(h.Stalled) == 0 {
 				last.Views = append(last.Views, v.Name)
 			}
 		}

@@ -30,7 +30,7 @@ const (
 	// maxLargeAnswers bounds the bytes of all large answers that an API holds at the
 	// same time. They count from before the service sends them until the client has
 	// them.
-	maxLargeAnswers = 2 * service.MaxAnswer
+	maxLargeAnswers = 2 * service.MaxAnswerSize
 )
 
 // identity is who sends a command or query, and the trace it belongs to.
@@ -72,12 +72,12 @@ func (s *shared) query(ctx context.Context, q Query, env eventlog.Envelope, memo
 
 func (s *shared) queryInParts(ctx context.Context, q Query, env eventlog.Envelope, tooLarge *bus.TooLargeError, memory *answerMemory) (body json.RawMessage, position string, err error) {
 	size := tooLarge.Size + tooLarge.Size/4 + 64<<10 // the answer may have grown since
-	if tooLarge.Size > service.MaxAnswer {
+	if tooLarge.Size > service.MaxAnswerSize {
 		return nil, "", tooLarge
 	}
 	ctx, cancel := context.WithTimeout(ctx, largeAnswerTimeout)
 	defer cancel()
-	size = min(size, service.MaxAnswer)
+	size = min(size, service.MaxAnswerSize)
 	if memory.budget.Acquire(ctx, int64(size)) != nil {
 		return nil, "", errs.New(errs.Unavailable, "too many large answers are being sent at the moment; try again, or ask for less at once")
 	}

@@ -9,11 +9,12 @@ import (
 	"lonja/kit/streams"
 )
 
-// Operator is the identity of whoever looks after the services. It may be told of
-// a rebuild as it goes on, which is more than one answer.
+// Operator is the identity of an operator's connection. It gets several answers to one
+// request, as for a rebuild.
 const Operator = "operator"
 
-// Permissions is all that the service touches on NATS, by its table of contents.
+// Permissions returns everything that the service may do on NATS, derived from its
+// declaration.
 func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 	g := natsauth.AllowInbox(s.Name)
 	g.Add(natsauth.AllowReply(bus.HealthSubject(s.Name), bus.RebuildSubject(s.Name)),
@@ -44,16 +45,16 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 		from := config.StreamOf(durable)
 		g.Add(natsauth.AllowConsume(from, durable))
 		if durable == s.retries() {
-			from = "*" // what is retried is a message of any stream
+			from = "*" // a retried message may be of any stream
 		} else {
-			g.Add(natsauth.AllowGet(from)) // what is retried, and what a reminder is about
+			g.Add(natsauth.AllowGet(from)) // to look up retried messages and the events of reminders
 		}
 		g.Add(bus.PermissionsToDeadLetter(durable, from), bus.PermissionsToDeadLetter(bus.Undecodable, from))
 	}
 	if config.HasConsumer(s.deferred()) {
 		g.Add(natsauth.AllowPublish(bus.OutcomeSubject("*")))
 	}
-	if len(s.Announces) > 0 {
+	if len(s.ChangeNotifications) > 0 {
 		g.Add(natsauth.AllowPublish(bus.ChangesSubject(s.Name, "*")))
 	}
 	for _, v := range s.Views {
@@ -67,13 +68,12 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 	return g
 }
 
-// ClientPermissions is what it takes to ask the service for all that it does for others
-// than operators, to hear of what changed, and to leave commands for it while it is
-// away.
+// ClientPermissions returns what a client needs to send the service commands and queries,
+// except for those of operators, to get change notifications, and to defer commands.
 func (s *Service) ClientPermissions(config *streams.Config) natsauth.Permissions {
 	g := natsauth.AllowPublish(bus.HealthSubject(s.Name))
 	for _, c := range s.Commands {
-		if c.forOperators() {
+		if c.operatorsOnly() {
 			continue
 		}
 		g.Add(natsauth.AllowPublish(bus.CommandSubject(c.name())))
@@ -84,14 +84,14 @@ func (s *Service) ClientPermissions(config *streams.Config) natsauth.Permissions
 	for _, q := range s.Queries {
 		g.Add(natsauth.AllowPublish(bus.QuerySubject(q.name())))
 	}
-	if len(s.Announces) > 0 {
+	if len(s.ChangeNotifications) > 0 {
 		g.Add(natsauth.AllowSubscribe(bus.ChangesSubject(s.Name, "*")))
 	}
 	return g
 }
 
-// ClientPermissions is what it takes to ask services for all that they do, to leave
-// commands for them and to hear what became of those.
+// ClientPermissions returns what a client needs for all of the services, and to read the
+// outcomes of deferred commands.
 func ClientPermissions(services []*Service, config *streams.Config) natsauth.Permissions {
 	g := natsauth.AllowRead(bus.DeferredStream)
 	for _, s := range services {
@@ -100,7 +100,7 @@ func ClientPermissions(services []*Service, config *streams.Config) natsauth.Per
 	return g
 }
 
-// consumers are the names of the shared consumers that the service works on.
+// consumers returns the names of the shared consumers that the service reads.
 func (s *Service) consumers(config *streams.Config) []string {
 	var names []string
 	for _, r := range s.Reactions {

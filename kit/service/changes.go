@@ -6,12 +6,12 @@ import (
 	"lonja/kit/projection"
 )
 
-// announce tells of touched keys.
-func (d *deps) announce(touched []projection.KeyChange) {
-	for _, t := range touched {
+// notifyChanges publishes notifications of changed keys.
+func (d *deps) notifyChanges(changed []projection.KeyChange) {
+	for _, t := range changed {
 		subject := bus.ChangesSubject(d.service.Name, t.Key)
 		if err := d.Conn.Publish(subject, []byte(eventlog.Position(t.Stream, t.Sequence))); err != nil {
-			d.Logger.Debug("a change was not announced", "key", t.Key, "reason", err)
+			d.Logger.Debug("a change notification was not sent", "key", t.Key, "reason", err)
 		}
 	}
 }

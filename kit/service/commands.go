@@ -17,17 +17,17 @@ import (
 	"lonja/kit/projection"
 )
 
-// timeout is how long a command may take, and how long a query may wait for a
-// view. Clients that set no time of their own wait a little longer.
+// timeout is how long a command may take, and how long a query may wait for a view. Clients
+// without a timeout of their own wait a little longer.
 const timeout = 5 * time.Second
 
 func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	subscriber := &bus.RequestSubscriber{Conn: d.Conn, Queue: s.Name, Unreadable: func(m *nats.Msg, err error) {
 		d.respond(m.Reply, nil, nil, errs.New(errs.Invalid, "the message cannot be read: %v", err))
-	}, Rejected: func(m *nats.Msg, err error) { d.foreign(m, bus.CommandSubject(c.name()), err) }}
+	}, Rejected: func(m *nats.Msg, err error) { d.rejectMessage(m, bus.CommandSubject(c.name()), err) }}
 	d.addHandler(router, timeout, c.name(), bus.CommandSubject(c.name()), subscriber, func(m *message.Message) error {
 		began := time.Now()
-		receipt, err := d.decide(m.Context(), c, sent{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
+		receipt, err := d.decide(m.Context(), c, request{header: m.Metadata.Get, id: m.UUID, body: m.Payload})
 		observe(d.metrics.commands, c.name(), began, receipt.Replayed, err)
 		if err != nil {
 			d.respond(m.Metadata.Get(bus.MetaReply), nil, nil, err)
@@ -45,68 +45,67 @@ func (s *Service) addCommand(router *message.Router, d *deps, c Command) {
 	})
 }
 
-// sent is a command as its sender wrote it.
-type sent struct {
-	header func(string) string
-	id     string // its own when the headers have none
-	body   []byte
-	left   time.Time // when it was left for later; zero for a request
+// request is a command as its sender wrote it.
+type request struct {
+	header   func(string) string
+	id       string // the message's, used when the headers have none
+	body     []byte
+	deferred time.Time // when it was deferred; zero for one that came as a request
 }
 
-// decide hands a command to its handler, unless its sender may not send it. A
-// panic is an error: whoever waits must hear of it. What was left for later was
-// accepted while its sender was trusted: that they have logged out since takes
-// nothing back that they were promised.
-func (d *deps) decide(ctx context.Context, c Command, s sent) (r decider.Receipt, err error) {
-	defer recovered(&err)
-	if err := d.lost(); err != nil {
+// decide passes a command to its handler, unless its sender's token was revoked. A panic
+// becomes an error, since somebody waits for an answer. A deferred command was accepted while
+// its sender was trusted, so a revocation since then does not matter.
+func (d *deps) decide(ctx context.Context, c Command, s request) (r decider.Receipt, err error) {
+	defer recoverPanic(&err)
+	if err := d.checkLog(); err != nil {
 		return r, err
 	}
 	env, err := eventlog.ParseEnvelope(s.header)
 	if err != nil {
 		return r, errs.New(errs.Invalid, "%v", err)
 	}
-	if s.left.IsZero() {
-		if err := d.trusted(ctx, env.Actor); err != nil {
+	if s.deferred.IsZero() {
+		if err := d.checkRevoked(ctx, env.Actor); err != nil {
 			return r, err
 		}
 	}
 	if env.ID == "" {
 		env.ID = s.id
 	}
-	if r, err = c.handle(context.WithValue(ctx, deferredAtKey{}, s.left), decider.Command{Envelope: env}, s.body); err == nil {
-		if refused, ok := r.Reply.(error); ok {
-			return r, refused
+	if r, err = c.handle(context.WithValue(ctx, deferredAtKey{}, s.deferred), decider.Command{Envelope: env}, s.body); err == nil {
+		if replyErr, ok := r.Reply.(error); ok {
+			return r, replyErr
 		}
 	}
 	return r, err
 }
 
-// trusted refuses whoever sends with an access token that was revoked. Gateways
-// do so, too; but what they sent may have been long on its way.
-func (d *deps) trusted(ctx context.Context, who eventlog.Actor) error {
+// checkRevoked returns an error for a sender whose access token was revoked. Gateways check
+// that too, but the message may have been on its way for a while.
+func (d *deps) checkRevoked(ctx context.Context, actor eventlog.Actor) error {
 	if d.revoked == nil {
 		return nil
 	}
-	return d.revoked.Check(ctx, who)
+	return d.revoked.Check(ctx, actor)
 }
 
-// lost refuses to decide anything on a log that lost events: new ones must not be
-// mixed with what will be restored.
-func (d *deps) lost() error {
+// checkLog returns an error when the log has lost events. New ones must not be mixed with
+// those that will be restored.
+func (d *deps) checkLog() error {
 	if err := d.log.DataLoss(); err != nil {
 		return err
 	}
 	for _, v := range d.service.Views {
 		if err := v.Failed(); errors.Is(err, projection.ErrLost) {
-			return errs.New(errs.Unavailable, "the log has lost facts and must be restored first: %v", err)
+			return errs.New(errs.Unavailable, "the log has lost events and must be restored first: %v", err)
 		}
 	}
 	return nil
 }
 
-// respond answers a request. An error that is no refusal is logged, and the
-// answer says no more than that there was one.
+// respond answers a request. An error without a code is logged, and the answer only says that
+// there was one.
 func (d *deps) respond(to string, header nats.Header, body any, err error) {
 	if err == nil {
 		body, err = encode(body)
@@ -120,7 +119,7 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 		case r.Code == errs.Unavailable:
 			d.Logger.Warn("a request could not be served", "error", err)
 		}
-		header = withSize(nats.Header{bus.HeaderErrorCode: {string(r.Code)}, bus.HeaderError: {r.Detail}}, err)
+		header = addSize(nats.Header{bus.HeaderErrorCode: {string(r.Code)}, bus.HeaderError: {r.Detail}}, err)
 		body, _ = json.Marshal(r)
 	}
 	err = d.Conn.PublishMsg(&nats.Msg{Subject: to, Header: header, Data: body.([]byte)})
@@ -132,17 +131,17 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 	}
 }
 
-// foreign tells of a message on an endpoint that is no request to it: somebody has
-// it delivered there who may not send one, or does not know how to.
-func (d *deps) foreign(m *nats.Msg, endpoint string, reason error) {
-	d.metrics.foreign.WithLabelValues(endpoint).Inc()
-	d.Logger.Warn("a message that is no request was refused", "endpoint", endpoint, "reason", reason)
+// rejectMessage counts and logs a message on an endpoint that is no request to it: somebody
+// has it delivered there who may not send requests, or does not know how.
+func (d *deps) rejectMessage(m *nats.Msg, endpoint string, reason error) {
+	d.metrics.rejected.WithLabelValues(endpoint).Inc()
+	d.Logger.Warn("a message that is no request was rejected", "endpoint", endpoint, "reason", reason)
 	if natsauth.IsInbox(m.Reply) {
 		d.respond(m.Reply, nil, nil, errs.New(errs.Forbidden, "this is no request to %s: %v", endpoint, reason))
 	}
 }
 
-// encode is a body as JSON; what is JSON already is not marshalled again.
+// encode returns a body as JSON. What is JSON already is not marshalled again.
 func encode(body any) (any, error) {
 	switch b := body.(type) {
 	case nil:

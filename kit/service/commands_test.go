@@ -14,19 +14,19 @@ import (
 	"lonja/kit/revocation"
 )
 
-func TestACommandIsAnsweredAndReactedTo(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	r, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{})
+func TestService_AnswersACommandAndReactsToItsEvent(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	r, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{})
 	if err != nil || string(r.Body) != "3" || r.Position == "" || r.EntityID != "c" {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	w.awaitTotal("echo-c", 3)
+	f.awaitTotal("echo-c", 3)
 }
 
-func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
-	w := newWorld(t)
-	w.start()
+func TestService_RejectsBadCommandsAndGoesOn(t *testing.T) {
+	f := newFixture(t)
+	f.start()
 	for _, test := range []struct{ payload, code, field string }{
 		{`{"counter":"c","by":100}`, "invalid", "by"},
 		{`{"counter":"c","by":"x"}`, "invalid", "by"},
@@ -36,7 +36,7 @@ func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
 		{`garbage`, "invalid", ""},
 		{`{"counter":"c","by":0}`, "internal", ""},
 	} {
-		m, err := w.log.Conn.Request("commands.counters.add", []byte(test.payload), 5*time.Second)
+		m, err := f.log.Conn.Request("commands.counters.add", []byte(test.payload), 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,19 +49,19 @@ func TestBadCommandsAreRefusedAndStopNothing(t *testing.T) {
 		}
 	}
 	repeated := &nats.Msg{Subject: "commands.counters.add", Header: nats.Header{"twice": {"a", "b"}}, Data: []byte(`{}`)}
-	m, err := w.log.Conn.RequestMsg(repeated, 5*time.Second)
+	m, err := f.log.Conn.RequestMsg(repeated, 5*time.Second)
 	if err != nil || m.Header.Get(bus.HeaderErrorCode) != "invalid" {
 		t.Errorf("a repeated header: %v, %v", m, err)
 	}
-	if _, err := w.Send(t.Context(), add{"c", 1}, eventlog.Envelope{}); err != nil {
+	if _, err := f.Send(t.Context(), add{"c", 1}, eventlog.Envelope{}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestWhoseTokenWasRevokedIsRefused(t *testing.T) {
-	w := newWorldWith(t, "  - {name: REVOCATIONS, subjects: [revocations.>], max_msgs_per_subject: 1, allow_direct: true}\n")
-	stop := w.start()
-	if err := revocation.Revoke(t.Context(), w.log.JS, "ana", 10); err != nil {
+func TestService_RejectsSendersWhoseTokenWasRevoked(t *testing.T) {
+	f := newFixtureWith(t, "  - {name: REVOCATIONS, subjects: [revocations.>], max_msgs_per_subject: 1, allow_direct: true}\n")
+	stop := f.start()
+	if err := revocation.Revoke(t.Context(), f.log.JS, "ana", 10); err != nil {
 		t.Fatal(err)
 	}
 	by := func(user string, signed uint64) eventlog.Envelope {
@@ -71,22 +71,22 @@ func TestWhoseTokenWasRevokedIsRefused(t *testing.T) {
 		from eventlog.Envelope
 		code errs.Code
 	}{{by("ana", 9), errs.Unauthenticated}, {by("ana", 0), errs.Unauthenticated}, {by("ana", 10), ""}, {by("bob", 9), ""}, {by("", 0), ""}} {
-		_, sent := w.Send(t.Context(), add{"c", 1}, c.from)
-		_, asked := w.Query(t.Context(), total{"c"}, c.from)
+		_, sent := f.Send(t.Context(), add{"c", 1}, c.from)
+		_, asked := f.Query(t.Context(), total{"c"}, c.from)
 		for _, err := range []error{sent, asked} {
 			if c.code == "" && err != nil || c.code != "" && !errs.Is(err, c.code) {
 				t.Errorf("%+v: want %q, got %v", c.from.Actor, c.code, err)
 			}
 		}
 	}
-	w.awaitTotal("c", 3)
+	f.awaitTotal("c", 3)
 
 	// What was accepted while she was trusted is done, though she is no longer.
 	stop()
 	left := by("ana", 9)
-	if err := w.Defer(t.Context(), add{"c", 1}, left); err != nil {
+	if err := f.Defer(t.Context(), add{"c", 1}, left); err != nil {
 		t.Fatal(err)
 	}
-	w.start()
-	w.awaitTotal("c", 4)
+	f.start()
+	f.awaitTotal("c", 4)
 }

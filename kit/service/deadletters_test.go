@@ -10,60 +10,60 @@ import (
 	"lonja/kit/kittest"
 )
 
-func TestWhatFailsForEverGoesToTheDeadLettersOnceAndBackWhenRetried(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	box := bus.NewDeadLetterQueue(w.log.JS)
-	poison := w.log.Poison("events.counter.c.added", "garbage")
-	w.broken.Store(true)
-	event := w.log.Add("c", 5)
+func TestDeadLetters_HoldAFailedMessageOnceAndHandItBack(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	queue := bus.NewDeadLetterQueue(f.log.JS)
+	poison := f.log.Poison("events.counter.c.added", "garbage")
+	f.broken.Store(true)
+	event := f.log.Add("c", 5)
 	var letters []bus.DeadLetter
-	w.eventually(func() (err error) {
-		letters, _, err = box.List(t.Context(), 1, 10)
+	f.eventually(func() (err error) {
+		letters, _, err = queue.List(t.Context(), 1, 10)
 		if err == nil && len(letters) < 2 {
-			err = fmt.Errorf("%d letters", len(letters))
+			err = fmt.Errorf("%d dead letters", len(letters))
 		}
 		return err
 	})
 	want := map[string]uint64{"undecodable": poison, "counters-echo": event}
 	for _, l := range letters {
 		if want[l.Consumer] != l.Sequence || l.Stream != kittest.Stream || l.Reason == "" {
-			t.Errorf("letter %+v", l)
+			t.Errorf("dead letter %+v", l)
 		}
 	}
 	if len(letters) != 2 || !strings.Contains(letters[1].Reason, "panic: broken") {
-		t.Errorf("letters %+v", letters)
+		t.Errorf("dead letters %+v", letters)
 	}
-	w.broken.Store(false)
-	if to, err := box.Retry(t.Context(), letters[1].ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
+	f.broken.Store(false)
+	if to, err := queue.Retry(t.Context(), letters[1].ID, f.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 		t.Fatal(to, err)
 	}
-	w.awaitTotal("echo-c", 5)
-	if err := box.Drop(t.Context(), letters[0].ID); err != nil {
+	f.awaitTotal("echo-c", 5)
+	if err := queue.Drop(t.Context(), letters[0].ID); err != nil {
 		t.Error(err)
 	}
-	if left, total, err := box.List(t.Context(), 1, 10); err != nil || len(left) != 0 || total != 0 {
+	if left, total, err := queue.List(t.Context(), 1, 10); err != nil || len(left) != 0 || total != 0 {
 		t.Errorf("left %+v, %d, %v", left, total, err)
 	}
-	if err := box.Drop(t.Context(), letters[0].ID); !errs.Is(err, errs.NotFound) {
+	if err := queue.Drop(t.Context(), letters[0].ID); !errs.Is(err, errs.NotFound) {
 		t.Errorf("dropped twice: %v", err)
 	}
 }
 
-func TestWhatIsRetriedInVainComesBackAsALetter(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	box := bus.NewDeadLetterQueue(w.log.JS)
-	w.broken.Store(true)
-	w.log.Add("c", 5)
+func TestRetry_ThatFailsMakesANewDeadLetter(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	queue := bus.NewDeadLetterQueue(f.log.JS)
+	f.broken.Store(true)
+	f.log.Add("c", 5)
 	for range 2 {
-		w.eventually(func() error {
-			letters, _, err := box.List(t.Context(), 1, 10)
+		f.eventually(func() error {
+			letters, _, err := queue.List(t.Context(), 1, 10)
 			if err == nil && (len(letters) != 1 || letters[0].Consumer != "counters-echo") {
-				err = fmt.Errorf("letters %+v", letters)
+				err = fmt.Errorf("dead letters %+v", letters)
 			}
 			if err == nil {
-				_, err = box.Retry(t.Context(), letters[0].ID, w.streams)
+				_, err = queue.Retry(t.Context(), letters[0].ID, f.streams)
 			}
 			return err
 		})

@@ -14,7 +14,12 @@ import (
 	"lonja/kit/projection"
 )
 
-// Handle declares that a service decides the command C on entities with state S.
+// Handle declares that the service handles the command C by a decision on an entity with the
+// state S.
+//
+// The decision is a pure function: it returns the event to record, nil when the command asks
+// for nothing new, or an error. It may be called several times for one command, since a
+// conflict with another event of the entity loads the state and decides again.
 func Handle[S any, C bus.Command](d *decider.Decider[S], decide func(S, C, decider.Meta) (eventlog.Event, error)) *CommandHandler[S, C] {
 	return &CommandHandler[S, C]{decider: d, prepare: func(_ context.Context, c C, _ eventlog.Actor) (decider.Decide[S], any, error) {
 		c, wrong := normal(c)
@@ -27,10 +32,10 @@ func Handle[S any, C bus.Command](d *decider.Decider[S], decide func(S, C, decid
 	}}
 }
 
-// normal is a command as it is decided on: what it makes of itself with its
-// method Normal, when it has one. What is wrong with it then is left to the
-// decision, which comes after the log was asked whether it was made before: the
-// same command, sent again, is answered as it was whatever rules came meanwhile.
+// normal returns a command in its normal form: the result of its method Normal, if it has one.
+// The error of Normal is left to the decision, which comes after the log was asked whether
+// this command is recorded already. So a command that is sent again gets its first answer,
+// even if stricter rules came later.
 func normal[C bus.Command](c C) (C, error) {
 	if n, ok := any(c).(interface{ Normal() (C, error) }); ok {
 		return n.Normal()
@@ -38,26 +43,24 @@ func normal[C bus.Command](c C) (C, error) {
 	return c, nil
 }
 
-// HandleWith is On for a decision that needs to know more than the entity's
-// state. Know looks that up, in a view of the service's own for instance; what
-// it finds is handed to the decision, which stays pure. Know is given the command
-// as it was sent, the decision as it is normally.
+// HandleWith is Handle for a decision that needs more than the entity's state. Lookup fetches
+// that, from a view for instance, and its result is passed to the decision, which stays pure.
+// Lookup gets the command as it was sent; the decision gets it in its normal form. An error of
+// lookup is the command's.
 //
-// When what is known is a Fingerprinter, its fingerprint stands for the
-// command's body wherever two commands with one id are compared.
+// A result that is a Fingerprinter or a Replier has more to say; see there.
 func HandleWith[S any, C bus.Command, K any](d *decider.Decider[S],
-	know func(context.Context, C) (K, error),
+	lookup func(context.Context, C) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *CommandHandler[S, C] {
-	return HandleWithActor(d, func(ctx context.Context, c C, _ eventlog.Actor) (K, error) { return know(ctx, c) }, decide)
+	return HandleWithActor(d, func(ctx context.Context, c C, _ eventlog.Actor) (K, error) { return lookup(ctx, c) }, decide)
 }
 
-// HandleWithActor is HandleWith where what is to be known depends on who sends the
-// command, too.
+// HandleWithActor is HandleWith for a lookup that also depends on who sent the command.
 func HandleWithActor[S any, C bus.Command, K any](d *decider.Decider[S],
-	know func(context.Context, C, eventlog.Actor) (K, error),
+	lookup func(context.Context, C, eventlog.Actor) (K, error),
 	decide func(S, C, K, decider.Meta) (eventlog.Event, error)) *CommandHandler[S, C] {
-	return &CommandHandler[S, C]{decider: d, prepare: func(ctx context.Context, c C, who eventlog.Actor) (decider.Decide[S], any, error) {
-		known, err := know(ctx, c, who)
+	return &CommandHandler[S, C]{decider: d, prepare: func(ctx context.Context, c C, actor eventlog.Actor) (decider.Decide[S], any, error) {
+		found, err := lookup(ctx, c, actor)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -66,77 +69,79 @@ func HandleWithActor[S any, C bus.Command, K any](d *decider.Decider[S],
 			if wrong != nil {
 				return nil, wrong
 			}
-			return decide(s, c, known, m)
-		}, known, nil
+			return decide(s, c, found, m)
+		}, found, nil
 	}}
 }
 
-// Fingerprinter tells two commands apart by something else than their body,
-// whose hash is recorded with the event: a password must not be, not even so.
+// Fingerprinter is a lookup's result with its own idempotency fingerprint. Normally the hash
+// of a command's body is recorded with the event, and a command with the same id and another
+// hash is an error. A body that holds a password must not be recorded, not even as a hash; the
+// result's fingerprint is hashed instead.
 type Fingerprinter interface{ Fingerprint() string }
 
-// Replier is what is known when the answer is made of it, too. It stands in for
-// the function that Replies would be given, on the same terms.
+// Replier is a lookup's result that makes the answer. Its Reply takes the place of the
+// function given to CommandHandler.Reply, and the same rules apply.
 type Replier[S any] interface {
 	Reply(S, eventlog.Event) any
 }
 
-// CommandHandler is a declared command.
+// CommandHandler is a declared command. Its methods add to the declaration and return it.
 type CommandHandler[S any, C bus.Command] struct {
 	decider *decider.Decider[S]
-	prepare func(context.Context, C, eventlog.Actor) (decide decider.Decide[S], known any, err error)
+	prepare func(context.Context, C, eventlog.Actor) (decide decider.Decide[S], found any, err error)
 	target  func(context.Context, C) (string, error)
 	reply   func(S, C, eventlog.Event) any
-	after   *projection.View
-	once    *projection.View
-	private bool
+	waitFor *projection.View
+	unique  *projection.View
+	limited bool // to operators
 }
 
-// Reply says what the answer is made of: the state after the event, which must
-// not be kept, and the event, nil when the command had been fulfilled before. An
-// answer that is an error refuses the command, although an event was recorded.
-// Without Replies the answer is only a receipt.
+// Reply sets the function that makes the answer. It gets the state after the event, which it
+// must not keep, and the event, which is nil when the decision recorded none. When it returns
+// an error, the sender gets that error, although an event may be recorded. Without Reply the
+// answer is a receipt only.
 func (h *CommandHandler[S, C]) Reply(reply func(S, eventlog.Event) any) *CommandHandler[S, C] {
-	return h.ReplyToCommand(func(s S, _ C, event eventlog.Event) any { return reply(s, event) })
+	return h.ReplyWithCommand(func(s S, _ C, event eventlog.Event) any { return reply(s, event) })
 }
 
-// ReplyToCommand is Replies for an answer that depends on the command, too: when
-// nothing was recorded, only the command tells which part of the state was meant.
-func (h *CommandHandler[S, C]) ReplyToCommand(reply func(S, C, eventlog.Event) any) *CommandHandler[S, C] {
+// ReplyWithCommand is Reply for an answer that also depends on the command. When nothing was
+// recorded, only the command tells which part of the state is meant.
+func (h *CommandHandler[S, C]) ReplyWithCommand(reply func(S, C, eventlog.Event) any) *CommandHandler[S, C] {
 	h.reply = reply
 	return h
 }
 
-// Target says which entity the command is about when its own NewEntityID does not.
+// Target sets the function that names the entity to decide on, when the command's own EntityID
+// does not. An error of target is the command's.
 func (h *CommandHandler[S, C]) Target(target func(context.Context, C) (string, error)) *CommandHandler[S, C] {
 	h.target = target
 	return h
 }
 
-// WaitFor makes the command wait, like a query, until the view has reached the
-// sender's consistency token. One that was left for later waits until it has caught
-// up: it is mostly taken up by a service that has just started, whose view is behind.
+// WaitFor makes the command wait until the view has reached the sender's consistency token. A
+// deferred command waits until the view has caught up with the log, because it is mostly
+// handled just after a start, when views are behind.
 func (h *CommandHandler[S, C]) WaitFor(v *projection.View) *CommandHandler[S, C] {
-	h.after = v
+	h.waitFor = v
 	return h
 }
 
-// UniqueIn makes the service notice when a command's id was used before for another
-// entity. It matters where the sender chooses the entity's id; the view must
-// remember commands.
-func (h *CommandHandler[S, C]) UniqueIn(v *projection.View) *CommandHandler[S, C] {
-	h.once = v
+// UniqueIDIn rejects a command whose id was used before for another entity, according to the
+// view, which must remember commands; see projection.Definition. It matters where the sender
+// chooses the entity's id.
+func (h *CommandHandler[S, C]) UniqueIDIn(v *projection.View) *CommandHandler[S, C] {
+	h.unique = v
 	return h
 }
 
-// ForOperators keeps the command to those who look after the services: nobody else
-// is granted to send it.
-func (h *CommandHandler[S, C]) ForOperators() *CommandHandler[S, C] {
-	h.private = true
+// OperatorsOnly limits the command to operators: ClientPermissions does not include it.
+func (h *CommandHandler[S, C]) OperatorsOnly() *CommandHandler[S, C] {
+	h.limited = true
 	return h
 }
 
-func (h *CommandHandler[S, C]) forOperators() bool { return h.private }
+func (h *CommandHandler[S, C]) operatorsOnly() bool { return h.limited }
 
 func (h *CommandHandler[S, C]) name() string { var c C; return c.CommandName() }
 
@@ -146,62 +151,66 @@ func (h *CommandHandler[S, C]) bind(log *eventlog.Log, config decider.Config) {
 	h.decider.Bind(log, config)
 }
 
-func (h *CommandHandler[S, C]) handle(ctx context.Context, w decider.Command, payload []byte) (decider.Receipt, error) {
+func (h *CommandHandler[S, C]) handle(ctx context.Context, cmd decider.Command, payload []byte) (decider.Receipt, error) {
 	c, err := decodeStrictly[C](payload)
 	if err != nil {
 		return decider.Receipt{}, err
 	}
-	// Who sent it may have checked nothing: anyone with the right key can write any JSON.
+	// The sender may have checked nothing: anyone with the right key can send any JSON.
 	if err := c.Check(); err != nil {
 		return decider.Receipt{}, err
 	}
-	if h.after != nil {
-		if err := h.freshen(ctx, w); err != nil {
+	if h.waitFor != nil {
+		if err := h.awaitFresh(ctx, cmd); err != nil {
 			return decider.Receipt{}, err
 		}
 	}
-	if w.EntityID = c.EntityID(); h.target != nil {
-		if w.EntityID, err = h.target(ctx, c); err != nil {
+	if cmd.EntityID = c.EntityID(); h.target != nil {
+		if cmd.EntityID, err = h.target(ctx, c); err != nil {
 			return decider.Receipt{}, err
 		}
 	}
-	if h.once != nil {
-		if entity, err := h.once.CommandEntity(ctx, w.ID); err != nil {
+	if h.unique != nil {
+		if entity, err := h.unique.CommandEntity(ctx, cmd.ID); err != nil {
 			return decider.Receipt{}, err
-		} else if entity != "" && entity != w.EntityID {
+		} else if entity != "" && entity != cmd.EntityID {
 			return decider.Receipt{}, decider.IDReused()
 		}
 	}
-	decide, known, err := h.prepare(ctx, c, w.Actor)
+	decide, found, err := h.prepare(ctx, c, cmd.Actor)
 	if err != nil {
 		return decider.Receipt{}, err
 	}
-	w.RequestHash = eventlog.HashBody(payload)
-	if f, ok := known.(Fingerprinter); ok {
-		w.RequestHash = eventlog.HashBody([]byte(f.Fingerprint()))
+	cmd.RequestHash = eventlog.HashBody(payload)
+	if f, ok := found.(Fingerprinter); ok {
+		cmd.RequestHash = eventlog.HashBody([]byte(f.Fingerprint()))
 	}
 	var reply func(S, eventlog.Event) any
 	if h.reply != nil {
 		reply = func(s S, event eventlog.Event) any { return h.reply(s, c, event) }
 	}
-	if r, ok := known.(Replier[S]); ok {
+	if r, ok := found.(Replier[S]); ok {
 		reply = r.Reply
 	}
-	return h.decider.Decide(ctx, w, decide, reply)
+	return h.decider.Decide(ctx, cmd, decide, reply)
 }
 
-func (h *CommandHandler[S, C]) freshen(ctx context.Context, w decider.Command) error {
+// awaitFresh waits for the view that the command must not be ahead of.
+func (h *CommandHandler[S, C]) awaitFresh(ctx context.Context, cmd decider.Command) error {
 	switch {
 	case !DeferredAt(ctx).IsZero():
-		return h.after.CatchUp(ctx)
-	case w.After != "":
-		return h.after.Await(ctx, projection.ParseToken(w.After))
+		return h.waitFor.CatchUp(ctx)
+	case cmd.After != "":
+		return h.waitFor.Await(ctx, projection.ParseToken(cmd.After))
 	}
 	return nil
 }
 
-// React declares what follows from the event E: a decision on the entity that
-// target names, "" for none.
+// React declares that the service reacts to the event E by a decision on an entity with the
+// state S. Target names the entity; "" means that the event concerns none. The decision
+// returns the event to record, or nil for none; it may be called several times. An error is
+// retried, and ends in a dead letter after six failures. An Unavailable error is retried until
+// it is gone.
 func React[S any, E eventlog.Event](d *decider.Decider[S], target func(E) string,
 	decide func(S, E, decider.Meta) (eventlog.Event, error)) Handler {
 	return &reactHandler[S, E]{d, target, decide}
@@ -213,39 +222,43 @@ type reactHandler[S any, E eventlog.Event] struct {
 	decide  func(S, E, decider.Meta) (eventlog.Event, error)
 }
 
-func (w *reactHandler[S, E]) eventName() string { var e E; return e.EventName() }
+func (h *reactHandler[S, E]) eventName() string { var e E; return e.EventName() }
 
-func (w *reactHandler[S, E]) permissions() natsauth.Permissions { return w.decider.Permissions() }
+func (h *reactHandler[S, E]) permissions() natsauth.Permissions { return h.decider.Permissions() }
 
-func (w *reactHandler[S, E]) bind(log *eventlog.Log, config decider.Config) {
-	w.decider.Bind(log, config)
+func (h *reactHandler[S, E]) bind(log *eventlog.Log, config decider.Config) {
+	h.decider.Bind(log, config)
 }
 
-func (w *reactHandler[S, E]) handle(ctx context.Context, wish decider.Command, event eventlog.Record, _ *deps) error {
+func (h *reactHandler[S, E]) handle(ctx context.Context, cmd decider.Command, event eventlog.Record, _ *deps) error {
 	e := event.Event.(E)
-	if wish.EntityID = w.target(e); wish.EntityID == "" {
+	if cmd.EntityID = h.target(e); cmd.EntityID == "" {
 		return nil
 	}
-	_, err := w.decider.Decide(ctx, wish,
-		func(s S, m decider.Meta) (eventlog.Event, error) { return w.decide(s, e, m) }, nil)
-	if r, refused := errs.As(err); refused && r.Code != errs.Unavailable {
-		// A reaction has nobody to refuse: what it may not do it must leave.
-		return fmt.Errorf("a reaction was refused: %w", err)
+	_, err := h.decider.Decide(ctx, cmd,
+		func(s S, m decider.Meta) (eventlog.Event, error) { return h.decide(s, e, m) }, nil)
+	if r, coded := errs.As(err); coded && r.Code != errs.Unavailable {
+		// Nobody waits for the answer, so a rejection here is a fault of the reaction.
+		return fmt.Errorf("a reaction's decision returned an error: %w", err)
 	}
 	return err
 }
 
-// Remind declares that the event E is to be delivered once more at a later
-// time, to the consumer named due.
+// Remind declares that the event E is delivered again at a later time, to the consumer named
+// due. It is delivered at least once, even if the service is down at that time. Setting the
+// reminder again replaces it.
 func Remind[E eventlog.Event](due string, at func(E) time.Time) Handler { return &reminder[E]{due, at} }
 
-// Answer declares that a service answers the query Q out of a view.
+// Answer declares that the service answers the query Q from a view, which may be nil. The
+// query waits until the view has reached the sender's consistency token. The answer is
+// marshalled to JSON unless it is JSON already.
 func Answer[Q interface{ QueryName() string }](v *projection.View, answer func(context.Context, Q, eventlog.Actor) (any, error)) *QueryHandler[Q] {
 	return &QueryHandler[Q]{view: v, fn: answer, timeout: timeout}
 }
 
-// Stopping is closed when the service that answers begins to stop. A query that
-// waits for something to happen should then answer with what there is.
+// Stopping returns a channel that is closed when the service begins to stop. A query that
+// waits for something to happen should then answer with what it has. It is nil outside of a
+// query.
 func Stopping(ctx context.Context) <-chan struct{} {
 	stopping, _ := ctx.Value(stoppingKey{}).(<-chan struct{})
 	return stopping
@@ -253,34 +266,34 @@ func Stopping(ctx context.Context) <-chan struct{} {
 
 type stoppingKey struct{}
 
-// QueryMeta is who asks a query, and how fresh the answer must be.
+// QueryMeta is who asks a query, and the consistency token that the view must have reached.
 type QueryMeta struct {
 	Actor eventlog.Actor
 	After string
 }
 
-// QueryHandler is a declared query.
+// QueryHandler is a declared query. Its methods add to the declaration and return it.
 type QueryHandler[Q interface{ QueryName() string }] struct {
 	view    *projection.View
-	stream  string // where the entity is that it is about, "" for about none
+	stream  string // of the entity that the query is about, "" for none
 	filter  func(Q) string
 	fn      func(context.Context, Q, eventlog.Actor) (any, error)
 	timeout time.Duration
 }
 
-// Timeout is how long the answer may take, when that is not the usual few
-// seconds: for queries that wait until something happens.
+// Timeout sets how long the answer may take, when five seconds are too few, as for a query
+// that waits until something happens.
 func (a *QueryHandler[Q]) Timeout(d time.Duration) *QueryHandler[Q] {
 	a.timeout = d
 	return a
 }
 
-// About declares which entity the query is about: filter matches the entity's events
-// on stream, which the view must read. Before the query is answered with NotFound, the
-// log is asked, and the view is waited for when it lacks events of the entity. So
-// the entity is found at any replica as soon as it is recorded, without a
-// consistency token.
-func (a *QueryHandler[Q]) About(stream string, filter func(Q) string) *QueryHandler[Q] {
+// ForEntity declares which entity the query is about. Filter returns the subject filter of the
+// entity's events on the stream, which the view must read. Before the query is answered with
+// NotFound, the stream's leader is asked for such events, and if there are any that the view
+// lacks, the query waits for the view and is answered again. So an entity is found at every
+// replica as soon as it is recorded, without a consistency token.
+func (a *QueryHandler[Q]) ForEntity(stream string, filter func(Q) string) *QueryHandler[Q] {
 	a.stream, a.filter = stream, filter
 	return a
 }
@@ -294,32 +307,32 @@ func (a *QueryHandler[Q]) position() string {
 	return a.view.Position().String()
 }
 
-func (a *QueryHandler[Q]) answer(ctx context.Context, payload []byte, ask QueryMeta) (any, error) {
+func (a *QueryHandler[Q]) answer(ctx context.Context, payload []byte, meta QueryMeta) (any, error) {
 	q, err := decodeStrictly[Q](payload)
 	if err != nil {
 		return nil, err
 	}
-	if ask.After != "" && a.view != nil {
-		if err := awaitView(ctx, a.view, projection.ParseToken(ask.After)); err != nil {
+	if meta.After != "" && a.view != nil {
+		if err := awaitView(ctx, a.view, projection.ParseToken(meta.After)); err != nil {
 			return nil, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
-	body, err := a.fn(ctx, q, ask.Actor)
+	body, err := a.fn(ctx, q, meta.Actor)
 	if a.stream == "" || !errs.Is(err, errs.NotFound) {
 		return body, err
 	}
-	if there, notYet := a.awaitEntity(ctx, a.filter(q)); notYet != nil || !there {
-		return nil, cmp.Or(notYet, err)
+	if exists, waitErr := a.awaitEntity(ctx, a.filter(q)); waitErr != nil || !exists {
+		return nil, cmp.Or(waitErr, err)
 	}
-	return a.fn(ctx, q, ask.Actor)
+	return a.fn(ctx, q, meta.Actor)
 }
 
-// awaitEntity waits until the view shows all that is recorded of an entity; there
-// is false when nothing is.
-func (a *QueryHandler[Q]) awaitEntity(ctx context.Context, filter string) (there bool, err error) {
-	done, err := lookTurn(ctx)
+// awaitEntity waits until the view includes every recorded event of an entity. Exists is false
+// when none is recorded.
+func (a *QueryHandler[Q]) awaitEntity(ctx context.Context, filter string) (exists bool, err error) {
+	done, err := acquireLookup(ctx)
 	if err != nil {
 		return false, err
 	}

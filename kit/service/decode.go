@@ -7,9 +7,8 @@ import (
 	"lonja/kit/strictjson"
 )
 
-// decodeStrictly decodes the JSON of a command or query; see strictjson. What is
-// wrong is an Invalid refusal that names the field, or says where the text is no
-// JSON. An empty payload is an empty object.
+// decodeStrictly decodes the JSON of a command or query; see package strictjson. The error is
+// Invalid, and names the field or the place in the text. An empty payload is an empty object.
 func decodeStrictly[T any](payload []byte) (v T, err error) {
 	if len(payload) == 0 {
 		payload = []byte("{}")

@@ -18,71 +18,72 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// deferred is the name of the consumer that brings the commands that were left.
+// deferred is the name of the consumer of the service's deferred commands.
 func (s *Service) deferred() string { return s.Name + "-deferred" }
 
-// addDeferred takes up the commands that were left while the service was away.
+// addDeferred handles the commands that were deferred while the service was down.
 func (s *Service) addDeferred(router *message.Router, d *deps) error {
 	if !d.Streams.HasConsumer(s.deferred()) {
-		return nil // its commands are not for keeping: they hold secrets
+		return nil // its commands hold secrets, and must not be stored
 	}
 	return d.consume(router, s.deferred(), func(ctx context.Context, m *message.Message) error {
-		return d.takeUp(ctx, m, d.read(m), false)
+		return d.handleDeferred(ctx, m, d.record(m), false)
 	})
 }
 
-// takeUp decides a command that was left and tells what became of it. M is the
-// delivery that brought it, again that it is retried: then a new outcome takes the
-// place of the one before. A command that there is not is left to a replica that is
-// newer, and refused when none has taken it for a while.
-func (d *deps) takeUp(ctx context.Context, m *message.Message, left eventlog.Record, again bool) error {
-	name, id := splitDeferred(left.Subject)
+// handleDeferred decides on a deferred command and stores the outcome. M is the delivery that
+// brought it. When the command is retried, the new outcome replaces the one before. A command
+// that this program does not know is left to a newer replica, and rejected when none has
+// handled it after a while.
+func (d *deps) handleDeferred(ctx context.Context, m *message.Message, deferred eventlog.Record, retried bool) error {
+	name, id := parseDeferred(deferred.Subject)
 	var receipt decider.Receipt
 	var err error
 	switch i := slices.IndexFunc(d.service.Commands, func(c Command) bool { return c.name() == name }); {
 	case i >= 0:
-		receipt, err = d.decide(ctx, d.service.Commands[i], sent{left.Headers.Get, id, left.Data, left.StoredAt})
-	case deliveries(m) < unknownTries:
-		err = errs.New(errs.Unavailable, "%s is a command that a newer program must decide", name)
+		receipt, err = d.decide(ctx, d.service.Commands[i], request{deferred.Headers.Get, id, deferred.Data, deferred.StoredAt})
 	default:
-		err = errs.New(errs.NotFound, "there is no command %s", name)
+		if err = d.unknown(m, "the command "+name); errors.Is(err, errGivenUp) {
+			err = errs.New(errs.NotFound, "there is no command %s", name)
+		}
 	}
 	if errs.Is(err, errs.Unavailable) {
 		return err
 	}
 	outcome := d.outcome(id, receipt, err)
-	if _, refused := errs.As(err); refused {
-		err = nil // it has its answer
+	if _, coded := errs.As(err); coded {
+		err = nil // the outcome is the answer
 	}
-	if err = d.givenUp(m, err); err != nil && !errors.Is(err, errGivenUp) {
+	if err = d.countFailure(m, err); err != nil && !errors.Is(err, errGivenUp) {
 		return err
 	}
-	return errors.Join(d.tell(ctx, outcome, left.Headers.Get(eventlog.HeaderActor), again), err)
+	return errors.Join(d.storeOutcome(ctx, outcome, deferred.Headers.Get(eventlog.HeaderActor), retried), err)
 }
 
 type deferredAtKey struct{}
 
-// DeferredAt is when the command that is decided was left for later, zero for one that
-// came at once.
+// DeferredAt returns when the command that is being decided was deferred, and the zero time
+// for one that came as a request.
 func DeferredAt(ctx context.Context) time.Time {
-	left, _ := ctx.Value(deferredAtKey{}).(time.Time)
-	return left
+	at, _ := ctx.Value(deferredAtKey{}).(time.Time)
+	return at
 }
 
+// outcome returns the outcome of a decision. An error without a code is logged, and not shown.
 func (d *deps) outcome(id string, r decider.Receipt, err error) bus.Outcome {
-	body, err := answerOf(r, err)
+	body, err := resultOf(r, err)
 	if err == nil {
-		return bus.Outcome{ID: id, Status: bus.Done, Position: eventlog.Position(r.Stream, r.Sequence), Result: body}
+		return bus.Outcome{ID: id, Status: bus.OutcomeDone, Position: eventlog.Position(r.Stream, r.Sequence), Result: body}
 	}
 	why, coded := errs.As(err)
 	if !coded {
 		d.Logger.Error("a deferred command failed", "id", id, "error", err)
 		why = errs.New(errs.Internal, "something went wrong on our side")
 	}
-	return bus.Outcome{ID: id, Status: bus.Refused, Problem: why}
+	return bus.Outcome{ID: id, Status: bus.OutcomeRejected, Problem: why}
 }
 
-func answerOf(r decider.Receipt, err error) (json.RawMessage, error) {
+func resultOf(r decider.Receipt, err error) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +94,9 @@ func answerOf(r decider.Receipt, err error) (json.RawMessage, error) {
 	return body.([]byte), nil
 }
 
-// tell keeps the outcome under the name of whoever sent the command: the first one
-// for each command, unless that was retried.
-func (d *deps) tell(ctx context.Context, o bus.Outcome, sender string, again bool) error {
+// storeOutcome stores a command's outcome under its sender's name. Only the first outcome of a
+// command is stored, unless the command was retried.
+func (d *deps) storeOutcome(ctx context.Context, o bus.Outcome, sender string, retried bool) error {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -105,24 +106,23 @@ func (d *deps) tell(ctx context.Context, o bus.Outcome, sender string, again boo
 		eventlog.HeaderActor:           {sender},
 		jetstream.ExpectedStreamHeader: {bus.DeferredStream},
 	}
-	if !again {
+	if !retried {
 		header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	}
 	_, err = d.js.PublishMsg(ctx, &nats.Msg{Subject: bus.OutcomeSubject(o.ID), Data: data, Header: header})
 	switch {
 	case eventlog.IsConflict(err):
 		return nil
-	case eventlog.IsFull(err): // the command is done; others must not wait for that
+	case eventlog.IsFull(err): // the command is done, and the next ones must not wait for room
 		d.metrics.full.WithLabelValues(bus.DeferredStream).Inc()
-		d.Logger.Error("there is no room for what became of a deferred command", "id", o.ID, "status", o.Status, "error", err)
+		d.Logger.Error("the outcome of a deferred command was not stored: the stream is full", "id", o.ID, "status", o.Status, "error", err)
 		return nil
 	}
 	return err
 }
 
-// splitDeferred takes "deferred.orders.place.0198f3" apart into "orders.place"
-// and "0198f3".
-func splitDeferred(subject string) (name, id string) {
+// parseDeferred splits "deferred.orders.place.0198f3" into "orders.place" and "0198f3".
+func parseDeferred(subject string) (name, id string) {
 	name = strings.TrimPrefix(subject, "deferred.")
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		name, id = name[:i], name[i+1:]

@@ -10,37 +10,37 @@ import (
 	"lonja/kit/eventlog"
 )
 
-func TestADeferredCommandIsTakenUpOnceAndItsOutcomeKept(t *testing.T) {
-	w := newWorld(t)
-	stop := w.start()
+func TestDeferred_CommandTakesEffectOnceAndItsOutcomeIsStored(t *testing.T) {
+	f := newFixture(t)
+	stop := f.start()
 	reached := eventlog.Envelope{ID: eventlog.NewID(), Actor: eventlog.Actor{ID: "ana"}}
-	if _, err := w.Send(t.Context(), add{"c", 1}, reached); err != nil {
+	if _, err := f.Send(t.Context(), add{"c", 1}, reached); err != nil {
 		t.Fatal(err)
 	}
 	stop()
-	if _, err := w.Send(t.Context(), add{"c", 1}, eventlog.Envelope{}); !errors.Is(err, bus.ErrNoService) {
-		t.Fatalf("want ErrAbsent, got %v", err)
+	if _, err := f.Send(t.Context(), add{"c", 1}, eventlog.Envelope{}); !errors.Is(err, bus.ErrNoService) {
+		t.Fatalf("want ErrNoService, got %v", err)
 	}
-	fresh, refused := eventlog.Envelope{ID: eventlog.NewID()}, eventlog.Envelope{ID: eventlog.NewID()}
-	for _, left := range []struct {
+	fresh, rejected := eventlog.Envelope{ID: eventlog.NewID()}, eventlog.Envelope{ID: eventlog.NewID()}
+	for _, c := range []struct {
 		cmd add
 		env eventlog.Envelope
-	}{{add{"c", 1}, reached}, {add{"c", 2}, fresh}, {add{"c", 100}, refused}, {add{"c", 2}, fresh}} {
-		if err := w.Defer(t.Context(), left.cmd, left.env); err != nil {
+	}{{add{"c", 1}, reached}, {add{"c", 2}, fresh}, {add{"c", 100}, rejected}, {add{"c", 2}, fresh}} {
+		if err := f.Defer(t.Context(), c.cmd, c.env); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if o, _, err := w.Outcome(t.Context(), fresh.ID); err != nil || o.Status != bus.Pending {
+	if o, _, err := f.Outcome(t.Context(), fresh.ID); err != nil || o.Status != bus.OutcomePending {
 		t.Fatalf("%+v, %v", o, err)
 	}
-	w.start()
+	f.start()
 	for id, want := range map[string]string{
-		reached.ID: `done 1 <nil>`,
-		fresh.ID:   `done 3 <nil>`,
-		refused.ID: `refused  invalid: by must not be 100`,
+		reached.ID:  `done 1 <nil>`,
+		fresh.ID:    `done 3 <nil>`,
+		rejected.ID: `refused  invalid: by must not be 100`,
 	} {
-		w.eventually(func() error {
-			o, _, err := w.Outcome(t.Context(), id)
+		f.eventually(func() error {
+			o, _, err := f.Outcome(t.Context(), id)
 			if err != nil {
 				return err
 			}
@@ -54,11 +54,11 @@ func TestADeferredCommandIsTakenUpOnceAndItsOutcomeKept(t *testing.T) {
 			return nil
 		})
 	}
-	w.awaitTotal("c", 3)
-	if _, owner, err := w.Outcome(t.Context(), reached.ID); err != nil || owner != "ana" {
+	f.awaitTotal("c", 3)
+	if _, owner, err := f.Outcome(t.Context(), reached.ID); err != nil || owner != "ana" {
 		t.Errorf("owner %q, %v", owner, err)
 	}
-	if _, _, err := w.Outcome(t.Context(), eventlog.NewID()); !errs.Is(err, errs.NotFound) {
+	if _, _, err := f.Outcome(t.Context(), eventlog.NewID()); !errs.Is(err, errs.NotFound) {
 		t.Errorf("an unknown command: %v", err)
 	}
 }

@@ -13,7 +13,7 @@ type Endpoint struct {
 	// Answer is the type of the answer's JSON. It is nil when the request has no
 	// method Answer; see [Answered].
 	Answer       reflect.Type
-	ForOperators bool // only operators may send it
+	OperatorsOnly bool // only operators may send it
 }
 
 // Answered is implemented by the structs of commands and queries that tell what they
@@ -47,7 +47,7 @@ func (s *Service) Describe(config *streams.Config) Description {
 
 func (h *CommandHandler[S, C]) describe() Endpoint {
 	e := endpoint[C](h.name())
-	e.ForOperators = h.private
+	e.OperatorsOnly = h.limited
 	return e
 }
 

@@ -12,26 +12,26 @@ import (
 	"lonja/kit/kittest"
 )
 
-// bound lets a stream take so many messages and refuse all others.
-func (w *world) bound(stream string, most int64) {
-	w.t.Helper()
-	s, err := w.log.JS.Stream(w.t.Context(), stream)
+// bound limits a stream to so many messages; it rejects all others.
+func (f *fixture) bound(stream string, most int64) {
+	f.t.Helper()
+	s, err := f.log.JS.Stream(f.t.Context(), stream)
 	if err != nil {
-		w.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	c := s.CachedInfo().Config
 	c.Discard, c.MaxMsgs = jetstream.DiscardNew, most
-	if _, err := w.log.JS.UpdateStream(w.t.Context(), c); err != nil {
-		w.t.Fatal(err)
+	if _, err := f.log.JS.UpdateStream(f.t.Context(), c); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-// refused is how many messages a full stream did not take, as the metric says.
-func (w *world) refused(stream string) (n float64) {
-	w.t.Helper()
-	families, err := w.registry.Gather()
+// rejected is how many messages a full stream did not take, according to the metric.
+func (f *fixture) rejected(stream string) (n float64) {
+	f.t.Helper()
+	families, err := f.registry.Gather()
 	if err != nil {
-		w.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
@@ -45,50 +45,50 @@ func (w *world) refused(stream string) (n float64) {
 	return n
 }
 
-// TestFullDeadLettersHoldNothingUp fills the dead letters: views and reactions go on,
-// and what has no letter is counted, and can be tried again.
-func TestFullDeadLettersHoldNothingUp(t *testing.T) {
-	w := newWorld(t)
-	w.bound(bus.DeadLetterStream, 1)
-	w.publish("deadletters.nobody.FULL.1", nil, "")
-	w.start()
-	w.log.Poison("events.counter.c.added", "garbage")
-	w.broken.Store(true)
-	seq := w.log.Add("c", 5)
-	w.eventually(func() error {
-		if n := w.refused(bus.DeadLetterStream); n < 3 { // view and reaction on the garbage, reaction on the event
-			return fmt.Errorf("%v letters were refused", n)
+// TestDeadLetters_FullStreamStopsNothing fills the stream. Views and reactions go on. A
+// message without a dead letter is counted, and can be retried.
+func TestDeadLetters_FullStreamStopsNothing(t *testing.T) {
+	f := newFixture(t)
+	f.bound(bus.DeadLetterStream, 1)
+	f.publish("deadletters.nobody.FULL.1", nil, "")
+	f.start()
+	f.log.Poison("events.counter.c.added", "garbage")
+	f.broken.Store(true)
+	seq := f.log.Add("c", 5)
+	f.eventually(func() error {
+		if n := f.rejected(bus.DeadLetterStream); n < 3 { // view and reaction on the garbage, reaction on the event
+			return fmt.Errorf("%v dead letters were rejected", n)
 		}
 		return nil
 	})
-	w.broken.Store(false)
-	w.log.Add("d", 1)
-	w.awaitTotal("d", 1)
-	w.awaitTotal("echo-d", 1)
-	w.awaitTotal("echo-c", 0)
-	w.publish(fmt.Sprintf("retries.counters.counters-echo.%s.%d", kittest.Stream, seq), nil, "")
-	w.awaitTotal("echo-c", 5)
+	f.broken.Store(false)
+	f.log.Add("d", 1)
+	f.awaitTotal("d", 1)
+	f.awaitTotal("echo-d", 1)
+	f.awaitTotal("echo-c", 0)
+	f.publish(fmt.Sprintf("retries.counters.counters-echo.%s.%d", kittest.Stream, seq), nil, "")
+	f.awaitTotal("echo-c", 5)
 }
 
-// TestFullOutcomesHoldNoCommandUp fills the stream of deferred commands and outcomes.
-func TestFullOutcomesHoldNoCommandUp(t *testing.T) {
-	w := newWorld(t)
+// TestDeferred_FullStreamOfOutcomesStopsNoCommand fills the stream of deferred commands and outcomes.
+func TestDeferred_FullStreamOfOutcomesStopsNoCommand(t *testing.T) {
+	f := newFixture(t)
 	for range 2 {
-		if err := w.Defer(t.Context(), add{"c", 1}, eventlog.Envelope{ID: eventlog.NewID()}); err != nil {
+		if err := f.Defer(t.Context(), add{"c", 1}, eventlog.Envelope{ID: eventlog.NewID()}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w.bound(bus.DeferredStream, 3)
-	if err := w.Defer(t.Context(), add{"c", 1}, eventlog.Envelope{ID: eventlog.NewID()}); err == nil || !strings.Contains(err.Error(), "too many commands wait") {
-		t.Errorf("a third one is left: %v", err)
+	f.bound(bus.DeferredStream, 3)
+	if err := f.Defer(t.Context(), add{"c", 1}, eventlog.Envelope{ID: eventlog.NewID()}); err == nil || !strings.Contains(err.Error(), "too many commands wait") {
+		t.Errorf("a third one is deferred: %v", err)
 	}
-	w.start()
-	w.awaitTotal("c", 2)
-	w.eventually(func() error {
-		if n := w.refused(bus.DeferredStream); n != 1 {
-			return fmt.Errorf("%v outcomes were refused", n)
+	f.start()
+	f.awaitTotal("c", 2)
+	f.eventually(func() error {
+		if n := f.rejected(bus.DeferredStream); n != 1 {
+			return fmt.Errorf("%v outcomes were rejected", n)
 		}
-		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
+		cons, err := f.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
 		if err == nil && cons.CachedInfo().NumAckPending > 0 {
 			err = fmt.Errorf("%d commands are still under way", cons.CachedInfo().NumAckPending)
 		}
@@ -96,17 +96,17 @@ func TestFullOutcomesHoldNoCommandUp(t *testing.T) {
 	})
 }
 
-// TestWhatIsTooLargeForALetterHoldsNothingUp records a message that leaves no room
-// for the headers of a letter.
-func TestWhatIsTooLargeForALetterHoldsNothingUp(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	big := strings.Repeat("x", int(w.log.Conn.MaxPayload()))
-	seq := w.log.Poison("events.counter.c.added", big)
-	w.log.Add("d", 1)
-	w.awaitTotal("d", 1)
-	w.awaitTotal("echo-d", 1)
-	if l := w.awaitLetters(1)[0]; l.Sequence != seq || l.Data != "" || !strings.HasPrefix(l.Reason, "too large") {
-		t.Errorf("letter %+v", l)
+// TestDeadLetters_MessageTooLargeStopsNothing records a message that leaves no room
+// for the headers of a dead letter.
+func TestDeadLetters_MessageTooLargeStopsNothing(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	big := strings.Repeat("x", int(f.log.Conn.MaxPayload()))
+	seq := f.log.Poison("events.counter.c.added", big)
+	f.log.Add("d", 1)
+	f.awaitTotal("d", 1)
+	f.awaitTotal("echo-d", 1)
+	if l := f.awaitDeadLetters(1)[0]; l.Sequence != seq || l.Data != "" || !strings.HasPrefix(l.Reason, "too large") {
+		t.Errorf("dead letter %+v", l)
 	}
 }

@@ -15,18 +15,17 @@ import (
 )
 
 const (
-	// MaxAnswer bounds every answer. A page of the largest orders that there may
-	// be is smaller.
-	MaxAnswer = 48 << 20
-	// largeAtOnce bounds all large answers that a replica makes at the same time.
-	largeAtOnce = 2 * MaxAnswer
-	// roomPatience is how long a large answer may wait for others to be finished.
-	roomPatience = 15 * time.Second
-	// headers is how much of a message is left for them.
+	// MaxAnswerSize is the most bytes that an answer may have, even in parts.
+	MaxAnswerSize = 48 << 20
+	// maxLargeAnswers is the most bytes of all large answers that a replica makes at a time.
+	maxLargeAnswers = 2 * MaxAnswerSize
+	// largeAnswerWait is how long a large answer may wait for others to finish.
+	largeAnswerWait = 15 * time.Second
+	// headers is how many bytes of a message are reserved for its headers.
 	headers = 16 << 10
 )
 
-// tooLarge is a refusal that says how large the answer is.
+// tooLarge is an error that knows the size of the answer in bytes.
 type tooLarge struct {
 	reason *errs.Error
 	size   int
@@ -35,56 +34,57 @@ type tooLarge struct {
 func (e *tooLarge) Error() string { return e.reason.Error() }
 func (e *tooLarge) Unwrap() error { return e.reason }
 
-func tooLargeFor(size int) error {
+func newTooLarge(size int) error {
 	return &tooLarge{errs.InvalidField("limit", "is too much for one message; ask for fewer at once"), size}
 }
 
-// JSONRows are the rows of a view's query that has one column of JSON, as an answer
-// may hold them. When there is no room for so much it keeps none of them.
+// JSONRows returns the rows of a view's query that selects one column of JSON, to be part of
+// an answer. The error is Invalid, and no rows are kept, when they have more bytes than the
+// answer may have.
 func JSONRows(ctx context.Context, v *projection.View, sql string, args ...any) (all []json.RawMessage, err error) {
-	size, room := 0, roomOf(ctx)
+	size, most := 0, maxSizeOf(ctx)
 	err = v.Each(ctx, sql, args, func(scan func(...any) error) error {
 		var body []byte
 		if err := scan(&body); err != nil {
 			return err
 		}
-		if size += len(body) + 1; size > room {
+		if size += len(body) + 1; size > most {
 			all = nil
 			return nil
 		}
 		all = append(all, body)
 		return nil
 	})
-	if err == nil && size > room {
-		err = tooLargeFor(size)
+	if err == nil && size > most {
+		err = newTooLarge(size)
 	}
 	return all, err
 }
 
-// roomOf is how many bytes the answer to a query may have.
-func roomOf(ctx context.Context) int {
+// maxSizeOf returns how many bytes the answer to a query may have.
+func maxSizeOf(ctx context.Context) int {
 	if s, ok := ctx.Value(slotKey{}).(*slot); ok {
 		return s.room
 	}
-	return MaxAnswer
+	return MaxAnswerSize
 }
 
-// makeRoom makes room for a large answer when the request asks for it, until done.
-// Whoever must wait for it holds no slot.
-func makeRoom(ctx context.Context, wanted string) (done func(), err error) {
+// reserveSize reserves memory for a large answer when the request asks for one. The query must
+// call done after it has answered. A query that has to wait for memory holds no slot.
+func reserveSize(ctx context.Context, wanted string) (done func(), err error) {
 	s, ok := ctx.Value(slotKey{}).(*slot)
 	room, _ := strconv.Atoi(wanted)
 	if !ok || room <= s.room {
 		return func() {}, nil
 	}
-	if room > MaxAnswer {
-		return nil, errs.InvalidField(bus.HeaderRoom, "must be at most %d", MaxAnswer)
+	if room > MaxAnswerSize {
+		return nil, errs.InvalidField(bus.HeaderMaxSize, "must be at most %d", MaxAnswerSize)
 	}
 	if !s.large.TryAcquire(int64(room)) {
 		if err := ReleaseSlot(ctx); err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(ctx, roomPatience)
+		ctx, cancel := context.WithTimeout(ctx, largeAnswerWait)
 		defer cancel()
 		if s.large.Acquire(ctx, int64(room)) != nil {
 			return nil, errs.New(errs.Unavailable, "too many large answers are being made; try again")
@@ -94,18 +94,18 @@ func makeRoom(ctx context.Context, wanted string) (done func(), err error) {
 	return func() { s.large.Release(int64(room)) }, nil
 }
 
-// respondAtLength answers a query in as many messages as it takes, when there is
-// room for so much.
-func (d *deps) respondAtLength(to string, header nats.Header, body any, room int) {
+// respondInParts answers a query in as many messages as the answer needs, if it has at most
+// maxSize bytes.
+func (d *deps) respondInParts(to string, header nats.Header, body any, maxSize int) {
 	encoded, err := encode(body)
 	if err != nil {
 		d.respond(to, nil, nil, err)
 		return
 	}
-	data, one := encoded.([]byte), oneMessage(d.Conn)
+	data, one := encoded.([]byte), maxMessageSize(d.Conn)
 	switch {
-	case len(data) > room:
-		d.respond(to, nil, nil, tooLargeFor(len(data)))
+	case len(data) > maxSize:
+		d.respond(to, nil, nil, newTooLarge(len(data)))
 		return
 	case len(data) <= one:
 		d.respond(to, header, data, nil)
@@ -115,17 +115,17 @@ func (d *deps) respondAtLength(to string, header nats.Header, body any, room int
 	for i := range parts {
 		part := nats.Header{bus.HeaderPart: {strconv.Itoa(i+1) + "/" + strconv.Itoa(parts)}, bus.HeaderPosition: header[bus.HeaderPosition]}
 		d.respond(to, part, data[i*one:min((i+1)*one, len(data))], nil)
-		if d.Conn.FlushTimeout(timeout) != nil { // one after the other, so that they do not pile up here
+		if d.Conn.FlushTimeout(timeout) != nil { // one after the other, so that they do not pile up in memory
 			return
 		}
 	}
 }
 
-// oneMessage is how much fits into one message.
-func oneMessage(conn *nats.Conn) int { return int(conn.MaxPayload()) - headers }
+// maxMessageSize is how many bytes of an answer fit into one message.
+func maxMessageSize(conn *nats.Conn) int { return int(conn.MaxPayload()) - headers }
 
-// withSize adds to a refusal's headers how large the answer is that was refused.
-func withSize(header nats.Header, err error) nats.Header {
+// addSize adds the size of the answer to the headers of an error that reports it as too large.
+func addSize(header nats.Header, err error) nats.Header {
 	var large *tooLarge
 	if errors.As(err, &large) {
 		header[bus.HeaderSize] = []string{strconv.Itoa(large.size)}

@@ -9,17 +9,17 @@ import (
 	"lonja/kit/errs"
 )
 
-// metrics are a service's, for Prometheus. Times are in seconds.
+// metrics are a service's metrics for Prometheus. Times are in seconds.
 type metrics struct {
 	commands    *prometheus.HistogramVec
 	queries     *prometheus.HistogramVec
 	reactions   *prometheus.HistogramVec
 	deadLetters prometheus.Counter
-	foreign     *prometheus.CounterVec
+	rejected    *prometheus.CounterVec
 	full        *prometheus.CounterVec
 }
 
-// newMetrics registers a service's metrics; a nil registry keeps them to itself.
+// newMetrics creates a service's metrics, and registers them unless the registry is nil.
 func newMetrics(s *Service, d *deps) *metrics {
 	labels := prometheus.Labels{"service": s.Name, "replica": d.Replica}
 	histogram := func(name, help, label string) *prometheus.HistogramVec {
@@ -28,21 +28,21 @@ func newMetrics(s *Service, d *deps) *metrics {
 		}, []string{label, "outcome"})
 	}
 	m := &metrics{
-		commands:  histogram(d.Application+"_command_seconds", "How long commands took, by outcome: ok, replayed or the code of a refusal.", "command"),
-		queries:   histogram(d.Application+"_query_seconds", "How long queries took, by outcome.", "query"),
-		reactions: histogram(d.Application+"_reaction_seconds", "How long reactions took, by outcome.", "consumer"),
+		commands:  histogram(d.Application+"_command_seconds", "Duration of commands, by outcome: ok, replayed or the code of the error.", "command"),
+		queries:   histogram(d.Application+"_query_seconds", "Duration of queries, by outcome: ok or the code of the error.", "query"),
+		reactions: histogram(d.Application+"_reaction_seconds", "Duration of reactions, by outcome: ok or the code of the error.", "consumer"),
 		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: d.Application + "_dead_letters_total", Help: "Messages that were put aside because they could not be handled.", ConstLabels: labels,
+			Name: d.Application + "_dead_letters_total", Help: "Messages that could not be handled and became dead letters.", ConstLabels: labels,
 		}),
-		foreign: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: d.Application + "_foreign_messages_total", Help: "Messages on an endpoint that were refused since nobody had sent them there as a request.", ConstLabels: labels,
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: d.Application + "_foreign_messages_total", Help: "Messages on an endpoint that were rejected because they were not sent there as a request.", ConstLabels: labels,
 		}, []string{"endpoint"}),
 		full: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: d.Application + "_stream_full_total", Help: "Dead letters, and outcomes of deferred commands, that there was no room for, by stream.", ConstLabels: labels,
+			Name: d.Application + "_stream_full_total", Help: "Dead letters and outcomes of deferred commands that were not stored because the stream is full, by stream.", ConstLabels: labels,
 		}, []string{"stream"}),
 	}
 	failing := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: d.Application + "_log_failing", Help: "1 while the log takes no events.", ConstLabels: labels,
+		Name: d.Application + "_log_failing", Help: "1 while no events can be recorded.", ConstLabels: labels,
 	}, func() float64 {
 		if d.log.Outage() != nil {
 			return 1
@@ -50,8 +50,8 @@ func newMetrics(s *Service, d *deps) *metrics {
 		return 0
 	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.foreign, m.full, failing, newViewCollector(d, labels)} {
-			// A service that was started again finds its predecessor's metrics.
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.rejected, m.full, failing, newViewCollector(d, labels)} {
+			// A service that is started again replaces the metrics of its previous run.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)
 		}
@@ -59,7 +59,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 	return m
 }
 
-// observe records how a piece of work that began at a time ended.
+// observe records the duration and outcome of work that began at a time.
 func observe(h *prometheus.HistogramVec, name string, began time.Time, replayed bool, err error) {
 	outcome := "ok"
 	if err != nil {
@@ -73,7 +73,7 @@ func observe(h *prometheus.HistogramVec, name string, began time.Time, replayed 
 	h.WithLabelValues(name, outcome).Observe(time.Since(began).Seconds())
 }
 
-// viewCollector asks the views when it is asked.
+// viewCollector reads the state of the views whenever metrics are collected.
 type viewCollector struct {
 	service *Service
 	lag     *prometheus.Desc
@@ -85,10 +85,10 @@ type viewCollector struct {
 func newViewCollector(d *deps, labels prometheus.Labels) *viewCollector {
 	return &viewCollector{
 		service: d.service,
-		lag:     prometheus.NewDesc(d.Application+"_view_lag", "How many facts a view is behind a stream.", []string{"view", "stream"}, labels),
-		failed:  prometheus.NewDesc(d.Application+"_view_failed", "1 when a view has stopped and needs a hand.", []string{"view"}, labels),
-		stalled: prometheus.NewDesc(d.Application+"_view_standing_still", "How many streams a view does not follow although they move on.", []string{"view"}, labels),
-		waiting: prometheus.NewDesc(d.Application+"_consumers_standing_still", "How many shared consumers bring nothing although there is more.", nil, labels),
+		lag:     prometheus.NewDesc(d.Application+"_view_lag", "How many events a view is behind a stream.", []string{"view", "stream"}, labels),
+		failed:  prometheus.NewDesc(d.Application+"_view_failed", "1 when a view has stopped and must be repaired.", []string{"view"}, labels),
+		stalled: prometheus.NewDesc(d.Application+"_view_standing_still", "How many streams a view gets no events from although there are more.", []string{"view"}, labels),
+		waiting: prometheus.NewDesc(d.Application+"_consumers_standing_still", "How many shared consumers make no progress although messages are pending.", nil, labels),
 	}
 }
 
@@ -116,7 +116,7 @@ func (c *viewCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(c.stalled, prometheus.GaugeValue, float64(len(v.Stalled())), v.Name())
 		lag, err := v.Lag(ctx)
 		if err != nil {
-			continue // nobody knows, so nothing is said
+			continue // the lag is unknown, so there is no value
 		}
 		for stream, n := range lag {
 			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(n), v.Name(), stream)

@@ -18,29 +18,31 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// farBehind is the lag from which on a view is not ready.
-const farBehind = 10_000
+// maxReadyLag is the lag, in events, from which on a view is not ready.
+const maxReadyLag = 10_000
 
-type answering struct {
-	operators []*nats.Subscription // health and rebuild
-	service   micro.Service        // queries; nil until the views have something to answer from
-	busy      sync.WaitGroup
-	stopping  context.Context
-	hurry     context.CancelFunc // tells those who wait that the service stops
+// endpoints are what a running service answers on NATS, besides commands.
+type endpoints struct {
+	operators     []*nats.Subscription // health and rebuild
+	service       micro.Service        // queries; nil until the views have something to answer from
+	inProgress    sync.WaitGroup
+	stopping      context.Context
+	cancelWaiting context.CancelFunc // ends stopping, so that queries which wait return
 }
 
-// answerOperators serves what is asked of every replica, from its start on.
-func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, error) {
-	a := &answering{}
-	a.stopping, a.hurry = context.WithCancel(context.Background())
-	health, err := d.listen(a, bus.HealthSubject(s.Name), func(m *nats.Msg) {
+// serveOperators answers requests that go to every replica. It does so from the start on,
+// before the views are ready.
+func (s *Service) serveOperators(ctx context.Context, d *deps) (*endpoints, error) {
+	a := &endpoints{}
+	a.stopping, a.cancelWaiting = context.WithCancel(context.Background())
+	health, err := d.serveEndpoint(a, bus.HealthSubject(s.Name), func(m *nats.Msg) {
 		body, _ := json.Marshal(s.health(ctx, d))
 		_ = m.Respond(body)
 	})
 	if err != nil {
 		return a, err
 	}
-	rebuild, err := d.listen(a, bus.RebuildSubject(s.Name), func(m *nats.Msg) { s.rebuild(a.stopping, d, m) })
+	rebuild, err := d.serveEndpoint(a, bus.RebuildSubject(s.Name), func(m *nats.Msg) { s.rebuild(a.stopping, d, m) })
 	if err != nil {
 		return a, errors.Join(err, health.Unsubscribe())
 	}
@@ -48,21 +50,21 @@ func (s *Service) answerOperators(ctx context.Context, d *deps) (*answering, err
 	return a, nil
 }
 
-// listen serves one endpoint of those.
-func (d *deps) listen(a *answering, endpoint string, answer func(*nats.Msg)) (*nats.Subscription, error) {
+// serveEndpoint answers the requests on one subject.
+func (d *deps) serveEndpoint(a *endpoints, endpoint string, answer func(*nats.Msg)) (*nats.Subscription, error) {
 	return d.Conn.Subscribe(endpoint, func(m *nats.Msg) {
 		if err := natsauth.CheckRequest(m, endpoint); err != nil {
-			d.foreign(m, endpoint, err)
+			d.rejectMessage(m, endpoint, err)
 			return
 		}
-		a.busy.Go(func() { answer(m) })
+		a.inProgress.Go(func() { answer(m) })
 	})
 }
 
-// answerQueries serves the queries as a NATS service, so that `nats micro ls`
-// shows it. A replica takes no part in that before each of its views has
-// something to answer from, or has stopped: another one may have.
-func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answering) (err error) {
+// serveQueries answers the queries as a NATS service, so `nats micro ls` lists it. It joins
+// only when each view has rows to answer from, or has stopped; until then another replica may
+// answer.
+func (s *Service) serveQueries(ctx, working context.Context, d *deps, a *endpoints) (err error) {
 	for _, v := range s.Views {
 		_ = v.Await(ctx, nil)
 	}
@@ -78,12 +80,12 @@ func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answer
 	}
 	shared := newSlots()
 	for _, q := range s.Queries {
-		held := make(chan struct{}, workingAtOnce)
+		held := make(chan struct{}, maxQueries)
 		handle := func(req micro.Request) {
 			held <- struct{}{}
-			a.busy.Go(func() {
-				s := &slot{slots: shared, held: held, room: oneMessage(d.Conn)}
-				defer s.leave()
+			a.inProgress.Go(func() {
+				s := &slot{slots: shared, held: held, room: maxMessageSize(d.Conn)}
+				defer s.release()
 				d.answer(context.WithValue(working, slotKey{}, s), q, req)
 			})
 		}
@@ -95,9 +97,9 @@ func (s *Service) answerQueries(ctx, working context.Context, d *deps, a *answer
 	return nil
 }
 
-// stop takes no more questions and waits until those that have come are answered.
-func (a *answering) stop(conn *nats.Conn) error {
-	a.hurry()
+// stop takes no new requests and waits until those that have arrived are answered.
+func (a *endpoints) stop(conn *nats.Conn) error {
+	a.cancelWaiting()
 	var failed []error
 	for _, sub := range a.operators {
 		failed = append(failed, sub.Drain())
@@ -105,31 +107,32 @@ func (a *answering) stop(conn *nats.Conn) error {
 	if a.service != nil {
 		failed = append(failed, a.service.Stop())
 	}
-	// Draining goes on in the background. After the flush nothing more can
-	// arrive, and after the barrier what had arrived has begun.
-	failed = append(failed, conn.FlushTimeout(finish))
-	begun := make(chan struct{})
-	if err := conn.Barrier(func() { close(begun) }); err == nil {
-		<-begun
+	// Draining goes on in the background. After the flush no more requests can arrive, and
+	// after the barrier those that have arrived are in progress.
+	failed = append(failed, conn.FlushTimeout(shutdownTimeout))
+	started := make(chan struct{})
+	if err := conn.Barrier(func() { close(started) }); err == nil {
+		<-started
 	}
-	a.busy.Wait()
+	a.inProgress.Wait()
 	return errors.Join(failed...)
 }
 
+// answer answers one query.
 func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 	m := &nats.Msg{Subject: req.Subject(), Reply: req.Reply(), Header: nats.Header(req.Headers())}
 	endpoint := bus.QuerySubject(q.name())
 	if err := natsauth.CheckRequest(m, endpoint); err != nil {
-		d.foreign(m, endpoint, err)
+		d.rejectMessage(m, endpoint, err)
 		return
 	}
 	env, err := eventlog.ParseEnvelope(m.Header.Get)
 	var body any
 	if err == nil {
 		var done func()
-		if done, err = makeRoom(ctx, m.Header.Get(bus.HeaderRoom)); err == nil {
+		if done, err = reserveSize(ctx, m.Header.Get(bus.HeaderMaxSize)); err == nil {
 			defer done()
-			body, err = d.ask(ctx, q, req.Data(), QueryMeta{Actor: env.Actor, After: env.After})
+			body, err = d.runQuery(ctx, q, req.Data(), QueryMeta{Actor: env.Actor, After: env.After})
 		}
 	} else {
 		err = errs.New(errs.Invalid, "%v", err)
@@ -143,21 +146,22 @@ func (d *deps) answer(ctx context.Context, q Query, req micro.Request) {
 		d.respond(req.Reply(), nil, nil, err)
 		return
 	}
-	d.respondAtLength(req.Reply(), header, body, roomOf(ctx))
+	d.respondInParts(req.Reply(), header, body, maxSizeOf(ctx))
 }
 
-func (d *deps) ask(ctx context.Context, q Query, payload []byte, ask QueryMeta) (body any, err error) {
+// runQuery returns the answer of a query, unless its sender's token was revoked.
+func (d *deps) runQuery(ctx context.Context, q Query, payload []byte, meta QueryMeta) (body any, err error) {
 	began := time.Now()
 	defer func() { observe(d.metrics.queries, q.name(), began, false, err) }()
-	defer recovered(&err)
-	if err := d.trusted(ctx, ask.Actor); err != nil {
+	defer recoverPanic(&err)
+	if err := d.checkRevoked(ctx, meta.Actor); err != nil {
 		return nil, err
 	}
-	return q.answer(ctx, payload, ask)
+	return q.answer(ctx, payload, meta)
 }
 
-// Health is how this replica does: what it tells whoever asks over NATS. One
-// that does not serve is not ready.
+// Health returns the state of this replica, as it answers it over NATS. A replica that does
+// not serve is not ready.
 func (s *Service) Health(ctx context.Context) bus.Health {
 	d := s.running.Load()
 	if d == nil {
@@ -167,13 +171,13 @@ func (s *Service) Health(ctx context.Context) bus.Health {
 }
 
 func (s *Service) health(ctx context.Context, d *deps) bus.Health {
-	h := bus.Health{Service: s.Name, Replica: d.Replica, Behind: d.stalled()}
-	h.Ready = d.Conn.IsConnected() && len(h.Behind) == 0
+	h := bus.Health{Service: s.Name, Replica: d.Replica, Stalled: d.stalled()}
+	h.Ready = d.Conn.IsConnected() && len(h.Stalled) == 0
 	if err := cmp.Or(d.log.DataLoss(), d.log.Outage()); err != nil {
 		h.Ready, h.Log = false, detail(err)
 	}
 	for _, v := range s.Views {
-		vh := bus.ViewHealth{Name: v.Name(), Behind: v.Stalled()}
+		vh := bus.ViewHealth{Name: v.Name(), Stalled: v.Stalled()}
 		_, vh.Rebuilding = v.Building()
 		if err := v.Failed(); err != nil {
 			vh.Failed = err.Error()
@@ -183,27 +187,28 @@ func (s *Service) health(ctx context.Context, d *deps) bus.Health {
 			vh.Failed = err.Error()
 		}
 		for _, n := range vh.Lag {
-			// Old rows will do while new ones are being made.
-			h.Ready = h.Ready && (n < farBehind || vh.Rebuilding)
+			// The present rows still answer while a view is rebuilt.
+			h.Ready = h.Ready && (n < maxReadyLag || vh.Rebuilding)
 		}
-		h.Ready = h.Ready && vh.Failed == "" && len(vh.Behind) == 0 && v.Queryable()
+		h.Ready = h.Ready && vh.Failed == "" && len(vh.Stalled) == 0 && v.Queryable()
 		h.Views = append(h.Views, vh)
 	}
 	return h
 }
 
-// detail is an error as anybody may see it.
+// detail is an error in words that anybody may see.
 func detail(err error) string {
 	if r, ok := errs.As(err); ok {
 		return r.Detail
 	}
-	return "the log takes no events now"
+	return "no events can be recorded at the moment"
 }
 
-// stalled are the shared consumers that bring nothing although there is more.
+// stalled returns the names of the shared consumers that make no progress although messages
+// are pending.
 func (d *deps) stalled() (names []string) {
-	for name, facts := range d.subscribers {
-		if facts.Stalled() {
+	for name, subscriber := range d.subscribers {
+		if subscriber.Stalled() {
 			names = append(names, name)
 		}
 	}
@@ -211,7 +216,7 @@ func (d *deps) stalled() (names []string) {
 	return names
 }
 
-// endpointName is a query's name in `nats micro`: it may hold no dots.
+// endpointName is a query's name in `nats micro`, which allows no dots.
 func endpointName(query string) string {
 	b := []byte(query)
 	for i := range b {

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,30 +20,31 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// tries is how often a message may fail before it goes to the dead letters. What
-// is only unavailable is tried for as long as it takes, and is no failure.
-const tries = 6
+// maxFailures is how many times a message may fail before it goes to the dead letters. An
+// Unavailable error is no failure: such a message is tried for as long as it takes.
+const maxFailures = 6
 
-// unknownTries is how often a message is delivered that only a newer program knows
-// what to do about: within about a quarter of a minute.
-const unknownTries = 9
+// maxUnknown is how many times a replica leaves a message that it does not know how to
+// handle to a newer one, before it gives the message up. With the delays between deliveries
+// that takes at least a quarter of a minute.
+const maxUnknown = 9
 
-// failing is how many messages' failures are remembered. They are counted where
-// they happen: a message that is delivered to another replica, or to one that was
-// started again, has its tries anew there, and so comes to an end all the same.
-const failing = 10_000
+// maxCounted is how many messages are counted at once. Counts are in memory. A message that
+// goes to another replica, or to one that was restarted, is counted from the beginning
+// there, so it is still given up in the end.
+const maxCounted = 10_000
 
-// errGivenUp marks a message that is not to be tried again.
+// errGivenUp marks a message that is not tried again.
 var errGivenUp = errors.New("given up")
 
 func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error {
 	return d.consume(router, r.Consumer, func(ctx context.Context, m *message.Message) error {
-		return d.react(ctx, r, m, d.read(m))
+		return d.react(ctx, r, m, d.record(m))
 	})
 }
 
-// consume adds a handler of what a shared durable consumer brings. A message
-// whose handler gives up goes to the dead letters.
+// consume adds a handler of the messages of a shared durable consumer. A message that the
+// handler gives up goes to the dead letters.
 func (d *deps) consume(router *message.Router, consumer string, handle func(context.Context, *message.Message) error) error {
 	subscriber := &bus.StreamSubscriber{
 		JetStream: d.js,
@@ -62,17 +64,17 @@ func (d *deps) consume(router *message.Router, consumer string, handle func(cont
 	d.addHandler(router, 2*timeout, consumer, consumer, subscriber, func(m *message.Message) error {
 		err := handle(m.Context(), m)
 		if err == nil || errors.Is(err, errGivenUp) {
-			d.failures.Remove(delivered(m))
+			d.counts.Remove(deliveryKey(m))
 		}
 		return err
 	}, poison)
 	return nil
 }
 
-// react does what follows from one message of the consumer's stream. M is the
-// delivery that brought it, perhaps because it is retried.
+// react handles one message of the consumer's stream. M is the delivery that brought it, which
+// is another message when it is retried.
 func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored eventlog.Record) error {
-	event, err := d.recall(ctx, stored)
+	event, err := d.resolveReminder(ctx, stored)
 	if err != nil {
 		return err
 	}
@@ -84,51 +86,58 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 			began := time.Now()
 			err := d.handle(ctx, handler, r.Consumer, event)
 			observe(d.metrics.reactions, r.Consumer, began, false, err)
-			return d.givenUp(m, err)
+			return d.countFailure(m, err)
 		}
 	}
-	return unknown(m, event)
+	return d.unknown(m, fmt.Sprintf("%s at %s", event.Type, eventlog.Position(event.Stream, event.Sequence)))
 }
 
-// unknown leaves an event that this program does nothing about, although its consumer
-// brings it, to a replica that is newer. It is given up when none has taken it for
-// a while: whoever retries its letter, once all are newer, loses nothing.
-func unknown(m *message.Message, event eventlog.Record) error {
-	at := eventlog.Position(event.Stream, event.Sequence)
-	if n := deliveries(m); n >= unknownTries {
-		return fmt.Errorf("%w after %d deliveries: %s records %s, which only a newer program knows what to do about", errGivenUp, n, at, event.Type)
+// unknown leaves a message that this program does not know how to handle to a newer replica.
+// It returns an Unavailable error until that has happened maxUnknown times on this replica,
+// and errGivenUp then. Nothing is lost: the dead letter can be retried once every replica is
+// newer.
+//
+// Only deliveries to replicas that do not know the message count. Deliveries to a newer
+// replica, which may fail for hours in an outage, do not, nor does any while this replica
+// knows that the log is failing.
+func (d *deps) unknown(m *message.Message, what string) error {
+	if err := cmp.Or(d.checkLog(), d.log.Outage()); err != nil {
+		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s waits for a newer program", what), err)
 	}
-	return errs.New(errs.Unavailable, "%s records %s, which a newer program must take", at, event.Type)
+	if n := d.count(m); n >= maxUnknown {
+		return fmt.Errorf("%w: only a newer program knows what to do about %s, and none has handled it after %d deliveries here", errGivenUp, what, n)
+	}
+	return errs.New(errs.Unavailable, "only a newer program knows what to do about %s", what)
 }
 
-// deliveries is how often a consumer has delivered a message by now.
-func deliveries(m *message.Message) int {
-	n, _ := strconv.Atoi(m.Metadata.Get(bus.MetaDelivered)) // as wire wrote it
-	return n
-}
-
-// givenUp counts an error that is not unavailability, and marks it as given up
-// when it was the last try.
-func (d *deps) givenUp(m *message.Message, err error) error {
+// countFailure counts err unless it is Unavailable, and marks it as given up when the
+// message has failed maxFailures times.
+func (d *deps) countFailure(m *message.Message, err error) error {
 	if err == nil || errs.Is(err, errs.Unavailable) {
 		return err
 	}
-	failed, _ := d.failures.Get(delivered(m))
-	if failed++; failed >= tries {
-		return fmt.Errorf("%w after %d tries: %w", errGivenUp, failed, err)
+	if n := d.count(m); n >= maxFailures {
+		return fmt.Errorf("%w after %d tries: %w", errGivenUp, n, err)
 	}
-	d.failures.Add(delivered(m), failed)
 	return err
 }
 
-// delivered names a message and the consumer that brought it.
-func delivered(m *message.Message) string {
+// count counts a message once more, and returns how many times it has been counted. The
+// count ends when the message is handled or given up.
+func (d *deps) count(m *message.Message) int {
+	n, _ := d.counts.Get(deliveryKey(m))
+	d.counts.Add(deliveryKey(m), n+1)
+	return n + 1
+}
+
+// deliveryKey identifies a message and the consumer that delivered it.
+func deliveryKey(m *message.Message) string {
 	return message.HandlerNameFromCtx(m.Context()) + " " + m.Metadata.Get(bus.MetaStream) + ":" + m.Metadata.Get(bus.MetaSequence)
 }
 
 func (d *deps) handle(ctx context.Context, handler Handler, consumer string, event eventlog.Record) (err error) {
-	defer recovered(&err)
-	if err := d.lost(); err != nil {
+	defer recoverPanic(&err)
+	if err := d.checkLog(); err != nil {
 		return err
 	}
 	return handler.handle(ctx, decider.Command{Envelope: eventlog.Envelope{
@@ -139,24 +148,24 @@ func (d *deps) handle(ctx context.Context, handler Handler, consumer string, eve
 	}}, event, d)
 }
 
-// read is a message that a consumer brought, as its stream holds it.
-func (d *deps) read(m *message.Message) eventlog.Record {
+// record returns a delivered message as its stream holds it.
+func (d *deps) record(m *message.Message) eventlog.Record {
 	seq, _ := strconv.ParseUint(m.Metadata.Get(bus.MetaSequence), 10, 64)
 	r := d.log.Read(m.Metadata.Get(bus.MetaStream), seq, m.Metadata.Get(bus.MetaSubject), header(m), m.Payload)
-	r.StoredAt, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(bus.MetaStored)) // as wire wrote it
+	r.StoredAt, _ = time.Parse(time.RFC3339Nano, m.Metadata.Get(bus.MetaStored)) // as StreamSubscriber wrote it
 	return r
 }
 
-// errGone means that the log does not hold a message that is said to be in it.
-var errGone = errors.New("the log does not hold it, or not any more")
+// errNotInLog reports that the log does not hold a message that is said to be in it.
+var errNotInLog = errors.New("the log does not hold it, or not any more")
 
-// find looks up a message that somebody else says to be at a place: what the log
-// holds there is handled, not what they say. It is errGone when that is another
-// message, by its id and body; of one that has neither, only the place is said.
-func (d *deps) find(ctx context.Context, stream string, seq uint64, id string, body []byte) (eventlog.Record, error) {
+// messageAt returns the message at a place that somebody else has named. What the log holds
+// there is handled, not what they claim. The error is errNotInLog when the log holds another
+// message there, judging by id and body. When both are empty, only the place is compared.
+func (d *deps) messageAt(ctx context.Context, stream string, seq uint64, id string, body []byte) (eventlog.Record, error) {
 	stored, err := d.log.At(ctx, stream, seq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return stored, fmt.Errorf("%s: %w", eventlog.Position(stream, seq), errGone)
+		return stored, fmt.Errorf("%s: %w", eventlog.Position(stream, seq), errNotInLog)
 	}
 	if err != nil {
 		if errs.Is(err, errs.Unavailable) {
@@ -165,13 +174,13 @@ func (d *deps) find(ctx context.Context, stream string, seq uint64, id string, b
 		return stored, fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s cannot be looked up now", eventlog.Position(stream, seq)), err)
 	}
 	if (id != "" || len(body) > 0) && (id != stored.Headers.Get(eventlog.HeaderID) || !bytes.Equal(body, stored.Data)) {
-		return stored, fmt.Errorf("%s is another message: %w", eventlog.Position(stream, seq), errGone)
+		return stored, fmt.Errorf("%s is another message: %w", eventlog.Position(stream, seq), errNotInLog)
 	}
 	return stored, nil
 }
 
-// recovered turns a panic into an error.
-func recovered(err *error) {
+// recoverPanic turns a panic into an error with the stack. Defer it directly.
+func recoverPanic(err *error) {
 	if r := recover(); r != nil {
 		*err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 	}

@@ -9,15 +9,15 @@ import (
 	"lonja/kit/kittest"
 )
 
-func TestASharedConsumerThatIsDeletedComesBack(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.log.Add("a", 1)
-	w.awaitTotal("echo-a", 1)
-	if err := w.log.JS.DeleteConsumer(t.Context(), kittest.Stream, "counters-echo"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+func TestReaction_GoesOnWhenItsConsumerWasDeleted(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	f.log.Add("a", 1)
+	f.awaitTotal("echo-a", 1)
+	if err := f.log.JS.DeleteConsumer(t.Context(), kittest.Stream, "counters-echo"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 		t.Fatal(err)
 	}
-	w.log.Add("b", 2)
-	w.awaitTotal("echo-b", 2)
-	w.awaitTotal("echo-a", 1) // what it saw before changed nothing
+	f.log.Add("b", 2)
+	f.awaitTotal("echo-b", 2)
+	f.awaitTotal("echo-a", 1) // what it saw before changed nothing
 }

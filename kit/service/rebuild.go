@@ -13,27 +13,27 @@ import (
 	"lonja/kit/projection"
 )
 
-// Rebuild asks every replica of a service, on rebuild.<service>, to make the
-// rows of its views anew out of the whole log. The old rows answer meanwhile.
-type Rebuild struct {
+// RebuildRequest asks every replica of a service, on rebuild.<service>, to build its views
+// from the log again. The present rows answer queries meanwhile.
+type RebuildRequest struct {
 	View string `json:"view"` // "" for all
 }
 
-// RebuildStatus is what a replica says of it: for each view that is meant, that it
-// has begun, every second that it goes on, and how it ended. Of a view that it
-// has not, it says so at once.
+// RebuildStatus is what a replica answers to a RebuildRequest, several times for each view:
+// when it has begun, every second while it builds, and when it has ended. For a view that it
+// does not have, it answers RebuildUnknown at once.
 type RebuildStatus struct {
 	Service string  `json:"service"`
 	Replica string  `json:"replica"`
 	View    string  `json:"view"`
-	Status  string  `json:"status"` // one of those below
-	Events  uint64  `json:"facts"`  // that the new rows are made of so far
+	Status  string  `json:"status"` // one of the constants below
+	Events  uint64  `json:"facts"`  // that the new rows contain so far
 	Seconds float64 `json:"seconds"`
-	Bytes   int64   `json:"bytes,omitempty"` // of the new file
-	Reason  string  `json:"reason,omitempty"`
+	Bytes   int64   `json:"bytes,omitempty"`  // of the new file, once it is done
+	Reason  string  `json:"reason,omitempty"` // why it failed or is unknown
 }
 
-// The statuses of a Rebuilding.
+// The statuses of a rebuild.
 const (
 	RebuildRunning = "building"
 	RebuildDone    = "done"
@@ -41,20 +41,21 @@ const (
 	RebuildUnknown = "unknown"
 )
 
-// rebuildBeat is how often a replica tells that it is still building.
-const rebuildBeat = time.Second
+// statusInterval is the time between two statuses of a view that is being built.
+const statusInterval = time.Second
 
+// rebuild answers a RebuildRequest. It returns when every build has ended.
 func (s *Service) rebuild(ctx context.Context, d *deps, m *nats.Msg) {
-	var asked Rebuild
+	var req RebuildRequest
 	if len(m.Data) > 0 {
-		if err := json.Unmarshal(m.Data, &asked); err != nil {
-			d.say(m, RebuildStatus{Status: RebuildUnknown, Reason: "the request cannot be read"})
+		if err := json.Unmarshal(m.Data, &req); err != nil {
+			d.sendStatus(m, RebuildStatus{Status: RebuildUnknown, Reason: "the request cannot be read"})
 			return
 		}
 	}
-	views := slices.DeleteFunc(slices.Clone(s.Views), func(v *projection.View) bool { return asked.View != "" && v.Name() != asked.View })
+	views := slices.DeleteFunc(slices.Clone(s.Views), func(v *projection.View) bool { return req.View != "" && v.Name() != req.View })
 	if len(views) == 0 {
-		d.say(m, RebuildStatus{View: asked.View, Status: RebuildUnknown, Reason: "there is no such view"})
+		d.sendStatus(m, RebuildStatus{View: req.View, Status: RebuildUnknown, Reason: "there is no such view"})
 		return
 	}
 	var building sync.WaitGroup
@@ -64,33 +65,34 @@ func (s *Service) rebuild(ctx context.Context, d *deps, m *nats.Msg) {
 	building.Wait()
 }
 
+// rebuildView builds one view again and reports the progress.
 func (d *deps) rebuildView(ctx context.Context, m *nats.Msg, v *projection.View) {
-	began, over := time.Now(), make(chan error, 1)
-	go func() { over <- v.Rebuild(ctx) }()
-	beat := time.NewTicker(rebuildBeat)
-	defer beat.Stop()
+	began, result := time.Now(), make(chan error, 1)
+	go func() { result <- v.Rebuild(ctx) }()
+	tick := time.NewTicker(statusInterval)
+	defer tick.Stop()
 	for {
-		facts, _ := v.Building()
-		now := RebuildStatus{View: v.Name(), Status: RebuildRunning, Events: facts, Seconds: time.Since(began).Seconds()}
-		d.say(m, now)
+		events, _ := v.Building()
+		status := RebuildStatus{View: v.Name(), Status: RebuildRunning, Events: events, Seconds: time.Since(began).Seconds()}
+		d.sendStatus(m, status)
 		select {
-		case err := <-over:
+		case err := <-result:
 			built := v.LastBuild()
-			now.Status, now.Events, now.Seconds, now.Bytes = RebuildDone, built.Events, built.Duration.Seconds(), built.Bytes
+			status.Status, status.Events, status.Seconds, status.Bytes = RebuildDone, built.Events, built.Duration.Seconds(), built.Bytes
 			if errors.Is(err, context.Canceled) {
 				err = errors.New("the service is stopping")
 			}
 			if err != nil {
-				now = RebuildStatus{View: v.Name(), Status: RebuildFailed, Reason: err.Error(), Seconds: time.Since(began).Seconds()}
+				status = RebuildStatus{View: v.Name(), Status: RebuildFailed, Reason: err.Error(), Seconds: time.Since(began).Seconds()}
 			}
-			d.say(m, now)
+			d.sendStatus(m, status)
 			return
-		case <-beat.C:
+		case <-tick.C:
 		}
 	}
 }
 
-func (d *deps) say(m *nats.Msg, r RebuildStatus) {
+func (d *deps) sendStatus(m *nats.Msg, r RebuildStatus) {
 	r.Service, r.Replica = d.service.Name, d.Replica
 	body, _ := json.Marshal(r)
 	if err := m.Respond(body); err != nil && !errors.Is(err, nats.ErrMsgNoReply) {

@@ -17,25 +17,28 @@ import (
 	"lonja/kit/natsauth"
 )
 
-// A reminder is the event itself, kept by JetStream's message scheduler and
-// published again when it is due. It is set by a reaction to the event, so it
-// survives a crash at any point, and setting it twice replaces it.
+// reminder is the handler of Remind. The event itself is given to JetStream's message
+// scheduler, which publishes it again when it is due. A crash at any point loses nothing,
+// since the reaction that sets it is delivered again, and setting it twice replaces it.
+//
+//	timers.set.<consumer>.<event's id>    the schedule, one for each event
+//	timers.due.<consumer>.<event's id>    where it is published
 type reminder[E eventlog.Event] struct {
 	due string
 	at  func(E) time.Time
 }
 
-// Headers of a reminder: where its event was recorded.
+// Headers of a reminder.
 const (
-	HeaderOriginal = "lonja-original-subject"
-	// HeaderOriginalPosition is STREAM:sequence. Reminders that were set by an
-	// older program have none.
+	HeaderOriginal = "lonja-original-subject" // subject of its event
+	// HeaderOriginalPosition is the position of its event, STREAM:sequence. Reminders that an
+	// older program set have none.
 	HeaderOriginalPosition = "lonja-original-position"
-	// headerScheduler is the server's own: where the schedule was set.
+	// headerScheduler is set by the server: the subject of the schedule.
 	headerScheduler = "Nats-Scheduler"
 )
 
-// keptAfterDue is how long a reminder that fired stays readable.
+// keptAfterDue is how long a reminder stays readable after it was published.
 const keptAfterDue = "72h"
 
 // ReminderSubjects are where a reminder of an event is set, one for each event, and
@@ -80,11 +83,11 @@ func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event event
 	return err
 }
 
-// recall is the event that a reminder is of; other messages are their own. A
-// schedule may name any target on TIMERS, but only this service may set one where
-// its reminders are set, and the server notes where that was. It is given up when
-// the reminder is another's, or its event is not in the log.
-func (d *deps) recall(ctx context.Context, stored eventlog.Record) (eventlog.Record, error) {
+// resolveReminder returns the event of a reminder, and any other message as it is. A schedule
+// may name any subject of TIMERS as its target. But only this service may set schedules on the
+// subjects of its own reminders, and the server notes the schedule's subject. The error is
+// errGivenUp when the reminder was set elsewhere, or its event is not in the log.
+func (d *deps) resolveReminder(ctx context.Context, stored eventlog.Record) (eventlog.Record, error) {
 	due, is := strings.CutPrefix(stored.Subject, duePrefix)
 	if !is {
 		return stored, nil
@@ -95,19 +98,19 @@ func (d *deps) recall(ctx context.Context, stored eventlog.Record) (eventlog.Rec
 	if stored.Headers.Get(HeaderOriginalPosition) == "" {
 		return d.log.Decode(stored.Stream, stored.Sequence, stored.Headers.Get(HeaderOriginal), stored.Headers, stored.Data), nil
 	}
-	return d.original(ctx, stored.Headers.Get, stored.Data)
+	return d.reminderEvent(ctx, stored.Headers.Get, stored.Data)
 }
 
-// original is the event that a reminder with these headers and body is of.
-func (d *deps) original(ctx context.Context, header func(string) string, body []byte) (eventlog.Record, error) {
+// reminderEvent returns the event of a reminder with these headers and body.
+func (d *deps) reminderEvent(ctx context.Context, header func(string) string, body []byte) (eventlog.Record, error) {
 	stream, number, _ := strings.Cut(header(HeaderOriginalPosition), ":")
 	seq, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		return eventlog.Record{}, fmt.Errorf("%w: header %s: %w", errGivenUp, HeaderOriginalPosition, err)
 	}
-	event, err := d.find(ctx, stream, seq, header(eventlog.HeaderID), body)
-	if errors.Is(err, errGone) {
-		err = fmt.Errorf("%w: the reminder's fact: %w", errGivenUp, err)
+	event, err := d.messageAt(ctx, stream, seq, header(eventlog.HeaderID), body)
+	if errors.Is(err, errNotInLog) {
+		err = fmt.Errorf("%w: the reminder's event: %w", errGivenUp, err)
 	}
 	return event, err
 }

@@ -1,13 +1,16 @@
 package service_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/bus"
 	"lonja/kit/errs"
@@ -16,27 +19,27 @@ import (
 	"lonja/kit/service"
 )
 
-// awaitLetters waits for exactly so many dead letters.
-func (w *world) awaitLetters(n int) (letters []bus.DeadLetter) {
-	w.t.Helper()
-	w.eventually(func() (err error) {
-		letters, _, err = bus.NewDeadLetterQueue(w.log.JS).List(w.t.Context(), 1, 100)
+// awaitDeadLetters waits for exactly so many dead letters.
+func (f *fixture) awaitDeadLetters(n int) (letters []bus.DeadLetter) {
+	f.t.Helper()
+	f.eventually(func() (err error) {
+		letters, _, err = bus.NewDeadLetterQueue(f.log.JS).List(f.t.Context(), 1, 100)
 		if err == nil && len(letters) != n {
-			err = fmt.Errorf("%d letters, want %d: %+v", len(letters), n, letters)
+			err = fmt.Errorf("%d dead letters, want %d: %+v", len(letters), n, letters)
 		}
 		return err
 	})
 	return letters
 }
 
-func (w *world) publish(subject string, header nats.Header, data string) {
-	w.t.Helper()
-	if _, err := w.log.JS.PublishMsg(w.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(data)}); err != nil {
-		w.t.Fatal(err)
+func (f *fixture) publish(subject string, header nats.Header, data string) {
+	f.t.Helper()
+	if _, err := f.log.JS.PublishMsg(f.t.Context(), &nats.Msg{Subject: subject, Header: header, Data: []byte(data)}); err != nil {
+		f.t.Fatal(err)
 	}
 }
 
-// dead are the headers of a letter on its way back, as they were believed once.
+// dead are the headers of a message on its way back, which an older program believed.
 func dead(consumer, stream, seq, subject string) nats.Header {
 	id := eventlog.NewID()
 	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "by-hand-" + id, Time: time.Now()}.Header()
@@ -45,118 +48,117 @@ func dead(consumer, stream, seq, subject string) nats.Header {
 	return h
 }
 
-// TestWhatIsSaidOnRetriesIsNotBelieved publishes what says to be an event of the log
-// and is none, or stands beyond its end. Nothing follows from it, and the service
-// goes on recording.
-func TestWhatIsSaidOnRetriesIsNotBelieved(t *testing.T) {
-	w := newWorld(t)
-	seq := w.log.Add("real", 1)
-	w.start()
-	w.awaitTotal("echo-real", 1)
+// TestRetry_BelievesOnlyTheLog publishes messages to retry that claim to be events of the log.
+// Nothing follows from them, and the service goes on recording.
+func TestRetry_BelievesOnlyTheLog(t *testing.T) {
+	f := newFixture(t)
+	seq := f.log.Add("real", 1)
+	f.start()
+	f.awaitTotal("echo-real", 1)
 	said := fmt.Sprint(seq)
 	forged := dead("counters-echo", kittest.Stream, said, "events.counter.forged.added")
-	w.publish("retries.counters.counters-echo.COUNTERS."+said, forged, `{"counter":"forged","by":1000}`)
-	w.publish("retries.counters.counters-echo.COUNTERS.1000000", dead("counters-echo", kittest.Stream, "1000000", "events.counter.far.added"), `{"counter":"far","by":1}`)
-	w.publish("retries.counters.counters-echo.DEFERRED.1", forged, `{"counter":"forged","by":1000}`)
-	w.publish("retries.counters.counters-nobody.COUNTERS.1", forged, "")
-	w.publish("retries.counters.nonsense", forged, "")
-	for _, l := range w.awaitLetters(5) {
+	f.publish("retries.counters.counters-echo.COUNTERS."+said, forged, `{"counter":"forged","by":1000}`)
+	f.publish("retries.counters.counters-echo.COUNTERS.1000000", dead("counters-echo", kittest.Stream, "1000000", "events.counter.far.added"), `{"counter":"far","by":1}`)
+	f.publish("retries.counters.counters-echo.DEFERRED.1", forged, `{"counter":"forged","by":1000}`)
+	f.publish("retries.counters.counters-nobody.COUNTERS.1", forged, "")
+	f.publish("retries.counters.nonsense", forged, "")
+	for _, l := range f.awaitDeadLetters(5) {
 		if l.Consumer != "counters-retries" || l.Stream != bus.RetryStream || !strings.HasPrefix(l.Subject, "retries.counters.") || l.Reason == "" {
-			t.Errorf("letter %+v", l)
+			t.Errorf("dead letter %+v", l)
 		}
 	}
-	if _, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
+	if _, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
 		t.Fatalf("nothing is recorded any more: %v", err)
 	}
-	w.awaitTotal("echo-c", 3)
-	w.awaitTotal("echo-forged", 0)
-	w.awaitTotal("echo-far", 0)
+	f.awaitTotal("echo-c", 3)
+	f.awaitTotal("echo-forged", 0)
+	f.awaitTotal("echo-far", 0)
 }
 
-// TestALetterWaitsForALogThatIsRestored retries one whose message is not in the log,
-// and again when it is.
-func TestALetterWaitsForALogThatIsRestored(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	box := bus.NewDeadLetterQueue(w.log.JS)
+// TestRetry_OfAMessageNotInTheLogWaitsUntilItIsRestored retries a dead letter whose
+// message is not in the log, and again when it is.
+func TestRetry_OfAMessageNotInTheLogWaitsUntilItIsRestored(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	queue := bus.NewDeadLetterQueue(f.log.JS)
 	id := eventlog.NewID()
 	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v1", Causation: "test-" + id, Time: time.Now()}.Header()
 	const data = `{"counter":"c","by":5}`
-	if _, err := box.Add(t.Context(), bus.DeadLetter{Consumer: "counters-echo", Stream: kittest.Stream, Sequence: 1,
+	if _, err := queue.Add(t.Context(), bus.DeadLetter{Consumer: "counters-echo", Stream: kittest.Stream, Sequence: 1,
 		Subject: "events.counter.c.added", Reason: "a test's", Headers: h, Data: data}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := box.Retry(t.Context(), w.awaitLetters(1)[0].ID, w.streams); err != nil {
+	if _, err := queue.Retry(t.Context(), f.awaitDeadLetters(1)[0].ID, f.streams); err != nil {
 		t.Fatal(err)
 	}
 	var gone bus.DeadLetter
-	w.eventually(func() error {
-		letters := w.awaitLetters(1)
+	f.eventually(func() error {
+		letters := f.awaitDeadLetters(1)
 		if gone = letters[0]; !strings.Contains(gone.Reason, "the log does not hold it") || gone.Data != data {
-			return fmt.Errorf("letter %+v", gone)
+			return fmt.Errorf("dead letter %+v", gone)
 		}
 		return nil
 	})
-	w.broken.Store(true) // so that only the letter brings it
-	w.publish("events.counter.c.added", h, data)
-	letters := w.awaitLetters(2)
-	w.broken.Store(false)
-	if err := box.Drop(t.Context(), letters[1].ID); err != nil {
+	f.broken.Store(true) // so that only the dead letter brings it
+	f.publish("events.counter.c.added", h, data)
+	letters := f.awaitDeadLetters(2)
+	f.broken.Store(false)
+	if err := queue.Drop(t.Context(), letters[1].ID); err != nil {
 		t.Fatal(err)
 	}
-	if to, err := box.Retry(t.Context(), gone.ID, w.streams); err != nil {
+	if to, err := queue.Retry(t.Context(), gone.ID, f.streams); err != nil {
 		t.Fatal(to, err)
 	}
-	w.awaitTotal("echo-c", 5)
-	w.awaitLetters(0)
+	f.awaitTotal("echo-c", 5)
+	f.awaitDeadLetters(0)
 }
 
-// TestAMessageIsRetriedByItsPlaceAlone is how an operator has it tried again when there is no
-// letter of it.
-func TestAMessageIsRetriedByItsPlaceAlone(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.broken.Store(true)
-	seq := w.log.Add("c", 5)
-	letters := w.awaitLetters(1)
-	w.broken.Store(false)
-	if err := bus.NewDeadLetterQueue(w.log.JS).Drop(t.Context(), letters[0].ID); err != nil {
+// TestRetry_WorksByPositionAlone is how an operator has a message retried without a dead
+// letter.
+func TestRetry_WorksByPositionAlone(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	f.broken.Store(true)
+	seq := f.log.Add("c", 5)
+	letters := f.awaitDeadLetters(1)
+	f.broken.Store(false)
+	if err := bus.NewDeadLetterQueue(f.log.JS).Drop(t.Context(), letters[0].ID); err != nil {
 		t.Fatal(err)
 	}
-	w.publish(fmt.Sprintf("retries.counters.counters-echo.COUNTERS.%d", seq), nil, "")
-	w.awaitTotal("echo-c", 5)
+	f.publish(fmt.Sprintf("retries.counters.counters-echo.COUNTERS.%d", seq), nil, "")
+	f.awaitTotal("echo-c", 5)
 }
 
-// TestNobodyWaitsForALetterThatNobodyTakes refuses to give back what no consumer of
+// TestRetry_RejectsDeadLettersThatNoConsumerTakes retries messages that no consumer of
 // RETRIES, or no reaction at all, takes.
-func TestNobodyWaitsForALetterThatNobodyTakes(t *testing.T) {
-	w := newWorld(t)
-	box := bus.NewDeadLetterQueue(w.log.JS)
+func TestRetry_RejectsDeadLettersThatNoConsumerTakes(t *testing.T) {
+	f := newFixture(t)
+	queue := bus.NewDeadLetterQueue(f.log.JS)
 	for _, l := range []bus.DeadLetter{
 		{Consumer: "nobody-on-counters", Stream: kittest.Stream, Sequence: 1, Subject: "events.counter.c.added"},
 		{Consumer: bus.Undecodable, Stream: kittest.Stream, Sequence: 2, Subject: "events.counter.c.subtracted"},
 	} {
-		if _, err := box.Add(t.Context(), l); err != nil {
+		if _, err := queue.Add(t.Context(), l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, l := range w.awaitLetters(2) {
-		if to, err := box.Retry(t.Context(), l.ID, w.streams); !errs.Is(err, errs.Conflict) {
-			t.Errorf("letter of %s goes to %v, %v", l.Consumer, to, err)
+	for _, l := range f.awaitDeadLetters(2) {
+		if to, err := queue.Retry(t.Context(), l.ID, f.streams); !errs.Is(err, errs.Conflict) {
+			t.Errorf("dead letter of %s goes to %v, %v", l.Consumer, to, err)
 		}
 	}
-	w.awaitLetters(2)
+	f.awaitDeadLetters(2)
 }
 
-// TestAReminderIsBelievedOnlyOfItsOwnService sets reminders as a reaction does, and
+// TestReminder_IsBelievedOnlyFromItsOwnService sets reminders as a reaction does, and
 // as another service could.
-func TestAReminderIsBelievedOnlyOfItsOwnService(t *testing.T) {
-	w := newWorld(t)
-	w.start()
+func TestReminder_IsBelievedOnlyFromItsOwnService(t *testing.T) {
+	f := newFixture(t)
+	f.start()
 	remind := func(set, due, counter, position string) {
 		t.Helper()
-		seq := w.log.Add(counter, 2)
-		stored, err := w.log.At(t.Context(), kittest.Stream, seq)
+		seq := f.log.Add(counter, 2)
+		stored, err := f.log.At(t.Context(), kittest.Stream, seq)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +169,7 @@ func TestAReminderIsBelievedOnlyOfItsOwnService(t *testing.T) {
 		}
 		h["Nats-Schedule"] = []string{"@at " + time.Now().UTC().Format(time.RFC3339Nano)}
 		h["Nats-Schedule-Target"] = []string{"timers.due." + due + "." + stored.ID}
-		w.publish("timers.set."+set+"."+stored.ID, h, string(stored.Data))
+		f.publish("timers.set."+set+"."+stored.ID, h, string(stored.Data))
 	}
 	remind("counters-later", "counters-later", "own", "COUNTERS:SEQ")
 	remind("counters-later", "counters-later", "older", "") // as programs before set them
@@ -175,60 +177,60 @@ func TestAReminderIsBelievedOnlyOfItsOwnService(t *testing.T) {
 	remind("counters-later", "counters-later", "other", "COUNTERS:1")
 	remind("counters-later", "counters-later", "lost", "COUNTERS:1000000")
 	remind("counters-later", "counters-later", "odd", "COUNTERS")
-	w.awaitTotal("later-own", 2)
-	w.awaitTotal("later-older", 2)
-	for _, l := range w.awaitLetters(4) {
+	f.awaitTotal("later-own", 2)
+	f.awaitTotal("later-older", 2)
+	for _, l := range f.awaitDeadLetters(4) {
 		if l.Consumer != "counters-later" || l.Stream != "TIMERS" || l.Reason == "" {
-			t.Errorf("letter %+v", l)
+			t.Errorf("dead letter %+v", l)
 		}
 	}
 	for _, counter := range []string{"stolen", "other", "lost", "odd"} {
-		w.awaitTotal("later-"+counter, 0)
+		f.awaitTotal("later-"+counter, 0)
 	}
-	if _, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
+	if _, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
 		t.Errorf("nothing is recorded any more: %v", err)
 	}
 }
 
-// TestADeferredCommandThatFailedIsRetried gives it back once it can be done: then its
-// outcome is another one.
-func TestADeferredCommandThatFailedIsRetried(t *testing.T) {
-	w := newWorld(t)
-	w.start()
-	w.broken.Store(true)
+// TestDeferred_FailedCommandIsRetriedWithANewOutcome retries a command once it can be done.
+// Then it has another outcome.
+func TestDeferred_FailedCommandIsRetriedWithANewOutcome(t *testing.T) {
+	f := newFixture(t)
+	f.start()
+	f.broken.Store(true)
 	id := eventlog.NewID()
-	if err := w.Defer(t.Context(), add{"c", 7}, eventlog.Envelope{ID: id, Actor: eventlog.Actor{ID: "ana"}}); err != nil {
+	if err := f.Defer(t.Context(), add{"c", 7}, eventlog.Envelope{ID: id, Actor: eventlog.Actor{ID: "ana"}}); err != nil {
 		t.Fatal(err)
 	}
 	became := func(status string) {
 		t.Helper()
-		w.eventually(func() error {
-			o, owner, err := w.Outcome(t.Context(), id)
+		f.eventually(func() error {
+			o, owner, err := f.Outcome(t.Context(), id)
 			if err == nil && (o.Status != status || owner != "ana") {
 				err = fmt.Errorf("outcome %+v of %q, want %s", o, owner, status)
 			}
 			return err
 		})
 	}
-	letter := w.awaitLetters(1)[0]
-	became(bus.Refused)
-	if letter.Consumer != "counters-deferred" || letter.Stream != bus.DeferredStream {
-		t.Fatalf("letter %+v", letter)
+	dead := f.awaitDeadLetters(1)[0]
+	became(bus.OutcomeRejected)
+	if dead.Consumer != "counters-deferred" || dead.Stream != bus.DeferredStream {
+		t.Fatalf("dead letter %+v", dead)
 	}
-	w.broken.Store(false)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), letter.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-deferred]" {
+	f.broken.Store(false)
+	if to, err := bus.NewDeadLetterQueue(f.log.JS).Retry(t.Context(), dead.ID, f.streams); err != nil || fmt.Sprint(to) != "[counters-deferred]" {
 		t.Fatal(to, err)
 	}
-	became(bus.Done)
-	w.awaitTotal("c", 7)
-	w.awaitLetters(0)
+	became(bus.OutcomeDone)
+	f.awaitTotal("c", 7)
+	f.awaitDeadLetters(0)
 }
 
-// TestOnlyRealFailuresAreCounted has a reaction fail for once after it was unavailable for
-// longer than its tries.
-func TestOnlyRealFailuresAreCounted(t *testing.T) {
-	w := newWorld(t)
-	w.fails = func(try int64) error {
+// TestReaction_CountsOnlyRealFailures has a reaction fail once after it was Unavailable more
+// often than it may fail.
+func TestReaction_CountsOnlyRealFailures(t *testing.T) {
+	f := newFixture(t)
+	f.fails = func(try int64) error {
 		switch {
 		case try <= 6:
 			return errs.New(errs.Unavailable, "not now")
@@ -237,71 +239,70 @@ func TestOnlyRealFailuresAreCounted(t *testing.T) {
 		}
 		return nil
 	}
-	w.start()
-	w.log.Add("c", 5)
-	w.awaitTotal("echo-c", 5)
-	w.awaitLetters(0)
-	if n := w.tries.Load(); n != 8 {
+	f.start()
+	f.log.Add("c", 5)
+	f.awaitTotal("echo-c", 5)
+	f.awaitDeadLetters(0)
+	if n := f.tries.Load(); n != 8 {
 		t.Errorf("tried %d times", n)
 	}
 }
 
-// TestWhatANewerProgramReactsToIsLeftToIt brings a reaction an event of a type that it
-// does not know: it is kept for the consumer that could not take it, and reaches it
-// when the letter goes back.
-func TestWhatANewerProgramReactsToIsLeftToIt(t *testing.T) {
-	w := newWorld(t)
-	w.start()
+// TestUnknown_EventTypeBecomesADeadLetterAndIsRetried has a reaction read an event of a type
+// that it does not know. The dead letter is of its consumer, and can be retried there.
+func TestUnknown_EventTypeBecomesADeadLetterAndIsRetried(t *testing.T) {
+	f := newFixture(t)
+	f.start()
 	id := eventlog.NewID()
 	h := eventlog.Envelope{ID: id, Type: "kittest.counter.added.v2", Causation: "test-" + id, Time: time.Now()}.Header()
-	w.publish("events.counter.c.added", h, `{"counter":"c","by":5}`)
+	f.publish("events.counter.c.added", h, `{"counter":"c","by":5}`)
 	letters := map[string]bus.DeadLetter{}
-	for _, l := range w.awaitLetters(2) { // the view's comes at once
+	for _, l := range f.awaitDeadLetters(2) { // the view's comes at once
 		letters[l.Consumer] = l
 	}
 	l := letters["counters-echo"]
 	if l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, "kittest.counter.added.v2") || letters[bus.Undecodable].Sequence != 1 {
-		t.Fatalf("letters %+v", letters)
+		t.Fatalf("dead letters %+v", letters)
 	}
-	w.log.Add("d", 1)
-	w.awaitTotal("echo-d", 1)
-	if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
+	f.log.Add("d", 1)
+	f.awaitTotal("echo-d", 1)
+	if to, err := bus.NewDeadLetterQueue(f.log.JS).Retry(t.Context(), l.ID, f.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 		t.Error(to, err)
 	}
 }
 
-// TestAFactThatOnlyANewerReplicaReactsToIsNotLost brings a consumer, whose filter was
-// extended by an upgrade, what replicas of before know nothing to do about.
-func TestAFactThatOnlyANewerReplicaReactsToIsNotLost(t *testing.T) {
-	w := newWorld(t)
-	older := w.counters()
+// TestUnknown_EventIsLeftToANewerReplica has an older replica read an event that only
+// newer ones handle, as after an upgrade that extends the consumer's filter.
+func TestUnknown_EventIsLeftToANewerReplica(t *testing.T) {
+	f := newFixture(t)
+	older := f.counters()
 	older.Reactions[0].Handlers = nil
-	stop := w.run(older)
-	w.log.Add("c", 5)
-	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
+	stop := f.run(older)
+	f.log.Add("c", 5)
+	f.eventually(func() error {
+		cons, err := f.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
 		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
 			err = errors.New("the older replica has not seen it, or has kept it")
 		}
 		return err
 	})
 	stop()
-	w.start()
-	w.awaitTotal("echo-c", 5)
-	w.awaitLetters(0)
+	f.start()
+	f.awaitTotal("echo-c", 5)
+	f.awaitDeadLetters(0)
 }
 
-// TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt leaves a command for later that
-// replicas of before do not know, and then one that nobody ever will.
-func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
-	w := newWorld(t)
-	older := w.counters()
+// TestUnknown_DeferredCommandIsLeftToANewerReplica defers a command that older replicas
+// do not know, and then one that no replica knows.
+func TestUnknown_DeferredCommandIsLeftToANewerReplica(t *testing.T) {
+	f := newFixture(t)
+	older := f.counters()
 	older.Commands = nil
-	stop := w.run(older)
+	stop := f.run(older)
 	outcome := func(id, want string) (o bus.Outcome) {
 		t.Helper()
-		w.eventually(func() (err error) {
-			if o, _, err = w.Outcome(t.Context(), id); err == nil && o.Status != want {
+		f.eventually(func() (err error) {
+			if o, _, err = f.Outcome(t.Context(), id); err == nil && o.Status != want {
 				err = fmt.Errorf("%s is %s: %v", id, o.Status, o.Problem)
 			}
 			return err
@@ -309,21 +310,81 @@ func TestACommandThatOnlyANewerReplicaKnowsIsLeftToIt(t *testing.T) {
 		return o
 	}
 	known, never := eventlog.NewID(), eventlog.NewID()
-	if err := w.Defer(t.Context(), add{"c", 5}, eventlog.Envelope{ID: known}); err != nil {
+	if err := f.Defer(t.Context(), add{"c", 5}, eventlog.Envelope{ID: known}); err != nil {
 		t.Fatal(err)
 	}
-	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
+	f.eventually(func() error {
+		cons, err := f.log.JS.Consumer(t.Context(), bus.DeferredStream, "counters-deferred")
 		if err == nil && cons.CachedInfo().NumRedelivered == 0 {
 			err = errors.New("the older replica has not seen it, or has kept it")
 		}
 		return err
 	})
 	stop()
-	w.start()
-	outcome(known, bus.Done)
-	w.publish(bus.DeferredSubject("counters.shrink", never), nats.Header{eventlog.HeaderID: {never}}, "{}")
-	if o := outcome(never, bus.Refused); o.Problem.Code != errs.NotFound {
-		t.Errorf("refused with %+v", o.Problem)
+	f.start()
+	outcome(known, bus.OutcomeDone)
+	f.publish(bus.DeferredSubject("counters.shrink", never), nats.Header{eventlog.HeaderID: {never}}, "{}")
+	if o := outcome(never, bus.OutcomeRejected); o.Problem.Code != errs.NotFound {
+		t.Errorf("rejected with %+v", o.Problem)
 	}
 }
+
+// TestUnknown_DeliveriesToOthersDoNotCount delivers a message to somebody else first, more
+// times than a replica waits for a newer one: as if a newer one had taken it in an outage.
+// The replica that does not know the message still leaves it to others.
+func TestUnknown_DeliveriesToOthersDoNotCount(t *testing.T) {
+	for _, test := range []struct {
+		consumer, stream string
+		publish          func(*fixture)
+	}{
+		{"counters-echo", kittest.Stream, func(f *fixture) { f.log.Add("c", 5) }},
+		{"counters-deferred", bus.DeferredStream, func(f *fixture) {
+			if err := f.Defer(t.Context(), add{"c", 5}, eventlog.Envelope{ID: eventlog.NewID()}); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(test.consumer, func(t *testing.T) {
+			f := newFixture(t)
+			test.publish(f)
+			cons, err := f.streams.Ensure(t.Context(), f.log.JS, test.consumer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range 12 {
+				m, err := cons.Next(jetstream.FetchMaxWait(30 * time.Second))
+				if err != nil {
+					t.Fatalf("delivery %d: %v", n+1, err)
+				}
+				if err := m.Nak(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			handled := make(chan error, 10)
+			f.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
+				return func(m *message.Message) ([]*message.Message, error) {
+					out, err := h(m)
+					if message.HandlerNameFromCtx(m.Context()) == test.consumer {
+						handled <- fmt.Errorf("delivery %s: %w", m.Metadata.Get(bus.MetaDelivered), cmp.Or(err, errHandled))
+					}
+					return out, err
+				}
+			}}
+			older := f.counters()
+			older.Reactions[0].Handlers, older.Commands = nil, nil
+			f.run(older)
+			select {
+			case err := <-handled:
+				if !errs.Is(err, errs.Unavailable) || !strings.HasPrefix(err.Error(), "delivery 13:") {
+					t.Errorf("the older replica's result: %v", err)
+				}
+			case <-time.After(time.Minute):
+				t.Fatal("the older replica was delivered nothing")
+			}
+			f.awaitDeadLetters(0)
+		})
+	}
+}
+
+// errHandled stands for no error.
+var errHandled = errors.New("handled or given up")

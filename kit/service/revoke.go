@@ -9,21 +9,21 @@ import (
 	"lonja/kit/revocation"
 )
 
-// Revoke declares that the event E ends the trust in the access tokens that a
-// user was given before it.
-func Revoke[E eventlog.Event](user func(E) string) Handler { return &revoker[E]{user} }
+// RevokeTokens declares that the event E revokes the access tokens that were issued to a user
+// before it. User returns the user's id. Revoking twice changes nothing.
+func RevokeTokens[E eventlog.Event](user func(E) string) Handler { return &tokenRevoker[E]{user} }
 
-type revoker[E eventlog.Event] struct{ user func(E) string }
+type tokenRevoker[E eventlog.Event] struct{ user func(E) string }
 
-func (r *revoker[E]) eventName() string { var e E; return e.EventName() }
+func (r *tokenRevoker[E]) eventName() string { var e E; return e.EventName() }
 
-func (r *revoker[E]) permissions() natsauth.Permissions { return revocation.PermissionsToRevoke() }
+func (r *tokenRevoker[E]) permissions() natsauth.Permissions { return revocation.PermissionsToRevoke() }
 
-func (r *revoker[E]) bind(*eventlog.Log, decider.Config) {}
+func (r *tokenRevoker[E]) bind(*eventlog.Log, decider.Config) {}
 
-// handle leaves alone what happened longer ago than any token lives: when the
-// consumer is made anew, it brings all that ever happened.
-func (r *revoker[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
+// handle ignores events older than any token lives. When the consumer is created again, it
+// delivers every event since the beginning.
+func (r *tokenRevoker[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
 	if d.Clock().Sub(event.Time) > revocation.Retention {
 		return nil
 	}

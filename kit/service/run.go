@@ -19,11 +19,11 @@ import (
 	"lonja/kit/revocation"
 )
 
-// finish is how long what was begun may take when a service stops.
-const finish = 4 * time.Second
+// shutdownTimeout is how long work that has begun may take when a service stops.
+const shutdownTimeout = 4 * time.Second
 
-// checkStreams makes sure that the streams which the service works on are there;
-// it makes none. One that is not as streams.yaml says is told of.
+// checkStreams returns an error unless the streams that the service uses exist; it creates
+// none. A stream that differs from streams.yaml is logged.
 func (s *Service) checkStreams(ctx context.Context, d *deps) error {
 	names := []string{bus.DeadLetterStream, revocation.Stream}
 	for _, v := range s.Views {
@@ -45,9 +45,9 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 	var opening errgroup.Group
 	for _, v := range s.Views {
 		opening.Go(func() error {
-			var touched func([]projection.KeyChange)
-			if slices.Contains(s.Announces, v) {
-				touched = d.announce
+			var notify func([]projection.KeyChange)
+			if slices.Contains(s.ChangeNotifications, v) {
+				notify = d.notifyChanges
 			}
 			return v.Open(ctx, projection.Config{
 				JetStream:  d.js,
@@ -56,7 +56,7 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 				Consumer:   s.Name + "-" + d.Replica,
 				Logger:     d.Logger,
 				DeadLetter: d.deadLetters.undecodable,
-				OnChange:   touched,
+				OnChange:   notify,
 			})
 		})
 	}
@@ -71,8 +71,8 @@ func (s *Service) closeViews(d *deps) {
 	}
 }
 
-// run serves until ctx ends. Things end in the order in which they are needed:
-// first no new requests, then what is under way, then the views.
+// run serves until ctx ends. It stops things in the order of their dependencies: new requests
+// first, then work in progress, then the views.
 func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
 	router, err := s.router(d)
 	if err != nil {
@@ -86,10 +86,10 @@ func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
 	viewing, stopViews := context.WithCancel(working)
 	for _, v := range s.Views {
 		group.Go(func() error {
-			// A view that stops takes nothing else down with it: decisions need
-			// no view, and readiness tells.
+			// A view that stops does not stop the service: decisions need no view, and
+			// readiness shows it.
 			if err := v.Run(viewing); err != nil {
-				d.Logger.Error("a view has stopped; it goes on where it stopped once its code is mended and the service restarted", "error", err)
+				d.Logger.Error("a view has stopped; fix its code and restart the service, and it goes on where it stopped", "error", err)
 			}
 			return nil
 		})
@@ -109,17 +109,16 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 	case err := <-routing:
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
-	answering, err := s.answerOperators(working, d)
+	serving, err := s.serveOperators(working, d)
 	if err == nil {
-		err = s.answerQueries(ctx, working, d, answering)
+		err = s.serveQueries(ctx, working, d, serving)
 	}
-	// Ready is a promise to whoever sends next: the server must know of the
-	// subscriptions.
+	// A request that is sent after ready must be served, so the server must know the subscriptions.
 	if err == nil {
-		err = d.Conn.FlushTimeout(finish)
+		err = d.Conn.FlushTimeout(shutdownTimeout)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), answering.stop(d.Conn), router.Close())
+		return errors.Join(fmt.Errorf("service %s: %w", s.Name, err), serving.stop(d.Conn), router.Close())
 	}
 	d.Logger.Debug("serving")
 	s.running.Store(d)
@@ -128,16 +127,16 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 		ready()
 	}
 	<-ctx.Done()
-	return errors.Join(answering.stop(d.Conn), router.Close(), <-routing)
+	return errors.Join(serving.stop(d.Conn), router.Close(), <-routing)
 }
 
 // addHandler adds a handler to the router. The limit is for the handler with all its
-// middleware. Watermill's Timeout comes first, because it leaves the message with an
-// ended context: middleware outside of it could not call the handler again.
+// middleware. Watermill's Timeout is outermost, because it leaves the message with an ended
+// context: middleware outside of it could not call the handler again.
 //
-// The handler returns no messages for the router to publish. It publishes its events
-// itself, in the middle of a decision: see Watermill in ARCHITECTURE.md. It is given
-// the publisher so that Watermill's metrics and traces can name it.
+// The handler returns no messages for the router to publish. It publishes its events itself,
+// in the middle of a decision; see Watermill in ARCHITECTURE.md. It is given the publisher so
+// that Watermill's metrics and traces can name it.
 func (d *deps) addHandler(router *message.Router, limit time.Duration, name, topic string, from message.Subscriber,
 	handle func(*message.Message) error, inside ...message.HandlerMiddleware) {
 	handler := router.AddHandler(name, topic, from, "", d.log.Publisher(), func(m *message.Message) ([]*message.Message, error) {
@@ -148,12 +147,12 @@ func (d *deps) addHandler(router *message.Router, limit time.Duration, name, top
 	handler.AddMiddleware(inside...)
 }
 
-// router wires commands and reactions into one Watermill router.
+// router wires commands, reactions, retries and deferred commands into one Watermill router.
 func (s *Service) router(d *deps) (*message.Router, error) {
 	logger := watermill.NewSlogLoggerWithLevelMapping(d.Logger, map[slog.Level]slog.Level{
-		slog.LevelInfo: watermill.LevelTrace, slog.LevelDebug: watermill.LevelTrace, // it tells of every handler and subscription
+		slog.LevelInfo: watermill.LevelTrace, slog.LevelDebug: watermill.LevelTrace, // it logs every handler and subscription
 	})
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: finish}, logger)
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: shutdownTimeout}, logger)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,3 @@
-// Package service runs one service out of a literal that lists all that it
-// does: the commands that it decides, the events that it reacts to, the views
-// that it builds and the queries that it answers. It knows nothing of any shop.
 package service
 
 import (
@@ -26,59 +23,64 @@ import (
 	"lonja/kit/streams"
 )
 
-// Service is a service's table of contents.
+// Service declares everything that a service does. It holds the state of one run: a Service
+// must not run twice at the same time.
 type Service struct {
-	Name      string
+	Name      string // of the service in subjects, consumers, folders and metrics
 	Views     []*projection.View
 	Commands  []Command
 	Reactions []Reaction
 	Queries   []Query
-	// Announces are the views whose touched keys are told to whoever waits for
-	// news of them; see bus.ChangesSubject.
-	Announces []*projection.View
-	// Deciders are those that no command and no reaction names, but Prepare uses.
-	Deciders []Binder
-	// Prepare, which may be nil, is called at every start, before anything is
-	// served. It may use the deciders. What it does must be safe to do again,
-	// and by two replicas at once.
-	Prepare func(context.Context) error
+	// ChangeNotifications are the views whose changed keys are published to clients that wait
+	// for them; see bus.ChangesSubject. Each is one of Views.
+	ChangeNotifications []*projection.View
+	// Deciders are those that OnStart uses and no command or reaction names.
+	Deciders []AnyDecider
+	// OnStart is called at every start, after the views are open and before anything is
+	// served; nil means nothing to do. It may use the deciders. Two replicas may run it at
+	// once, and it runs again after a restart, so it must be safe to repeat.
+	OnStart func(context.Context) error
 
-	running atomic.Pointer[deps] // nil before it serves and once it stops
+	running atomic.Pointer[deps] // nil while it does not serve
 }
 
-// Binder is a decider of any kind of entity.
-type Binder interface {
+// AnyDecider is a *decider.Decider of any entity type.
+type AnyDecider interface {
 	Bind(*eventlog.Log, decider.Config)
 	Permissions() natsauth.Permissions
 }
 
-// Command is one kind of command that a service decides; see On.
+// Command declares a command that a service handles; see Handle, HandleWith and
+// HandleWithActor.
 type Command interface {
 	name() string // "orders.place"
 	bind(*eventlog.Log, decider.Config)
 	permissions() natsauth.Permissions
-	forOperators() bool // nobody else may send it
+	operatorsOnly() bool // only operators have the permission to send it
 	handle(context.Context, decider.Command, []byte) (decider.Receipt, error)
 	describe() Endpoint
 }
 
-// Reaction is what a service does about the events that one shared durable
-// consumer brings. Whatever it does has an id derived from the event's and the
-// consumer's, so a second delivery changes nothing.
+// Reaction lists the handlers of one shared durable consumer. An event that no handler names
+// is left to a newer replica, and ends as a dead letter when there is none.
+//
+// A handler may run more than once for an event. The command that it decides on has an id
+// derived from those of the event and the consumer, so it takes effect once.
 type Reaction struct {
 	Consumer string // its durable name, as in streams.yaml
 	Handlers []Handler
 }
 
-// Handler is a reaction to one type of event; see When, Remind and Revoke.
+// Handler handles one type of event; see React, Remind and RevokeTokens.
 type Handler interface {
 	eventName() string // "stock.reserved.v1"
 	bind(*eventlog.Log, decider.Config)
 	permissions() natsauth.Permissions
-	handle(ctx context.Context, wish decider.Command, event eventlog.Record, deps *deps) error
+	handle(ctx context.Context, cmd decider.Command, event eventlog.Record, d *deps) error
 }
 
-// Events are the names of the events that the reaction handles.
+// EventNames returns the names of the events that the reaction handles, such as
+// "stock.reserved.v1".
 func (r Reaction) EventNames() []string {
 	var names []string
 	for _, handler := range r.Handlers {
@@ -87,40 +89,41 @@ func (r Reaction) EventNames() []string {
 	return names
 }
 
-// Query is one kind of question that a service answers; see Answer.
+// Query declares a query that a service answers; see Answer.
 type Query interface {
 	name() string // "orders.order"
-	answer(ctx context.Context, payload []byte, ask QueryMeta) (any, error)
-	// position is how far the rows that were answered from stand, or "".
+	answer(ctx context.Context, payload []byte, meta QueryMeta) (any, error)
+	// position is that of the view that answers, "" when there is none.
 	position() string
 	describe() Endpoint
 }
 
-// Config says where a service runs. Application, Conn, Codec, Streams and Dir are
+// Config is where and how a service runs. Application, Conn, Codec, Streams and Dir are
 // required.
 type Config struct {
-	// Application is what the services are part of. It stands in the source of events
-	// ("lonja/orders") and begins the names of metrics ("lonja_command_seconds").
+	// Application is the name of the whole that the service is part of. It is in the source of
+	// events ("lonja/orders"), and metrics begin with it ("lonja_command_seconds").
 	Application string
 	Conn        *nats.Conn
 	Codec       eventlog.Codec
 	Streams     *streams.Config
-	Dir         string // for the views; the service makes a folder of its own in it
-	Replica     string // tells replicas apart; "" means "a"
-	Logger      *slog.Logger
+	Dir         string                // of the views; the service makes a folder of its own in it
+	Replica     string                // name of this replica of the service; "" means "a"
+	Logger      *slog.Logger          // nil discards
 	Clock       func() time.Time      // nil means time.Now
-	Metrics     prometheus.Registerer // nil means that nobody wants to know
-	// Store, which may be nil, is a context that ends, and says why, when the store
-	// behind the log takes no events any more; see eventlog.Log.
+	Metrics     prometheus.Registerer // nil registers none
+	// Store returns a context that ends, with the reason as its cause, when the store behind
+	// the log records no events any more; see eventlog.Log. Nil means that nothing is known
+	// about the store.
 	Store func() context.Context
-	// PublisherDecorators wrap the publisher of the service's events, for Watermill's
-	// metrics or traces for instance; see eventlog.Log.Decorate. They are closed when
-	// the service has ended. Nil means none.
+	// PublisherDecorators wrap the publisher of the service's events, for Watermill's metrics
+	// or traces for instance; see eventlog.Log.Decorate. They are closed when the service has
+	// stopped.
 	PublisherDecorators []message.PublisherDecorator
-	// Middleware wraps each handler of commands, reactions, retries and deferred
-	// commands; the first one is outermost. It shares the handler's time, and may call
-	// the handler again. It sees no error of a command, which is answered with it, and
-	// none of a message that went to the dead letters. Nil means none.
+	// Middleware wraps every handler of commands, reactions, retries and deferred commands;
+	// the first is the outermost. It shares the handler's timeout, and may call the handler
+	// again. It does not see a command's error, which is answered to the sender, nor the error
+	// of a message that went to the dead letters.
 	Middleware []message.HandlerMiddleware
 }
 
@@ -132,16 +135,17 @@ type deps struct {
 	log         *eventlog.Log
 	deadLetters *deadLetters
 	metrics     *metrics
-	revoked     *revocation.List // nil when there is no stream of revocations
-	// failures are how often each message has failed; see delivered.
-	failures    *lru.Cache[string, int]
+	revoked     *revocation.List // nil when no stream of revocations is declared
+	// counts are how many times each message has failed or was unknown; see count.
+	counts      *lru.Cache[string, int]
 	subscribers map[string]*bus.StreamSubscriber // by the consumer's name
 }
 
-// Run runs a service until ctx ends, then finishes what it has begun and
-// returns nil. Ready, which may be nil, is called when it serves. It returns an
-// error when it cannot start. A view that has to stop ends nothing else; see
-// bus.Health.
+// Run runs a service until ctx ends, then finishes what has begun and returns nil. Ready,
+// which may be nil, is called once the service serves. The error says why it could not start.
+// Run panics when a required field of config is missing.
+//
+// A view that has to stop does not stop the service; its Health reports the view.
 func (s *Service) Run(ctx context.Context, config Config, ready func()) (err error) {
 	if config.Application == "" || config.Conn == nil || config.Streams == nil || config.Dir == "" || config.Codec.Decode == nil {
 		panic("service: Application, Conn, Codec, Streams and Dir are required")
@@ -166,7 +170,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	defer func() { err = errors.Join(err, d.log.Close()) }()
-	if d.failures, err = lru.New[string, int](failing); err != nil {
+	if d.counts, err = lru.New[string, int](maxCounted); err != nil {
 		return err
 	}
 	d.metrics = newMetrics(s, d)
@@ -183,8 +187,8 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	defer s.closeViews(d)
-	if s.Prepare != nil {
-		if err := s.Prepare(ctx); err != nil {
+	if s.OnStart != nil {
+		if err := s.OnStart(ctx); err != nil {
 			return fmt.Errorf("service %s: %w", s.Name, err)
 		}
 	}

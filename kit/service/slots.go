@@ -8,40 +8,40 @@ import (
 	"lonja/kit/errs"
 )
 
-// How many queries a replica works on at once, of each kind, and how many wait
-// for something to happen, of all kinds. Who waits holds no slot of those who
-// work; beyond the bound nobody waits for a place to wait in.
+// maxQueries is how many queries of each kind a replica works on at once, and maxWaiting how
+// many of all kinds wait for something to happen. A query that waits holds no slot of
+// those that work. When too many wait, another one gets an error at once.
 const (
-	workingAtOnce = 1024
-	waitingAtOnce = 4096
-	// lookingAtOnce is how many queries look into the log: whoever asks for ids that
-	// there are not must not keep JetStream from its work.
-	lookingAtOnce = 16
+	maxQueries = 1024
+	maxWaiting = 4096
+	// maxLookups is how many queries ask the log at once. Clients that ask for unknown ids
+	// must not keep JetStream busy.
+	maxLookups = 16
 )
 
 // slots are what the queries of a replica share.
 type slots struct {
 	waiting chan struct{}
-	looking chan struct{}       // turns to look into the log
-	large   *semaphore.Weighted // bytes of the large answers that are being made
+	lookups chan struct{}       // slots to ask the log
+	large   *semaphore.Weighted // bytes of large answers in the making
 }
 
 func newSlots() *slots {
-	return &slots{make(chan struct{}, waitingAtOnce), make(chan struct{}, lookingAtOnce), semaphore.NewWeighted(largeAtOnce)}
+	return &slots{make(chan struct{}, maxWaiting), make(chan struct{}, maxLookups), semaphore.NewWeighted(maxLargeAnswers)}
 }
 
-// slot is a query's place: among those that are worked on, or among those that wait.
+// slot is the place of one query, among those that work or those that wait.
 type slot struct {
 	*slots
-	held chan struct{} // where it has its place
-	room int           // how many bytes its answer may have
+	held chan struct{} // the channel that its place is in
+	room int           // bytes that its answer may have
 }
 
 type slotKey struct{}
 
-// ReleaseSlot gives a query's slot to others before it waits for something to happen;
-// the query keeps a place among those that wait until it is answered. It is an
-// Unavailable refusal when too many do. Outside of a query it does nothing.
+// ReleaseSlot gives a query's slot to others before the query waits for something to happen.
+// The query then counts as waiting until it is answered. The error is Unavailable when too
+// many wait already. Calling it again, or outside of a query, does nothing.
 func ReleaseSlot(ctx context.Context) error {
 	s, ok := ctx.Value(slotKey{}).(*slot)
 	if !ok || s.held == s.waiting {
@@ -50,35 +50,35 @@ func ReleaseSlot(ctx context.Context) error {
 	select {
 	case s.waiting <- struct{}{}:
 	default:
-		return errs.New(errs.Unavailable, "too many wait here already; try again, or ask without waiting")
+		return errs.New(errs.Unavailable, "too many queries wait already; try again, or ask without waiting")
 	}
 	<-s.held
 	s.held = s.waiting
 	return nil
 }
 
-// lookTurn waits until a query may look into the log, until done. It is an
-// Unavailable refusal when that takes too long.
-func lookTurn(ctx context.Context) (done func(), err error) {
+// acquireLookup waits until a query may ask the log. The query must call done afterwards. The
+// error is Unavailable when ctx ends first.
+func acquireLookup(ctx context.Context) (done func(), err error) {
 	s, ok := ctx.Value(slotKey{}).(*slot)
 	if !ok {
 		return func() {}, nil
 	}
 	select {
-	case s.looking <- struct{}{}:
-		return func() { <-s.looking }, nil
+	case s.lookups <- struct{}{}:
+		return func() { <-s.lookups }, nil
 	default:
 	}
 	if err := ReleaseSlot(ctx); err != nil {
 		return nil, err
 	}
 	select {
-	case s.looking <- struct{}{}:
-		return func() { <-s.looking }, nil
+	case s.lookups <- struct{}{}:
+		return func() { <-s.lookups }, nil
 	case <-ctx.Done():
-		return nil, errs.New(errs.Unavailable, "too many ask for what is not there; try again")
+		return nil, errs.New(errs.Unavailable, "too many queries ask for what does not exist; try again")
 	}
 }
 
-// leave gives the place up.
-func (s *slot) leave() { <-s.held }
+// release gives the place to others.
+func (s *slot) release() { <-s.held }

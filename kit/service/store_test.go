@@ -17,35 +17,35 @@ import (
 // The server inside is opened again beneath everything that uses it: commands,
 // reactions, views and queries go on over the same connection.
 func TestService_GoesOnAfterItsStoreHasFailed(t *testing.T) {
-	w := newWorld(t)
-	w.store = w.log.Server.Healthy
-	w.start()
-	if _, err := w.Send(t.Context(), add{"a", 1}, eventlog.Envelope{}); err != nil {
+	f := newFixture(t)
+	f.store = f.log.Server.Healthy
+	f.start()
+	if _, err := f.Send(t.Context(), add{"a", 1}, eventlog.Envelope{}); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitTotal("echo-a", 1)
+	f.awaitTotal("echo-a", 1)
 	for round := 1; round <= 3; round++ {
-		well := w.log.Server.Healthy()
-		w.log.InjectFault(baddisk.NoSpace)
-		_, err := w.Send(t.Context(), add{"a", 1}, eventlog.Envelope{ID: fmt.Sprint("w", round)})
+		well := f.log.Server.Healthy()
+		f.log.InjectFault(baddisk.NoSpace)
+		_, err := f.Send(t.Context(), add{"a", 1}, eventlog.Envelope{ID: fmt.Sprint("w", round)})
 		if r, ok := errs.As(err); !ok || r.Code != errs.Unavailable || !strings.Contains(r.Detail, natsembed.ErrFull.Error()) {
 			t.Errorf("round %d: a command that cannot be written: %v", round, err)
 		}
 		select {
 		case <-well.Done():
 		case <-time.After(15 * time.Second):
-			t.Fatal("nobody noticed")
+			t.Fatal("the failure was not noticed")
 		}
-		w.eventually(func() error {
+		f.eventually(func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // an answer is lost with the server
 			defer cancel()
-			_, err := w.Send(ctx, add{"a", 1}, eventlog.Envelope{ID: fmt.Sprint("w", round)})
+			_, err := f.Send(ctx, add{"a", 1}, eventlog.Envelope{ID: fmt.Sprint("w", round)})
 			return err
 		})
-		w.awaitTotal("a", round+1)
-		w.awaitTotal("echo-a", round+1)
-		w.eventually(func() error {
-			if all := w.health(); len(all) != 1 || !all[0].Ready {
+		f.awaitTotal("a", round+1)
+		f.awaitTotal("echo-a", round+1)
+		f.eventually(func() error {
+			if all := f.health(); len(all) != 1 || !all[0].Ready {
 				return fmt.Errorf("not ready: %+v", all)
 			}
 			return nil
@@ -54,23 +54,23 @@ func TestService_GoesOnAfterItsStoreHasFailed(t *testing.T) {
 }
 
 func TestService_IsNotReadyWhileItsStoreTakesNothing(t *testing.T) {
-	w := newWorld(t)
+	f := newFixture(t)
 	why := errors.New("the disk is full")
-	w.store = func() context.Context {
+	f.store = func() context.Context {
 		store, stop := context.WithCancelCause(context.Background())
 		stop(why)
 		return store
 	}
-	w.start()
-	w.eventually(func() error {
-		if all := w.health(); len(all) != 1 || all[0].Ready || !strings.Contains(all[0].Log, why.Error()) {
-			return fmt.Errorf("it says %+v", all)
+	f.start()
+	f.eventually(func() error {
+		if all := f.health(); len(all) != 1 || all[0].Ready || !strings.Contains(all[0].Log, why.Error()) {
+			return fmt.Errorf("health %+v", all)
 		}
 		return nil
 	})
-	_, err := w.Send(t.Context(), add{"a", 1}, eventlog.Envelope{})
+	_, err := f.Send(t.Context(), add{"a", 1}, eventlog.Envelope{})
 	if r, ok := errs.As(err); !ok || r.Code != errs.Unavailable || !strings.Contains(r.Detail, why.Error()) {
 		t.Errorf("a command: %v", err)
 	}
-	w.awaitTotal("a", 0) // which is a query that is answered
+	f.awaitTotal("a", 0) // which is a query that is answered
 }

@@ -78,22 +78,22 @@ func (r *recorder) on(counter string) (calls []published) {
 	return calls
 }
 
-// TestPublisher_ALostRaceIsDecidedAgainAtOnce records another event of the same entity
+// TestPublisher_AConflictIsDecidedAgainAtOnce records another event of the same entity
 // between a decision and its append. The decision is made again on the state after that
 // event, within one call of the handler and one delivery of its message.
-func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
-	w := newWorld(t)
+func TestPublisher_AConflictIsDecidedAgainAtOnce(t *testing.T) {
+	f := newFixture(t)
 	var rivals sync.Map
 	r := &recorder{before: func(topic string, _ *message.Message) error {
 		counter := strings.Split(topic, ".")[2]
 		if _, raced := rivals.LoadOrStore(counter, true); !raced && (counter == "c" || counter == "echo-c") {
-			w.log.Add(counter, 1000)
+			f.log.Add(counter, 1000)
 		}
 		return nil
 	}}
-	w.decorators = []message.PublisherDecorator{r.decorate}
+	f.decorators = []message.PublisherDecorator{r.decorate}
 	var handled atomic.Int64
-	w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
+	f.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
 			if message.HandlerNameFromCtx(m.Context()) == "counters.add" {
 				handled.Add(1)
@@ -101,17 +101,17 @@ func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
 			return h(m)
 		}
 	}}
-	w.start()
-	reply, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{})
+	f.start()
+	reply, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{})
 	if err != nil || string(reply.Body) != "1003" || reply.Replayed {
-		t.Fatalf("answered %+v, %v", reply, err)
+		t.Fatalf("answer %+v, %v", reply, err)
 	}
 	if n := handled.Load(); n != 1 {
 		t.Errorf("the command was handled %d times", n)
 	}
-	w.awaitTotal("c", 1003)
-	w.awaitTotal("echo-c", 1000+1003) // the rival's event on c has its echo, too
-	if tries := w.tries.Load(); tries != 2 {
+	f.awaitTotal("c", 1003)
+	f.awaitTotal("echo-c", 1000+1003) // the rival's event on c has its echo, too
+	if tries := f.tries.Load(); tries != 2 {
 		t.Errorf("the reaction to two events was begun %d times", tries)
 	}
 	for _, counter := range []string{"c", "echo-c"} {
@@ -125,8 +125,8 @@ func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
 			t.Errorf("published on %s: %+v", counter, calls)
 		}
 	}
-	w.eventually(func() error {
-		cons, err := w.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
+	f.eventually(func() error {
+		cons, err := f.log.JS.Consumer(t.Context(), kittest.Stream, "counters-echo")
 		if err != nil {
 			return err
 		}
@@ -135,7 +135,7 @@ func TestPublisher_ALostRaceIsDecidedAgainAtOnce(t *testing.T) {
 		}
 		return nil
 	})
-	w.awaitLetters(0)
+	f.awaitDeadLetters(0)
 }
 
 // TestPublisher_APermanentFailureReachesTheDeadLetters lets the publisher of one
@@ -153,7 +153,7 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 		}, "larger than a message may be"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			f := newFixture(t)
 			var mended atomic.Bool
 			r := &recorder{before: func(topic string, m *message.Message) error {
 				if strings.Contains(topic, "echo-c") && !mended.Load() {
@@ -161,10 +161,10 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 				}
 				return nil
 			}}
-			w.decorators = []message.PublisherDecorator{r.decorate}
+			f.decorators = []message.PublisherDecorator{r.decorate}
 			var mu sync.Mutex
 			var outcomes []string // of the reaction, as middleware sees them
-			w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
+			f.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 				return func(m *message.Message) ([]*message.Message, error) {
 					out, err := h(m)
 					if mu.Lock(); m.Metadata.Get(eventlog.MetaSequence) == "1" && message.HandlerNameFromCtx(m.Context()) == "counters-echo" {
@@ -174,15 +174,15 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 					return out, err
 				}
 			}}
-			w.start()
-			if seq := w.log.Add("c", 5); seq != 1 {
+			f.start()
+			if seq := f.log.Add("c", 5); seq != 1 {
 				t.Fatalf("recorded at %d", seq)
 			}
-			w.log.Add("d", 2)
-			w.awaitTotal("echo-d", 2) // it holds up nobody
-			l := w.awaitLetters(1)[0]
+			f.log.Add("d", 2)
+			f.awaitTotal("echo-d", 2) // it holds up nobody
+			l := f.awaitDeadLetters(1)[0]
 			if l.Consumer != "counters-echo" || l.Stream != kittest.Stream || l.Sequence != 1 || !strings.Contains(l.Reason, test.reason) {
-				t.Errorf("letter %+v", l)
+				t.Errorf("dead letter %+v", l)
 			}
 			if calls := r.on("echo-c"); len(calls) != 6 {
 				t.Errorf("published %d times: %+v", len(calls), calls)
@@ -193,11 +193,11 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 			}
 			mu.Unlock()
 			mended.Store(true)
-			if to, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
+			if to, err := bus.NewDeadLetterQueue(f.log.JS).Retry(t.Context(), l.ID, f.streams); err != nil || fmt.Sprint(to) != "[counters-echo]" {
 				t.Fatal(to, err)
 			}
-			w.awaitTotal("echo-c", 5)
-			w.awaitLetters(0)
+			f.awaitTotal("echo-c", 5)
+			f.awaitDeadLetters(0)
 		})
 	}
 }
@@ -205,30 +205,30 @@ func TestPublisher_APermanentFailureReachesTheDeadLetters(t *testing.T) {
 // TestPublisher_NothingElsePublishesEvents runs a command, reactions, a deferred command
 // and a retry, and compares the log with what went through the publisher.
 func TestPublisher_NothingElsePublishesEvents(t *testing.T) {
-	w := newWorld(t)
+	f := newFixture(t)
 	r := &recorder{}
-	w.decorators = []message.PublisherDecorator{r.decorate}
-	stop := w.start()
-	if _, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
+	f.decorators = []message.PublisherDecorator{r.decorate}
+	stop := f.start()
+	if _, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitTotal("echo-c", 3)
+	f.awaitTotal("echo-c", 3)
 	if stop(); r.closed != 1 {
 		t.Errorf("closed %d times", r.closed)
 	}
 	r.closed = 0
-	if err := w.Defer(t.Context(), add{"d", 4}, eventlog.Envelope{ID: eventlog.NewID()}); err != nil {
+	if err := f.Defer(t.Context(), add{"d", 4}, eventlog.Envelope{ID: eventlog.NewID()}); err != nil {
 		t.Fatal(err)
 	}
-	w.broken.Store(true)
-	w.start()
-	w.awaitTotal("d", 4)
-	l := w.awaitLetters(1)[0]
-	w.broken.Store(false)
-	if _, err := bus.NewDeadLetterQueue(w.log.JS).Retry(t.Context(), l.ID, w.streams); err != nil {
+	f.broken.Store(true)
+	f.start()
+	f.awaitTotal("d", 4)
+	l := f.awaitDeadLetters(1)[0]
+	f.broken.Store(false)
+	if _, err := bus.NewDeadLetterQueue(f.log.JS).Retry(t.Context(), l.ID, f.streams); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitTotal("echo-d", 4)
+	f.awaitTotal("echo-d", 4)
 	byPublisher, handlers := map[string]string{}, map[string]bool{}
 	r.mu.Lock()
 	for _, p := range r.seen {
@@ -245,49 +245,49 @@ func TestPublisher_NothingElsePublishesEvents(t *testing.T) {
 			t.Errorf("nothing was published by %s", name)
 		}
 	}
-	last, err := w.log.End(t.Context(), kittest.Stream)
+	last, err := f.log.End(t.Context(), kittest.Stream)
 	if err != nil || int(last) != len(byPublisher) {
 		t.Errorf("%d events were published, and the log ends at %d (%v)", len(byPublisher), last, err)
 	}
 	for seq := uint64(1); seq <= last; seq++ {
-		stored, err := w.log.At(t.Context(), kittest.Stream, seq)
+		stored, err := f.log.At(t.Context(), kittest.Stream, seq)
 		if got := byPublisher[fmt.Sprint(seq)]; err != nil || got != stored.Subject+" "+stored.ID {
 			t.Errorf("%d holds %s %s, published was %q (%v)", seq, stored.Subject, stored.ID, got, err)
 		}
 	}
 }
 
-// TestMiddleware_WhatIsHandledTwiceHappensOnce has Watermill's Duplicator handle every
+// TestMiddleware_MessagesHandledTwiceTakeEffectOnce has Watermill's Duplicator handle every
 // message twice.
-func TestMiddleware_WhatIsHandledTwiceHappensOnce(t *testing.T) {
-	w := newWorld(t)
-	w.middleware = []message.HandlerMiddleware{middleware.Duplicator}
-	stop := w.start()
-	if _, err := w.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
+func TestMiddleware_MessagesHandledTwiceTakeEffectOnce(t *testing.T) {
+	f := newFixture(t)
+	f.middleware = []message.HandlerMiddleware{middleware.Duplicator}
+	stop := f.start()
+	if _, err := f.Send(t.Context(), add{"c", 3}, eventlog.Envelope{}); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitTotal("echo-c", 3)
+	f.awaitTotal("echo-c", 3)
 	stop()
 	left := eventlog.NewID()
-	if err := w.Defer(t.Context(), add{"c", 4}, eventlog.Envelope{ID: left}); err != nil {
+	if err := f.Defer(t.Context(), add{"c", 4}, eventlog.Envelope{ID: left}); err != nil {
 		t.Fatal(err)
 	}
-	w.start()
-	w.awaitTotal("echo-c", 7)
-	w.awaitTotal("c", 7)
-	w.eventually(func() error {
-		o, _, err := w.Outcome(t.Context(), left)
-		if tries := w.tries.Load(); err == nil && (o.Status != bus.Done || tries != 4) {
+	f.start()
+	f.awaitTotal("echo-c", 7)
+	f.awaitTotal("c", 7)
+	f.eventually(func() error {
+		o, _, err := f.Outcome(t.Context(), left)
+		if tries := f.tries.Load(); err == nil && (o.Status != bus.OutcomeDone || tries != 4) {
 			err = fmt.Errorf("outcome %+v; two events were reacted to %d times, not twice each", o, tries)
 		}
 		return err
 	})
 }
 
-// TestHandler_KeepsADeadLetterThoughItsTimeIsUp ends the time of a reaction whose last try fails.
-func TestHandler_KeepsADeadLetterThoughItsTimeIsUp(t *testing.T) {
-	w := newWorld(t)
-	w.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
+// TestHandler_StoresADeadLetterAfterItsTimeout ends the time of a reaction whose last try fails.
+func TestHandler_StoresADeadLetterAfterItsTimeout(t *testing.T) {
+	f := newFixture(t)
+	f.middleware = []message.HandlerMiddleware{func(h message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
 			if message.HandlerNameFromCtx(m.Context()) == "counters-retries" {
 				ended, end := context.WithCancel(m.Context())
@@ -297,9 +297,9 @@ func TestHandler_KeepsADeadLetterThoughItsTimeIsUp(t *testing.T) {
 			return h(m)
 		}
 	}}
-	w.start()
-	w.publish("retries.counters.nonsense", nil, "")
-	if l := w.awaitLetters(1)[0]; l.Consumer != "counters-retries" {
-		t.Errorf("letter %+v", l)
+	f.start()
+	f.publish("retries.counters.nonsense", nil, "")
+	if l := f.awaitDeadLetters(1)[0]; l.Consumer != "counters-retries" {
+		t.Errorf("dead letter %+v", l)
 	}
 }

@@ -34,12 +34,12 @@ func New() *service.Service {
 		Name:  "catalog",
 		Views: []*projection.View{productsView},
 		Commands: []service.Command{
-			service.Handle(products, create).UniqueIn(productsView).Reply(reply),
+			service.Handle(products, create).UniqueIDIn(productsView).Reply(reply),
 			service.Handle(products, change).Reply(reply),
 			service.Handle(products, archive).Reply(reply),
 		},
 		Queries: []service.Query{
-			service.Answer(productsView, findProduct(productsView)).About(productType.Stream, func(q query.Product) string { return productType.Filter(string(q.SKU)) }),
+			service.Answer(productsView, findProduct(productsView)).ForEntity(productType.Stream, func(q query.Product) string { return productType.Filter(string(q.SKU)) }),
 			service.Answer(productsView, listProducts(productsView)),
 		},
 	}

@@ -103,24 +103,24 @@ func build(config Config) *identity {
 func (i *identity) service() *service.Service {
 	return &service.Service{
 		Name:     "identity",
-		Deciders: []service.Binder{i.issuers},
-		Prepare:  i.prepare,
+		Deciders: []service.AnyDecider{i.issuers},
+		OnStart:  i.prepare,
 		Views:    []*projection.View{i.accountsView},
 		Commands: []service.Command{
-			service.HandleWithActor(i.users, i.lookUpAccount, register).Target(i.registerTarget).UniqueIn(i.accountsView), // account replies
+			service.HandleWithActor(i.users, i.lookUpAccount, register).Target(i.registerTarget).UniqueIDIn(i.accountsView), // account replies
 			service.HandleWithActor(i.users, i.lookUpActing, setRoles).Reply(reply),
 			service.HandleWithActor(i.sessions, i.lookUpLogin, logIn), // authenticated replies
 			service.HandleWithActor(i.sessions, i.lookUpRenewal, refresh).Target(i.refreshTarget),
 			service.HandleWithActor(i.sessions, i.lookUpLogOut, logOut).Target(i.logOutTarget),
-			service.HandleWith(i.users, i.lookUpNewHash, resetPassword).Target(i.resetTarget).Reply(reply).ForOperators(),
+			service.HandleWith(i.users, i.lookUpNewHash, resetPassword).Target(i.resetTarget).Reply(reply).OperatorsOnly(),
 		},
 		Reactions: []service.Reaction{{Consumer: "identity-on-identity", Handlers: []service.Handler{
-			service.Revoke(func(e events.UserRolesChanged) string { return string(e.UserID) }),
-			service.Revoke(func(e events.UserPasswordChanged) string { return string(e.UserID) }),
-			service.Revoke(func(e events.SessionEnded) string { return string(e.UserID) }),
+			service.RevokeTokens(func(e events.UserRolesChanged) string { return string(e.UserID) }),
+			service.RevokeTokens(func(e events.UserPasswordChanged) string { return string(e.UserID) }),
+			service.RevokeTokens(func(e events.SessionEnded) string { return string(e.UserID) }),
 		}}},
 		Queries: []service.Query{
-			service.Answer(i.accountsView, i.findUser).About(userType.Stream, func(q query.User) string { return userType.Filter(string(q.UserID)) }),
+			service.Answer(i.accountsView, i.findUser).ForEntity(userType.Stream, func(q query.User) string { return userType.Filter(string(q.UserID)) }),
 			service.Answer(i.accountsView, i.listUsers),
 			service.Answer(i.accountsView, i.listKeys),
 			service.Answer(i.accountsView, i.signTicket),

@@ -41,7 +41,7 @@ func New(config Config) *service.Service {
 		Name:  "inventory",
 		Views: []*projection.View{stockView},
 		Commands: []service.Command{
-			service.HandleWith(stock, lookUpProduct(stockView, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyToCommand(replyToCount),
+			service.HandleWith(stock, lookUpProduct(stockView, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyWithCommand(replyToCount),
 			service.HandleWith(stock, lookUpProduct(stockView, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Reply(reply),
 		},
 		Reactions: []service.Reaction{
@@ -58,7 +58,7 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(stockView, findStock(stockView)).About("CATALOG", func(q query.Stock) string { return "events.product." + string(q.SKU) + ".>" }),
+			service.Answer(stockView, findStock(stockView)).ForEntity("CATALOG", func(q query.Stock) string { return "events.product." + string(q.SKU) + ".>" }),
 		},
 	}
 }

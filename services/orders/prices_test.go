@@ -81,7 +81,7 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if o.Status != bus.Pending {
+			if o.Status != bus.OutcomePending {
 				return o
 			}
 			<-tick.C
@@ -99,7 +99,7 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 	deferCommand("in-time", placeOne("lantern"))
 	stop = shop.Run(New(), "a", dir)
 	var placed query.OrderView
-	if o := outcome("in-time"); o.Status != bus.Done || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
+	if o := outcome("in-time"); o.Status != bus.OutcomeDone || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
 		t.Fatalf("deferred at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
 	}
 	if err := stop(); err != nil {
@@ -110,9 +110,9 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 	deferCommand("hindsight", atPrice(400))
 	changes(500)
 	shop.Run(New(), "a", dir)
-	for id, status := range map[string]string{"too-early": bus.Refused, "foresight": bus.Done, "hindsight": bus.Refused} {
+	for id, status := range map[string]string{"too-early": bus.OutcomeRejected, "foresight": bus.OutcomeDone, "hindsight": bus.OutcomeRejected} {
 		o := outcome(id)
-		if o.Status != status || status == bus.Refused && (o.Problem.Code != errs.Conflict || o.Problem.Field != "items[0].unit_price") {
+		if o.Status != status || status == bus.OutcomeRejected && (o.Problem.Code != errs.Conflict || o.Problem.Field != "items[0].unit_price") {
 			t.Errorf("%s: %s %s, %+v", id, o.Status, o.Result, o.Problem)
 		}
 	}

@@ -106,7 +106,7 @@ func TestQueries_LargeListComesInParts(t *testing.T) {
 	if _, _, err := shop.QueryInParts(ctx, all, env, large.Size/2); !errors.As(err, &large) {
 		t.Errorf("into half the room: %v", err)
 	}
-	if _, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswer+1); !errs.Is(err, errs.Invalid) {
+	if _, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswerSize+1); !errs.Is(err, errs.Invalid) {
 		t.Errorf("into too much room: %v", err)
 	}
 	// A small answer comes in one message, and many large ones at once come one after the other.
@@ -116,7 +116,7 @@ func TestQueries_LargeListComesInParts(t *testing.T) {
 	var asking sync.WaitGroup
 	for range 20 {
 		asking.Go(func() {
-			if got, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswer); err != nil || len(got) != len(body) {
+			if got, _, err := shop.QueryInParts(ctx, all, env, service.MaxAnswerSize); err != nil || len(got) != len(body) {
 				t.Errorf("at once: %d bytes, %v", len(got), err)
 			}
 		})

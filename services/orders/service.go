@@ -33,7 +33,7 @@ func New() *service.Service {
 		Name:  "orders",
 		Views: []*projection.View{pricesView, ordersView},
 		// Customers wait at the gateway for changes of their orders.
-		Announces: []*projection.View{ordersView},
+		ChangeNotifications: []*projection.View{ordersView},
 		Commands: []service.Command{
 			service.HandleWith(orders, lookUpPrices(pricesView), place).WaitFor(pricesView).Reply(reply),
 			service.Handle(orders, cancel).Reply(reply),
@@ -54,12 +54,12 @@ func New() *service.Service {
 		},
 		Queries: []service.Query{
 			service.Answer(ordersView, findOrder(ordersView)).Timeout(waitTimeout).
-				About(orderType.Stream, func(q query.Order) string { return orderType.Filter(string(q.OrderID)) }),
+				ForEntity(orderType.Stream, func(q query.Order) string { return orderType.Filter(string(q.OrderID)) }),
 			service.Answer(ordersView, listOrders(ordersView)),
 			service.Answer(ordersView, findTimeline(ordersView)).
-				About(orderType.Stream, func(q query.OrderTimeline) string { return orderType.Filter(string(q.OrderID)) }),
+				ForEntity(orderType.Stream, func(q query.OrderTimeline) string { return orderType.Filter(string(q.OrderID)) }),
 			service.Answer(ordersView, listStatuses(ordersView)).Timeout(waitTimeout).
-				About(orderType.Stream, func(q query.OrderStatuses) string { return orderType.Filter(string(q.OrderID)) }),
+				ForEntity(orderType.Stream, func(q query.OrderStatuses) string { return orderType.Filter(string(q.OrderID)) }),
 		},
 	}
 }

@@ -64,7 +64,7 @@ func New(config Config) *service.Service {
 			}},
 		},
 		Queries: []service.Query{
-			service.Answer(paymentsView, findPayment(paymentsView)).About(paymentType.Stream, func(q query.Payment) string { return paymentType.Filter(string(q.PaymentID)) }),
+			service.Answer(paymentsView, findPayment(paymentsView)).ForEntity(paymentType.Stream, func(q query.Payment) string { return paymentType.Filter(string(q.PaymentID)) }),
 		},
 	}
 }

@@ -18,7 +18,7 @@ func New() *service.Service {
 			service.Handle(shows, buy),
 		},
 		Queries: []service.Query{
-			service.Answer(view, answer(view)).About(entity.Stream, func(q Show) string { return entity.Filter(q.ShowID) }),
+			service.Answer(view, answer(view)).ForEntity(entity.Stream, func(q Show) string { return entity.Filter(q.ShowID) }),
 		},
 	}
 }

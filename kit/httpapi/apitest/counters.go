@@ -65,7 +65,7 @@ func Counters() *service.Service {
 		},
 	})
 	return &service.Service{
-		Name: "counters", Views: []*projection.View{additions}, Announces: []*projection.View{additions},
+		Name: "counters", Views: []*projection.View{additions}, ChangeNotifications: []*projection.View{additions},
 		Commands: []service.Command{service.Handle(counters, add).Reply(func(n int, _ eventlog.Event) any { return n })},
 		Queries:  []service.Query{service.Answer(additions, totalOf(additions)), service.Answer(additions, additionsOf(additions))},
 	}

@@ -53,7 +53,7 @@ streams:
       - {durable_name: counters-deferred, filter_subjects: [deferred.counters.>], ack_policy: explicit, max_deliver: -1}
 `
 
-// add adds to a counter; zero panics, one hundred is refused.
+// add adds to a counter; zero panics, one hundred is rejected.
 type add struct {
 	Counter string `json:"counter"`
 	By      int    `json:"by"`
@@ -70,28 +70,28 @@ type total struct {
 
 func (total) QueryName() string { return "counters.total" }
 
-// world is a server and the counters service on it.
-type world struct {
+// fixture is a server, and the service of the tests on it.
+type fixture struct {
 	*bus.Client
 	t        *testing.T
 	log      *kittest.Log
 	streams  *streams.Config
 	dir      string
-	registry *prometheus.Registry // of all that runs in this world
+	registry *prometheus.Registry // of every service that runs on the fixture
 	broken   atomic.Bool          // reactions, and the addition of seven, fail while it is true
 	tries    atomic.Int64
 	fails    func(try int64) error // of a reaction, from 1 on; nil fails none
-	gate     sync.Mutex            // views stand still while it is locked
+	gate     sync.Mutex            // views stop while it is locked
 	store    func() context.Context
 	// What is put around the publisher of events, and around handlers.
 	decorators []message.PublisherDecorator
 	middleware []message.HandlerMiddleware
 }
 
-func newWorld(t *testing.T) *world { return newWorldWith(t, "") }
+func newFixture(t *testing.T) *fixture { return newFixtureWith(t, "") }
 
-// newWorldWith has more streams than usual.
-func newWorldWith(t *testing.T, more string) *world {
+// newFixtureWith is newFixture with more streams.
+func newFixtureWith(t *testing.T, more string) *fixture {
 	t.Helper()
 	log := kittest.New(t)
 	c, err := streams.Parse([]byte(config + more))
@@ -101,12 +101,12 @@ func newWorldWith(t *testing.T, more string) *world {
 	if err := c.Apply(t.Context(), log.JS, 0); err != nil {
 		t.Fatal(err)
 	}
-	return &world{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
+	return &fixture{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
 }
 
 // counters is a service that adds to counters. To every counter "x" that is added
 // to, it adds the same to "echo-x"; and, a little later, to "later-x".
-func (w *world) counters() *service.Service {
+func (f *fixture) counters() *service.Service {
 	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
 		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
 	totals := projection.New(projection.Definition{
@@ -114,8 +114,8 @@ func (w *world) counters() *service.Service {
 		Schema: `CREATE TABLE totals (counter TEXT PRIMARY KEY, total INTEGER NOT NULL);`,
 		Reads:  []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.>"}}},
 		Project: func(tx *projection.Tx, r eventlog.Record) error {
-			w.gate.Lock()
-			defer w.gate.Unlock()
+			f.gate.Lock()
+			defer f.gate.Unlock()
 			e := r.Event.(kittest.Added)
 			return tx.Exec(`INSERT INTO totals VALUES (?, ?) ON CONFLICT (counter) DO UPDATE SET total = total + excluded.total`, e.Counter, e.By)
 		},
@@ -125,14 +125,14 @@ func (w *world) counters() *service.Service {
 			if strings.Contains(e.Counter, "-") {
 				return ""
 			}
-			w.tries.Add(1)
+			f.tries.Add(1)
 			return prefix + e.Counter
 		}, func(_ int, e kittest.Added, m decider.Meta) (eventlog.Event, error) {
-			if w.broken.Load() {
+			if f.broken.Load() {
 				panic("broken")
 			}
-			if w.fails != nil {
-				if err := w.fails(w.tries.Load()); err != nil {
+			if f.fails != nil {
+				if err := f.fails(f.tries.Load()); err != nil {
 					return nil, err
 				}
 			}
@@ -148,7 +148,7 @@ func (w *world) counters() *service.Service {
 				case 0:
 					panic("zero")
 				case 7:
-					if w.broken.Load() {
+					if f.broken.Load() {
 						panic("broken")
 					}
 				case 100:
@@ -172,30 +172,30 @@ func (w *world) counters() *service.Service {
 }
 
 // start runs the service and returns when it is ready.
-func (w *world) start() (stop func()) {
-	w.t.Helper()
-	return w.run(w.counters())
+func (f *fixture) start() (stop func()) {
+	f.t.Helper()
+	return f.run(f.counters())
 }
 
-// run is start for a service that is not quite counters.
-func (w *world) run(s *service.Service) (stop func()) {
-	w.t.Helper()
-	ready, failed, stop := w.begin(s)
+// run is start for another service.
+func (f *fixture) run(s *service.Service) (stop func()) {
+	f.t.Helper()
+	ready, failed, stop := f.begin(s)
 	select {
 	case <-ready:
 	case err := <-failed:
-		w.t.Fatal(err)
+		f.t.Fatal(err)
 	}
 	return stop
 }
 
 // begin runs the service until stop is called or the test ends.
-func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan error, stop func()) {
+func (f *fixture) begin(s *service.Service) (ready <-chan struct{}, failed <-chan error, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.Run(ctx, service.Config{Application: "counters", Conn: w.log.Conn, Codec: kittest.Codec, Streams: w.streams, Dir: w.dir, Store: w.store,
-			Logger: slog.New(slog.DiscardHandler), Metrics: w.registry, PublisherDecorators: w.decorators, Middleware: w.middleware}, func() { close(serving) })
+		done <- s.Run(ctx, service.Config{Application: "counters", Conn: f.log.Conn, Codec: kittest.Codec, Streams: f.streams, Dir: f.dir, Store: f.store,
+			Logger: slog.New(slog.DiscardHandler), Metrics: f.registry, PublisherDecorators: f.decorators, Middleware: f.middleware}, func() { close(serving) })
 	}()
 	stopped := false
 	stop = func() {
@@ -203,18 +203,18 @@ func (w *world) begin(s *service.Service) (ready <-chan struct{}, failed <-chan 
 			stopped = true
 			cancel()
 			if err := <-done; err != nil {
-				w.t.Error(err)
+				f.t.Error(err)
 			}
 		}
 	}
-	w.t.Cleanup(stop)
+	f.t.Cleanup(stop)
 	return serving, done, stop
 }
 
-func (w *world) awaitTotal(counter string, want int) {
-	w.t.Helper()
-	w.eventually(func() error {
-		body, err := w.Query(w.t.Context(), total{counter}, eventlog.Envelope{})
+func (f *fixture) awaitTotal(counter string, want int) {
+	f.t.Helper()
+	f.eventually(func() error {
+		body, err := f.Query(f.t.Context(), total{counter}, eventlog.Envelope{})
 		if err == nil && string(body) != fmt.Sprint(want) {
 			err = fmt.Errorf("total of %s is %s, want %d", counter, body, want)
 		}
@@ -222,8 +222,8 @@ func (w *world) awaitTotal(counter string, want int) {
 	})
 }
 
-func (w *world) eventually(try func() error) {
-	w.t.Helper()
+func (f *fixture) eventually(try func() error) {
+	f.t.Helper()
 	deadline, tick := time.After(time.Minute), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -234,7 +234,7 @@ func (w *world) eventually(try func() error) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			w.t.Fatal(err)
+			f.t.Fatal(err)
 		}
 	}
 }
