@@ -1,22 +1,24 @@
-// Package audit looks at the shop from below: at the raw streams, not at what
-// the services make of them. Run checks that they keep lonja's promises; Tell
-// tells the story of one order, payment, product or user.
+// Package audit checks the shop against its raw streams, independently of what
+// the services make of them. [Run] reports every promise that the log or a view
+// breaks. [Timeline] lists the events of one order, payment, product or user,
+// each with its cause.
 //
-// The checks know the language of events and tables of their own, and nothing
-// of how the services decide, so that a service's mistake cannot excuse itself.
-// Only the views are made by the services' own projections: a view is to be a
-// pure function of the log, so it is made once more and compared.
+// The checks know the event types and have tables of their own. They share no
+// code with the services' decisions, so a bug in a service cannot hide itself.
+// Only the views are rebuilt with the services' own projections: a view must be
+// a pure function of the log, so the audit builds it again and compares the rows.
 //
-// An audit may run while the shop does. It looks at the log up to a cut, and
-// never blames an event for what may still be under way:
+// An audit can run while the shop runs. It reads the log up to a cut, and never
+// reports work that may still be under way:
 //
-//   - that an effect needs its cause is checked of all events before the cut;
-//     the causes are looked for up to a second cut, taken later;
-//   - that a cause has its effect is checked once the reaction's consumer has
-//     acknowledged the cause (its ack floor, taken before the cut), unless the
-//     reaction gave up and the cause waits in the dead letters.
+//   - Every effect before the cut must have its cause. Causes are searched up to
+//     a second cut, which is taken later.
+//   - Every cause must have its effect once the reaction's consumer has
+//     acknowledged the cause (its ack floor is read before the cut), unless the
+//     reaction gave up and the cause is a dead letter.
 //
-// It holds some 350 bytes an order and 100 an event in memory, never payloads.
+// Both functions only read. An audit takes about 350 bytes of memory for each
+// order and 100 for each event. It keeps no payloads.
 package audit
 
 import (
@@ -31,26 +33,28 @@ import (
 	"lonja/kit/streams"
 )
 
-// Config says what is audited.
+// Config describes one audit. JetStream, Codec and Streams are required.
 type Config struct {
 	JetStream jetstream.JetStream
-	Language  eventlog.Codec
+	Codec     eventlog.Codec
 	Streams   *streams.Config
-	// Services are fresh ones, not running, whose views are compared with the
-	// files under Dir. When Dir is "" no views are.
+	// Services are new, not running services. Their views are rebuilt and compared
+	// with the files in Dir/SERVICE/REPLICA. An empty Dir compares no views.
 	Services []*service.Service
 	Dir      string
-	// Settled makes it a violation that anything is still under way.
+	// Settled reports everything that is still under way as a violation.
 	Settled bool
-	// Tell, which may be nil, is told of each violation as it is found.
-	Tell func(Violation)
+	// OnViolation is called with each violation as soon as it is found, from the
+	// goroutine that called Run. It may be nil.
+	OnViolation func(Violation)
 }
 
-// Run audits the shop. An error means that the audit itself could not be done;
-// what it found stands in the report.
+// Run audits the shop and returns what it found. An error means that the audit
+// could not be completed: a declared stream is missing, NATS does not answer, or a
+// view cannot be read. Violations are not errors; see [Report.Violations].
 func Run(ctx context.Context, c Config) (*Report, error) {
-	a := &audit{Config: c, log: eventlog.New(c.JetStream, c.Language), report: &Report{tell: c.Tell}}
-	for _, step := range []func(context.Context) error{a.checkConfiguration, a.readReactions, a.takeCuts, a.readFacts, a.checkViews} {
+	a := &audit{Config: c, log: eventlog.New(c.JetStream, c.Codec), report: &Report{onViolation: c.OnViolation}}
+	for _, step := range []func(context.Context) error{a.checkConfiguration, a.readReactions, a.takeCuts, a.readEvents, a.checkViews} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -58,7 +62,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 	return a.report, nil
 }
 
-// audit is one audit on its way.
+// audit is one running audit.
 type audit struct {
 	Config
 	log       *eventlog.Log
@@ -67,33 +71,35 @@ type audit struct {
 	cuts      map[string]cut // of each stream of events
 }
 
-// cut is where the audit's look at a stream ends: effects are judged up to
-// judged, causes looked for up to seen, which was taken later.
-type cut struct{ judged, seen uint64 }
+// cut is where the audit stops reading a stream. Effects are checked up to the
+// sequence effects. Causes are searched up to the sequence causes, which is read
+// later.
+type cut struct{ effects, causes uint64 }
 
-// takeCuts looks at the streams of events: where they end, and whether the
-// server itself knows of losses.
+// takeCuts reads where the streams of events end, and checks whether the server
+// itself reports losses.
 func (a *audit) takeCuts(ctx context.Context) error {
 	a.cuts = map[string]cut{}
-	for _, s := range a.factStreams() {
+	for _, s := range a.eventStreams() {
 		last, err := a.checkState(ctx, s)
 		if err != nil {
 			return err
 		}
-		a.cuts[s] = cut{judged: last}
+		a.cuts[s] = cut{effects: last}
 	}
 	for s, c := range a.cuts {
 		stream, err := a.JetStream.Stream(ctx, s)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", s, err)
 		}
-		c.seen = stream.CachedInfo().State.LastSeq
+		c.causes = stream.CachedInfo().State.LastSeq
 		a.cuts[s] = c
 	}
 	return nil
 }
 
-// checkState checks what a stream says of itself, and returns its last sequence.
+// checkState checks a stream's state as the server reports it, and returns the
+// last sequence.
 func (a *audit) checkState(ctx context.Context, name string) (last uint64, err error) {
 	stream, err := a.JetStream.Stream(ctx, name)
 	if err != nil {
@@ -101,10 +107,10 @@ func (a *audit) checkState(ctx context.Context, name string) (last uint64, err e
 	}
 	s := stream.CachedInfo().State
 	if s.Msgs > 0 && s.FirstSeq != 1 {
-		a.violate(Violation{Check: Log, Stream: name, Problem: fmt.Sprintf("begins at %d, not at 1", s.FirstSeq)})
+		a.violate(Violation{Check: Log, Stream: name, Problem: fmt.Sprintf("begins at sequence %d, not at 1", s.FirstSeq)})
 	}
 	if s.NumDeleted > 0 {
-		a.violate(Violation{Check: Log, Stream: name, Problem: fmt.Sprintf("%d messages were deleted, there should be none", s.NumDeleted)})
+		a.violate(Violation{Check: Log, Stream: name, Problem: fmt.Sprintf("%d messages were deleted; expected none", s.NumDeleted)})
 	}
 	if s.Lost != nil && len(s.Lost.Msgs) > 0 {
 		a.violate(Violation{Check: Log, Stream: name, Problem: fmt.Sprintf("the server lost %d messages, the first at %d", len(s.Lost.Msgs), s.Lost.Msgs[0])})
@@ -112,8 +118,9 @@ func (a *audit) checkState(ctx context.Context, name string) (last uint64, err e
 	return s.LastSeq, nil
 }
 
-// factStreams are the streams that hold events, in streams.yaml's order.
-func (a *audit) factStreams() []string {
+// eventStreams returns the names of the streams that hold events, in the order of
+// streams.yaml.
+func (a *audit) eventStreams() []string {
 	var names []string
 	for _, s := range a.Streams.Streams {
 		if len(s.Subjects) > 0 && strings.HasPrefix(s.Subjects[0], "events.") {

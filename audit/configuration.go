@@ -11,12 +11,12 @@ import (
 	"lonja/kit/streams"
 )
 
-// checkConfiguration compares the streams and shared consumers with streams.yaml.
+// checkConfiguration compares the streams and the shared consumers with streams.yaml.
 func (a *audit) checkConfiguration(ctx context.Context) error {
 	for _, want := range a.Streams.Streams {
 		stream, err := a.JetStream.Stream(ctx, want.Name)
 		if errors.Is(err, jetstream.ErrStreamNotFound) {
-			return fmt.Errorf("stream %s is not there; was lonja streams apply run?", want.Name)
+			return fmt.Errorf("stream %s does not exist: run lonja streams apply", want.Name)
 		}
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, err)
@@ -34,7 +34,7 @@ func (a *audit) checkConfiguration(ctx context.Context) error {
 func (a *audit) checkConsumer(ctx context.Context, stream jetstream.Stream, name string, want jetstream.ConsumerConfig) error {
 	cons, err := stream.Consumer(ctx, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
-		a.violate(Violation{Check: Configuration, Stream: name, Entity: "consumer " + want.Durable, Problem: "is not there"})
+		a.violate(Violation{Check: Configuration, Stream: name, Entity: "consumer " + want.Durable, Problem: "does not exist"})
 		return nil
 	}
 	if err != nil {

@@ -7,20 +7,20 @@ import (
 	"strings"
 )
 
-// diff compares the tables of two files. It names rows by their keys, and
-// columns that differ, but never shows what else is in them: it may be
-// somebody's name or address.
+// diff compares the tables of two files. It names rows by their keys and names the
+// columns that differ. It never shows other values, which can be a person's name
+// or address.
 type diff struct {
-	db   *sql.DB // the live file's copy is main, the other is attached as anew
-	tell func(format string, args ...any)
+	db     *sql.DB // main is the copy of the live file; the other is attached as rebuilt
+	report func(format string, args ...any)
 }
 
-// shownRows is how many rows of a table are named for each way to differ.
+// shownRows is how many rows of a table are named for each kind of difference.
 const shownRows = 20
 
-// compare tells of every difference and returns how many rows the live file has.
-func (d diff) compare(ctx context.Context, anew string) (rows int64, err error) {
-	if _, err := d.db.ExecContext(ctx, "ATTACH ? AS anew", anew); err != nil {
+// compare reports every difference and returns the number of rows in the live file.
+func (d diff) compare(ctx context.Context, rebuilt string) (rows int64, err error) {
+	if _, err := d.db.ExecContext(ctx, "ATTACH ? AS rebuilt", rebuilt); err != nil {
 		return 0, err
 	}
 	if err := d.compareSchemas(ctx); err != nil {
@@ -42,9 +42,9 @@ func (d diff) compare(ctx context.Context, anew string) (rows int64, err error) 
 
 func (d diff) compareSchemas(ctx context.Context) error {
 	for _, side := range []struct{ has, lacks, problem string }{
-		{"anew", "main", "lacks %s, or has it otherwise"}, {"main", "anew", "has %s, which its schema does not, or has otherwise"}} {
+		{"rebuilt", "main", "%s is missing or differs from the schema"}, {"main", "rebuilt", "%s is not in the schema or differs from it"}} {
 		err := d.each(ctx, fmt.Sprintf(`SELECT type, name FROM (SELECT type, name, sql FROM %s.sqlite_schema EXCEPT SELECT type, name, sql FROM %s.sqlite_schema)`,
-			side.has, side.lacks), func(row []any) { d.tell(side.problem, fmt.Sprint(row[0], " ", row[1])) })
+			side.has, side.lacks), func(row []any) { d.report(side.problem, fmt.Sprint(row[0], " ", row[1])) })
 		if err != nil {
 			return err
 		}
@@ -52,8 +52,8 @@ func (d diff) compareSchemas(ctx context.Context) error {
 	return nil
 }
 
-// table is one that both files have. Key names its rows; without one (exact is
-// false) rows are told apart by all that they hold, and named by some of it.
+// table is a table of both files. Its key names its rows. A table without a key
+// (exact is false) is compared by whole rows, which are named by some columns.
 type table struct {
 	name         string
 	columns, key []string
@@ -61,11 +61,11 @@ type table struct {
 	virtual      bool
 }
 
-// tables are those to compare: not what belongs to full-text tables, whose
-// indexes the integrity check has compared with their rows, nor the checkpoint,
-// which is compared with the log.
+// tables returns the tables to compare. It leaves out the shadow tables of
+// full-text tables, because the integrity check compares their indexes with the
+// rows, and the checkpoint, which is compared with the log.
 func (d diff) tables(ctx context.Context) (tables []table, err error) {
-	err = d.each(ctx, `SELECT m.name, m.type = 'virtual' FROM pragma_table_list m JOIN anew.sqlite_schema a ON a.name = m.name AND a.type = 'table'
+	err = d.each(ctx, `SELECT m.name, m.type = 'virtual' FROM pragma_table_list m JOIN rebuilt.sqlite_schema a ON a.name = m.name AND a.type = 'table'
 		WHERE m.schema = 'main' AND m.type IN ('table', 'virtual') AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND m.name <> 'checkpoint' ORDER BY m.name`,
 		func(row []any) {
 			tables = append(tables, table{name: fmt.Sprint(row[0]), virtual: row[1] == int64(1)})
@@ -100,17 +100,17 @@ func (d diff) describe(ctx context.Context, t *table) error {
 }
 
 func (d diff) compareTable(ctx context.Context, t table) (rows int64, err error) {
-	var made int64
-	err = d.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM main.%[1]s), (SELECT count(*) FROM anew.%[1]s)`, quoted(t.name))).Scan(&rows, &made)
+	var want int64
+	err = d.db.QueryRowContext(ctx, fmt.Sprintf(`SELECT (SELECT count(*) FROM main.%[1]s), (SELECT count(*) FROM rebuilt.%[1]s)`, quoted(t.name))).Scan(&rows, &want)
 	if err != nil {
 		return 0, err
 	}
-	if rows != made {
-		d.tell("table %s has %d rows; the log makes %d", t.name, rows, made)
+	if rows != want {
+		d.report("table %s has %d rows; expected %d", t.name, rows, want)
 	}
 	for _, side := range []struct{ has, lacks, problem string }{
-		{"anew", "main", "table %s lacks the row %s, which the log makes"}, {"main", "anew", "table %s has the row %s, which the log does not make"}} {
-		err := d.each(ctx, t.missing(side.has, side.lacks), func(row []any) { d.tell(side.problem, t.name, t.rowName(row)) })
+		{"rebuilt", "main", "table %s lacks the row %s"}, {"main", "rebuilt", "table %s has the row %s, which the log does not lead to"}} {
+		err := d.each(ctx, t.missing(side.has, side.lacks), func(row []any) { d.report(side.problem, t.name, t.rowName(row)) })
 		if err != nil {
 			return rows, err
 		}
@@ -119,11 +119,11 @@ func (d diff) compareTable(ctx context.Context, t table) (rows int64, err error)
 		return rows, nil
 	}
 	return rows, d.each(ctx, t.differing(), func(row []any) {
-		d.tell("table %s, row %s differs from what the log makes in %s", t.name, t.rowName(row), row[len(t.key)])
+		d.report("table %s, row %s differs from the log in %s", t.name, t.rowName(row), row[len(t.key)])
 	})
 }
 
-// missing selects the keys of rows that one file has and the other lacks.
+// missing returns a query for the keys of rows that one file has and the other lacks.
 func (t table) missing(has, lacks string) string {
 	key := strings.Join(t.key, ", ")
 	if !t.exact {
@@ -134,16 +134,16 @@ func (t table) missing(has, lacks string) string {
 		key, has, quoted(t.name), lacks, t.each(t.key, "l.%[1]s = h.%[1]s", " AND "), shownRows)
 }
 
-// differing selects the keys of rows that both files have, and the names of
-// the columns in which they differ.
+// differing returns a query for the keys of rows that both files have and that
+// differ, with the names of the differing columns.
 func (t table) differing() string {
-	return fmt.Sprintf(`SELECT %[1]s, rtrim(%[2]s, ', ') FROM main.%[3]s l JOIN anew.%[3]s a ON %[4]s WHERE %[5]s LIMIT %[6]d`,
+	return fmt.Sprintf(`SELECT %[1]s, rtrim(%[2]s, ', ') FROM main.%[3]s l JOIN rebuilt.%[3]s a ON %[4]s WHERE %[5]s LIMIT %[6]d`,
 		t.each(t.key, "l.%s", ", "), t.each(t.columns, "iif(l.%[1]s IS NOT a.%[1]s, '%[2]s, ', '')", " || "), quoted(t.name),
 		t.each(t.key, "l.%[1]s = a.%[1]s", " AND "), t.each(t.columns, "l.%[1]s IS NOT a.%[1]s", " OR "), shownRows)
 }
 
-// each writes a form once for each column; %[1]s is the column, %[2]s its name
-// within a text.
+// each formats every column; in form, %[1]s is the quoted column and %[2]s its
+// name for use in a text.
 func (t table) each(columns []string, form, between string) string {
 	written := make([]string, len(columns))
 	for i, c := range columns {
@@ -168,8 +168,8 @@ func (t table) rowName(row []any) string {
 	return strings.Join(parts, " ")
 }
 
-// each calls see for every row of a query.
-func (d diff) each(ctx context.Context, query string, see func(row []any), args ...any) error {
+// each calls handle for every row of a query.
+func (d diff) each(ctx context.Context, query string, handle func(row []any), args ...any) error {
 	rows, err := d.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -188,10 +188,10 @@ func (d diff) each(ctx context.Context, query string, see func(row []any), args 
 		if err := rows.Scan(into...); err != nil {
 			return err
 		}
-		see(row)
+		handle(row)
 	}
 	return rows.Err()
 }
 
-// quoted is a name as SQL takes it, whatever is in it.
+// quoted returns a name as a quoted SQL identifier.
 func quoted(name any) string { return `"` + strings.ReplaceAll(fmt.Sprint(name), `"`, `""`) + `"` }

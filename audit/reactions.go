@@ -11,28 +11,29 @@ import (
 	"lonja/kit/bus"
 )
 
-// reactions is how far the services' reactions have come.
+// reactions is the progress of the services' reactions.
 type reactions struct {
-	floors map[string]uint64 // consumer -> all that it brought up to here was handled
-	// aside are the messages that a consumer's reaction has given up, and those
-	// that are on their way back to it: "orders-on-payments.PAYMENTS.17".
-	aside map[string]bool
+	floors map[string]uint64 // by consumer: everything that it delivered up to this sequence is handled
+	// deadLettered holds the messages that a consumer's reaction has given up, and
+	// those that are being retried, as "orders-on-payments.PAYMENTS.17".
+	deadLettered map[string]bool
 }
 
-// waits tells whether a message was put aside by a consumer.
-func (r reactions) waits(consumer, stream string, seq uint64) bool {
-	return r.aside[fmt.Sprintf("%s.%s.%d", consumer, stream, seq)]
+// isDeadLettered reports whether a consumer's message is a dead letter or is being
+// retried.
+func (r reactions) isDeadLettered(consumer, stream string, seq uint64) bool {
+	return r.deadLettered[fmt.Sprintf("%s.%s.%d", consumer, stream, seq)]
 }
 
-// ran tells whether a consumer's reaction to a message has run to its end.
+// ran reports whether a consumer's reaction to a message has completed.
 func (r reactions) ran(consumer, stream string, seq uint64) bool {
-	return seq <= r.floors[consumer] && !r.waits(consumer, stream, seq)
+	return seq <= r.floors[consumer] && !r.isDeadLettered(consumer, stream, seq)
 }
 
-// readReactions looks at the consumers first and at what was put aside then: a
-// reaction that gives up puts the message aside before it acknowledges it.
+// readReactions reads the consumers first and the dead letters second, because a
+// reaction that gives up stores the dead letter before it acknowledges the message.
 func (a *audit) readReactions(ctx context.Context) error {
-	a.reactions = reactions{floors: map[string]uint64{}, aside: map[string]bool{}}
+	a.reactions = reactions{floors: map[string]uint64{}, deadLettered: map[string]bool{}}
 	for _, s := range a.Streams.Streams {
 		for _, c := range s.Consumers {
 			if err := a.readConsumer(ctx, s.Name, c.Durable); err != nil {
@@ -40,16 +41,16 @@ func (a *audit) readReactions(ctx context.Context) error {
 			}
 		}
 	}
-	letters, err := a.readAside(ctx, bus.DeadLetterStream, "deadletters.", 0)
+	count, err := a.readDeadLettered(ctx, bus.DeadLetterStream, "deadletters.", 0)
 	if err != nil {
 		return err
 	}
-	a.report.DeadLetters = letters
+	a.report.DeadLetters = count
 	// "retries.orders.orders-on-payments.PAYMENTS.17": the consumer's name
 	// begins with the service's.
-	returning, err := a.readAside(ctx, bus.RetryStream, "retries.", 1)
+	returning, err := a.readDeadLettered(ctx, bus.RetryStream, "retries.", 1)
 	if err == nil && returning > 0 {
-		a.unsettled(Violation{Stream: bus.RetryStream, Problem: fmt.Sprintf("%d dead letters are on their way back", returning)})
+		a.violateIfSettled(Violation{Stream: bus.RetryStream, Problem: fmt.Sprintf("%d dead letters are being retried", returning)})
 	}
 	return err
 }
@@ -57,7 +58,7 @@ func (a *audit) readReactions(ctx context.Context) error {
 func (a *audit) readConsumer(ctx context.Context, stream, durable string) error {
 	cons, err := a.JetStream.Consumer(ctx, stream, durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		return nil // the configuration's check tells
+		return nil // checkConfiguration reports it
 	}
 	if err != nil {
 		return fmt.Errorf("consumer %s: %w", durable, err)
@@ -65,14 +66,15 @@ func (a *audit) readConsumer(ctx context.Context, stream, durable string) error 
 	info := cons.CachedInfo()
 	a.reactions.floors[durable] = info.AckFloor.Stream
 	if left := info.NumPending + uint64(info.NumAckPending); left > 0 {
-		a.unsettled(Violation{Stream: stream, Entity: "consumer " + durable, Problem: fmt.Sprintf("has %d messages still to handle", left)})
+		a.violateIfSettled(Violation{Stream: stream, Entity: "consumer " + durable, Problem: fmt.Sprintf("has %d messages left to handle", left)})
 	}
 	return nil
 }
 
-// readAside notes the messages that the subjects of a stream name behind a
-// prefix and some more tokens, and returns how many there are.
-func (a *audit) readAside(ctx context.Context, name, prefix string, tokens int) (int, error) {
+// readDeadLettered records the messages that the subjects of a stream name, and
+// returns how many there are. A subject is the prefix, then some tokens that are
+// skipped, then the name.
+func (a *audit) readDeadLettered(ctx context.Context, name, prefix string, tokens int) (int, error) {
 	stream, err := a.JetStream.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		return 0, nil
@@ -88,13 +90,13 @@ func (a *audit) readAside(ctx context.Context, name, prefix string, tokens int) 
 	for subject, messages := range info.State.Subjects {
 		count += int(messages)
 		parts := strings.SplitN(strings.TrimPrefix(subject, prefix), ".", tokens+1)
-		a.reactions.aside[parts[len(parts)-1]] = true
+		a.reactions.deadLettered[parts[len(parts)-1]] = true
 	}
 	return count, nil
 }
 
-// unsettled tells of what is under way, where nothing should be.
-func (a *audit) unsettled(v Violation) {
+// violateIfSettled reports work that is under way, if the audit was asked to.
+func (a *audit) violateIfSettled(v Violation) {
 	if a.Settled {
 		v.Check = Settled
 		a.violate(v)

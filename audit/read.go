@@ -13,15 +13,16 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// patience is how long the next message of a stream may take to come: a
-// replica of the stream may be behind.
+// patience bounds the wait for the next message of a stream, because a replica
+// of the stream may be behind.
 const patience = 5 * time.Second
 
-// read calls see for the messages of a stream on some subjects ("" for all),
-// in order, up to a sequence. It ends before when there is nothing more on the
-// subjects, or, reading all, when nothing more came in time: then the stream is
-// shorter than it said.
-func read(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, through uint64, see func(seq uint64, m jetstream.Msg) error) error {
+// read calls handle for the messages of a stream, in order, up to the sequence
+// through. Subjects limits it to those subjects; nil reads everything. It returns
+// early when the subjects hold nothing more. When it reads everything, it also
+// returns early when no message arrives in time: the stream is then shorter than
+// its state claims.
+func read(ctx context.Context, js jetstream.JetStream, stream string, subjects []string, through uint64, handle func(seq uint64, m jetstream.Msg) error) error {
 	if through == 0 {
 		return nil
 	}
@@ -52,7 +53,7 @@ func read(ctx context.Context, js jetstream.JetStream, stream string, subjects [
 		if meta.Sequence.Stream > through {
 			return ctx.Err()
 		}
-		if err := see(meta.Sequence.Stream, m); err != nil {
+		if err := handle(meta.Sequence.Stream, m); err != nil {
 			return err
 		}
 		if meta.Sequence.Stream == through || len(subjects) > 0 && meta.NumPending == 0 || ctx.Err() != nil {
@@ -61,47 +62,47 @@ func read(ctx context.Context, js jetstream.JetStream, stream string, subjects [
 	}
 }
 
-// readFacts reads every stream of events once, then judges what only all of
-// them together tell.
-func (a *audit) readFacts(ctx context.Context) error {
-	b := newBooks(a)
-	for _, s := range a.factStreams() {
-		if err := a.readStream(ctx, s, b); err != nil {
+// readEvents reads every stream of events once, and then checks what only all
+// streams together can show.
+func (a *audit) readEvents(ctx context.Context) error {
+	m := newModel(a)
+	for _, s := range a.eventStreams() {
+		if err := a.readStream(ctx, s, m); err != nil {
 			return err
 		}
 	}
-	b.judge()
+	m.checkOrders()
 	return nil
 }
 
-func (a *audit) readStream(ctx context.Context, stream string, b *books) error {
-	last, facts := uint64(0), uint64(0)
-	see := func(seq uint64, m jetstream.Msg) error {
+func (a *audit) readStream(ctx context.Context, stream string, m *model) error {
+	last, events := uint64(0), uint64(0)
+	handle := func(seq uint64, msg jetstream.Msg) error {
 		if seq <= last {
-			return nil // a second try
+			return nil // seen by an earlier attempt
 		}
 		a.checkGap(stream, last, seq)
 		last = seq
-		r := a.log.Read(stream, seq, m.Subject(), m.Headers(), m.Data())
+		r := a.log.Read(stream, seq, msg.Subject(), msg.Headers(), msg.Data())
 		if r.Event == nil {
-			a.noFact(r)
+			a.checkDeadLettered(r)
 			return nil
 		}
-		facts++
-		b.enter(r)
+		events++
+		m.apply(r)
 		return nil
 	}
-	// A cluster that has just chosen new leaders may not answer the first try.
+	// A cluster that has just elected new leaders may not answer the first attempt.
 	var err error
 	for range 3 {
-		if err = read(ctx, a.JetStream, stream, nil, a.cuts[stream].seen, see); !errors.Is(err, nats.ErrTimeout) {
+		if err = read(ctx, a.JetStream, stream, nil, a.cuts[stream].causes, handle); !errors.Is(err, nats.ErrTimeout) {
 			break
 		}
 	}
-	if err == nil { // else nobody knows what is missing
-		a.checkGap(stream, last, a.cuts[stream].seen+1)
+	if err == nil { // after an error, what is missing is not known
+		a.checkGap(stream, last, a.cuts[stream].causes+1)
 	}
-	a.report.Streams = append(a.report.Streams, StreamSummary{Stream: stream, Facts: facts, Last: last})
+	a.report.Streams = append(a.report.Streams, StreamSummary{Stream: stream, Events: events, Last: last})
 	return err
 }
 
@@ -111,24 +112,25 @@ func (a *audit) checkGap(stream string, last, seq uint64) {
 	case missing == 1:
 		a.violate(Violation{Check: Log, Stream: stream, Sequence: last + 1, Problem: "is missing"})
 	case missing > 1:
-		a.violate(Violation{Check: Log, Stream: stream, Sequence: last + 1, Problem: fmt.Sprintf("is missing, and all up to %d", seq-1)})
+		a.violate(Violation{Check: Log, Stream: stream, Sequence: last + 1, Problem: fmt.Sprintf("is missing, and so is every message up to %d", seq-1)})
 	}
 }
 
-// noFact is told of a message that is no event. Anyone may publish such by
-// hand; what the shop must do is to know, and to have put it aside.
-func (a *audit) noFact(r eventlog.Record) {
-	if a.reactions.waits(bus.Undecodable, r.Stream, r.Sequence) {
-		a.report.NoFacts++
+// checkDeadLettered checks a message that cannot be decoded as an event. Anyone
+// with the right key can publish one by hand. The shop must have noticed it and
+// must hold a dead letter for it.
+func (a *audit) checkDeadLettered(r eventlog.Record) {
+	if a.reactions.isDeadLettered(bus.Undecodable, r.Stream, r.Sequence) {
+		a.report.Undecodable++
 		return
 	}
 	why := r.Err.Error()
 	if r.Stream == identityStream {
-		why = "what it holds is not shown"
+		why = "its content is not shown"
 	}
 	a.violate(Violation{Check: Decoding, Stream: r.Stream, Sequence: r.Sequence, Problem: fmt.Sprintf(
-		"is no fact, and there is no dead letter of it (subject %q): %s", r.Subject, why)})
+		"is not an event and has no dead letter (subject %q): %s", r.Subject, why)})
 }
 
-// identityStream holds secrets.
+// identityStream is the stream that holds secrets. Its payloads are never shown.
 const identityStream = "IDENTITY"

@@ -11,33 +11,34 @@ import (
 	"text/tabwriter"
 )
 
-// The checks, as violations and the summary name them.
+// The names of the checks, as violations and the summary use them.
 const (
-	Configuration = "configuration" // streams and consumers are as streams.yaml says
-	Log           = "log"           // whole, without gaps
-	Decoding      = "decoding"      // every message is an event, on its subject
-	Once          = "once"          // ids are unique, a command has one effect
-	Transitions   = "transitions"   // an entity's events follow each other as they may
-	Stock         = "stock"         // levels are right, and never below zero
-	Order         = "order"         // what the services say of an order fits together
-	Money         = "money"         // captured less refunded is what the order is worth
-	Views         = "views"         // rows are what the log says
-	Settled       = "settled"       // nothing is under way
+	Configuration = "configuration" // streams and consumers match streams.yaml
+	Log           = "log"           // the streams are complete and have no gaps
+	Decoding      = "decoding"      // every message is an event on its own subject
+	Once          = "once"          // event ids are unique, and a command has one effect
+	Transitions   = "transitions"   // an entity's events follow each other in a legal order
+	Stock         = "stock"         // levels add up and are never negative
+	Order         = "order"         // the services agree about each order
+	Money         = "money"         // captured less refunded is what the order requires
+	Views         = "views"         // the rows are those that the log leads to
+	Settled       = "settled"       // nothing is under way; only with [Config.Settled]
 )
 
 var checks = []string{Configuration, Log, Decoding, Once, Transitions, Stock, Order, Money, Views, Settled}
 
-// Violation is a promise that is not kept, and where.
+// Violation is a broken promise and where it was found. It names entities by id
+// and holds no personal data.
 type Violation struct {
-	Check    string `json:"check"`
+	Check    string `json:"check"` // one of the constants, such as [Log]
 	Stream   string `json:"stream,omitempty"`
 	Sequence uint64 `json:"sequence,omitempty"`
 	View     string `json:"view,omitempty"`   // "orders/a/book"
 	Entity   string `json:"entity,omitempty"` // "order ord_1"
-	Problem  string `json:"problem"`          // what is, and what was expected
+	Problem  string `json:"problem"`          // what was found, and what was expected
 }
 
-// String is the violation in one line.
+// String returns the violation in one line.
 func (v Violation) String() string {
 	var where []string
 	switch {
@@ -54,51 +55,52 @@ func (v Violation) String() string {
 	return v.Check + ": " + strings.Join(where, " ") + ": " + strings.NewReplacer("\n", " ", "\r", " ").Replace(v.Problem)
 }
 
-// Report is what an audit found.
+// Report is the result of an audit.
 type Report struct {
-	Violations  []Violation     `json:"violations"` // the first ones; Found counts all
-	Found       map[string]int  `json:"found"`      // by check
+	Violations  []Violation     `json:"violations"` // the first 10,000; Found counts all
+	Found       map[string]int  `json:"found"`      // violations by check; nil when there are none
 	Streams     []StreamSummary `json:"streams"`
 	Orders      map[string]int  `json:"orders"`       // by status
 	UnderWay    int             `json:"under_way"`    // orders for which a reaction has yet to run
-	DeadLetters int             `json:"dead_letters"` // what waits for an operator
-	NoFacts     int             `json:"no_facts"`     // messages that are no events, and known as dead letters
+	DeadLetters int             `json:"dead_letters"` // dead letters that wait for an operator
+	Undecodable int             `json:"no_facts"`     // messages that are not events and have a dead letter
 	Views       []ViewSummary   `json:"views"`
 
-	tell func(Violation)
+	onViolation func(Violation)
 }
 
-// StreamSummary is what was read of a stream of events.
+// StreamSummary is what was read from a stream of events.
 type StreamSummary struct {
 	Stream string `json:"stream"`
-	Facts  uint64 `json:"facts"`
+	Events uint64 `json:"facts"`
 	Last   uint64 `json:"last"`
 }
 
-// ViewSummary is what was compared of a view's file.
+// ViewSummary is the comparison of one view's file.
 type ViewSummary struct {
-	View   string `json:"view"`
-	Rows   int64  `json:"rows"`
-	Behind uint64 `json:"behind"` // events that the rows do not hold yet
-	Note   string `json:"note,omitempty"`
+	View   string `json:"view"`           // "orders/a/book": service, replica, view
+	Rows   int64  `json:"rows"`           // rows that were compared
+	Behind uint64 `json:"behind"`         // events that the view has not applied yet
+	Note   string `json:"note,omitempty"` // why nothing was compared
 }
 
-// kept bounds the violations that a report holds: one mistake may break very many orders.
-const kept = 10_000
+// maxViolations bounds the violations that a report holds, because one bug can
+// break very many orders.
+const maxViolations = 10_000
 
 func (r *Report) add(v Violation) {
 	if r.Found == nil {
 		r.Found = map[string]int{}
 	}
-	if r.Found[v.Check]++; len(r.Violations) < kept {
+	if r.Found[v.Check]++; len(r.Violations) < maxViolations {
 		r.Violations = append(r.Violations, v)
 	}
-	if r.tell != nil {
-		r.tell(v)
+	if r.onViolation != nil {
+		r.onViolation(v)
 	}
 }
 
-// Total is the number of violations.
+// Total returns the number of violations, including those beyond the first 10,000.
 func (r *Report) Total() (n int) {
 	for _, found := range r.Found {
 		n += found
@@ -106,7 +108,7 @@ func (r *Report) Total() (n int) {
 	return n
 }
 
-// WriteJSON writes the report for machines.
+// WriteJSON writes the whole report as indented JSON.
 func (r *Report) WriteJSON(w io.Writer) error {
 	out := json.NewEncoder(w)
 	out.SetEscapeHTML(false)
@@ -114,11 +116,12 @@ func (r *Report) WriteJSON(w io.Writer) error {
 	return out.Encode(r)
 }
 
-// WriteSummary writes the report's tables for people, without the violations.
+// WriteSummary writes the report's tables for people. It leaves out the violations;
+// print them from [Config.OnViolation].
 func (r *Report) WriteSummary(w io.Writer) error {
-	streams, views, found := [][]any{{"STREAM", "FACTS", "LAST"}}, [][]any{{"VIEW", "ROWS", "BEHIND", "NOTE"}}, [][]any{{"CHECK", "VIOLATIONS"}}
+	streams, views, found := [][]any{{"STREAM", "EVENTS", "LAST"}}, [][]any{{"VIEW", "ROWS", "BEHIND", "NOTE"}}, [][]any{{"CHECK", "VIOLATIONS"}}
 	for _, s := range r.Streams {
-		streams = append(streams, []any{s.Stream, s.Facts, s.Last})
+		streams = append(streams, []any{s.Stream, s.Events, s.Last})
 	}
 	for _, v := range r.Views {
 		views = append(views, []any{v.View, v.Rows, v.Behind, v.Note})
@@ -134,19 +137,19 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	if len(r.Views) > 0 {
 		compared = aligned(views)
 	}
-	_, err := fmt.Fprintf(w, "%s\n%s\n%s\norders: %s; reactions are under way for %d\ndead letters: %d; messages on the streams that are no facts: %d\n%d violations\n",
-		aligned(streams), compared, aligned(found), cmp.Or(strings.Join(orders, ", "), "none"), r.UnderWay, r.DeadLetters, r.NoFacts, r.Total())
+	_, err := fmt.Fprintf(w, "%s\n%s\n%s\norders: %s; reactions are under way for %d\ndead letters: %d; messages that are not events: %d\n%d violations\n",
+		aligned(streams), compared, aligned(found), cmp.Or(strings.Join(orders, ", "), "none"), r.UnderWay, r.DeadLetters, r.Undecodable, r.Total())
 	return err
 }
 
-// aligned writes rows in columns.
+// aligned formats rows in columns.
 func aligned(rows [][]any) string {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(texts(row), "\t"))
 	}
-	_ = t.Flush() // a Builder takes everything
+	_ = t.Flush() // writing to a Builder cannot fail
 	return b.String()
 }
 

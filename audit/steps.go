@@ -7,11 +7,11 @@ import (
 	"lonja/events"
 )
 
-// step is what an event is to the entity that it moves: one of a history's steps.
+// step is an event's role in the history of its entity.
 type step uint8
 
-// The steps. Those of an order's three histories come first, since a story has
-// a place for each of them.
+// The steps. Those of an order's three histories come first, because an order has
+// an array with an element for each of them.
 const (
 	nothing step = iota
 	placed
@@ -24,16 +24,16 @@ const (
 	refused
 	committed
 	released // because the order was cancelled
-	lapsed   // released because nobody paid in time
+	lapsed   // released because the reservation expired
 	returned
 	requested
 	captured
-	unwanted // captured for an order that was cancelled before
+	unwanted // captured after the order was cancelled
 	declined
 	expired
 	voided
 	refunded
-	storySteps // how many there are
+	orderSteps // the number of steps of an order, its stock and its payment
 
 	created
 	changed
@@ -63,8 +63,8 @@ var names = [steps]string{
 
 func (s step) String() string { return names[s] }
 
-// follows says after which steps of its history each step may come.
-var follows = [steps][]step{
+// predecessors lists the steps after which each step is legal.
+var predecessors = [steps][]step{
 	placed:    {nothing},
 	awaiting:  {placed},
 	paid:      {awaiting, placed}, // at once when it costs nothing
@@ -72,9 +72,9 @@ var follows = [steps][]step{
 	delivered: {shipped},
 	cancelled: {placed, awaiting, paid},
 
-	// Of one order's goods. Its events may reach the stock in any order: goods of
-	// an order that is already cancelled are released before they are reserved,
-	// and money may come after the reservation has lapsed.
+	// The stock of one order. The order's events can reach inventory in any order:
+	// the stock of an order that is already cancelled is released before it is
+	// reserved, and the payment can arrive after the reservation has expired.
 	reserved:  {nothing},
 	refused:   {nothing, lapsed},
 	committed: {nothing, reserved, lapsed},
@@ -82,8 +82,8 @@ var follows = [steps][]step{
 	lapsed:    {reserved},
 	returned:  {committed},
 
-	// A payment is voided, too, before it was asked for; money that comes after
-	// that is unwanted.
+	// A payment can be voided before it is requested. A capture after that is
+	// unwanted.
 	requested: {nothing},
 	captured:  {requested, expired},
 	unwanted:  {voided},
@@ -109,10 +109,10 @@ var follows = [steps][]step{
 	adminAppointed: {keyAdded, adminAppointed},
 }
 
-// legal tells whether a step may come after another.
-func legal(before, s step) bool { return slices.Contains(follows[s], before) }
+// allowed reports whether a step may follow another.
+func allowed(before, s step) bool { return slices.Contains(predecessors[s], before) }
 
-// oneOf writes steps as a choice: "paid or shipped".
+// oneOf joins steps: "paid or shipped".
 func oneOf(choice []step) string {
 	var words []string
 	for _, s := range choice {
@@ -121,8 +121,8 @@ func oneOf(choice []step) string {
 	return strings.Join(words, " or ")
 }
 
-// stepOf is the step that an event is, nothing for a level that was counted or
-// adjusted, which is no step of a history.
+// stepOf returns an event's step. It returns nothing for a stock level that was
+// counted or adjusted, which belongs to no history.
 func stepOf(event events.Event) step {
 	switch e := event.(type) {
 	case events.StockReleased:
@@ -136,11 +136,11 @@ func stepOf(event events.Event) step {
 		}
 		return captured
 	}
-	return plain[event.EventName()]
+	return stepByEvent[event.EventName()]
 }
 
-// plain are the events that are always the same step.
-var plain = map[string]step{
+// stepByEvent maps the events that are always the same step.
+var stepByEvent = map[string]step{
 	events.OrderPlaced{}.EventName(): placed, events.OrderAwaitingPayment{}.EventName(): awaiting, events.OrderPaid{}.EventName(): paid,
 	events.OrderShipped{}.EventName(): shipped, events.OrderDelivered{}.EventName(): delivered, events.OrderCancelled{}.EventName(): cancelled,
 	events.StockReserved{}.EventName(): reserved, events.StockRefused{}.EventName(): refused, events.StockCommitted{}.EventName(): committed,

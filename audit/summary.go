@@ -8,10 +8,10 @@ import (
 	"lonja/events"
 )
 
-// Summary is an event's data in a few words, for whoever asked about an id: of
-// many lines those of that product only. It holds nothing secret and nobody's
-// name or address.
-func Summary(event events.Event, id string) string {
+// Summary returns an event's data in a few words for a reader who asked about id.
+// If id is a product, it lists only that product's lines. It contains no secrets
+// and no person's name or address. It is "" for events that need no detail.
+func Summary(event events.Event, compactID string) string {
 	switch e := event.(type) {
 	case events.ProductCreated:
 		return product(e.Product)
@@ -28,7 +28,7 @@ func Summary(event events.Event, id string) string {
 			return fmt.Sprintf("%s (%d wanted, %d available)", s.SKU, s.Wanted, s.Available)
 		})
 	case events.OrderPlaced:
-		return goods(events.LinesOf(e.Items), id) + " for " + e.Total.String()
+		return lineSummary(events.LinesOf(e.Items), compactID) + " for " + e.Total.String()
 	case events.OrderAwaitingPayment:
 		return e.Amount.String()
 	case events.OrderPaid:
@@ -45,8 +45,8 @@ func Summary(event events.Event, id string) string {
 	case events.SessionEnded:
 		return e.Reason
 	}
-	if lines, reason := stockOf(event); len(lines) > 0 || reason != "" {
-		return strings.Trim(goods(lines, id)+" "+reason, " ")
+	if lines, reason := stockLines(event); len(lines) > 0 || reason != "" {
+		return strings.Trim(lineSummary(lines, compactID)+" "+reason, " ")
 	}
 	return paymentOf(event)
 }
@@ -72,23 +72,23 @@ func stock(l events.Level) string {
 	return fmt.Sprintf("%s: %d on hand, %d reserved", l.SKU, l.OnHand, l.Reserved)
 }
 
-// goods are lines, or those of one product when some are.
-func goods(lines []events.Quantity, id string) string {
-	of := slices.DeleteFunc(slices.Clone(lines), func(q events.Quantity) bool { return string(q.SKU) != id })
+// lineSummary lists the lines of one product, or all lines if there are none of it.
+func lineSummary(lines []events.Quantity, compactID string) string {
+	of := slices.DeleteFunc(slices.Clone(lines), func(q events.Quantity) bool { return string(q.SKU) != compactID })
 	if len(of) == 0 {
 		of = lines
 	}
 	return join(of, func(q events.Quantity) string { return fmt.Sprintf("%d x %s", q.Quantity, q.SKU) })
 }
 
-// most is how many of many things a summary names.
-const most = 4
+// maxNamed is how many items of a list a summary names.
+const maxNamed = 4
 
-func join[T any](all []T, word func(T) string) string {
+func join[T any](list []T, word func(T) string) string {
 	var words []string
-	for i, one := range all {
-		if i == most {
-			words = append(words, fmt.Sprintf("and %d more", len(all)-most))
+	for i, one := range list {
+		if i == maxNamed {
+			words = append(words, fmt.Sprintf("and %d more", len(list)-maxNamed))
 			break
 		}
 		words = append(words, word(one))
@@ -96,8 +96,8 @@ func join[T any](all []T, word func(T) string) string {
 	return strings.Join(words, ", ")
 }
 
-// stockOf is which lines an event moves, and why if it says so.
-func stockOf(event events.Event) (lines []events.Quantity, reason string) {
+// stockLines returns the lines that a stock event moves, and its reason if it has one.
+func stockLines(event events.Event) (lines []events.Quantity, reason string) {
 	switch e := event.(type) {
 	case events.StockReserved:
 		return e.Lines, ""
@@ -111,9 +111,9 @@ func stockOf(event events.Event) (lines []events.Quantity, reason string) {
 	return nil, ""
 }
 
-// goodsOf are the SKUs that an event of the stock, or an order's first, names.
-func goodsOf(event events.Event) (skus []events.SKU) {
-	lines, _ := stockOf(event)
+// skusOf returns the SKUs that a stock event or a placed order names.
+func skusOf(event events.Event) (skus []events.SKU) {
+	lines, _ := stockLines(event)
 	switch e := event.(type) {
 	case events.StockCounted:
 		return []events.SKU{e.SKU}

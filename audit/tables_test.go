@@ -12,25 +12,25 @@ import (
 	"lonja/kit/streams"
 )
 
-func TestEveryFactIsAStepOrALevel(t *testing.T) {
+func TestSteps_CoverEveryEventType(t *testing.T) {
 	other := []string{
 		events.StockCounted{}.EventName(), events.StockAdjusted{}.EventName(), // levels
 		events.StockReleased{}.EventName(), events.PaymentCaptured{}.EventName(), // one of two steps
 	}
 	for _, typ := range events.Types() {
 		event := strings.TrimPrefix(typ, "lonja.")
-		if plain[event] == nothing && !slices.Contains(other, event) {
+		if stepByEvent[event] == nothing && !slices.Contains(other, event) {
 			t.Errorf("the audit does not know %s", event)
 		}
 	}
 	for s := nothing + 1; s < steps; s++ {
-		if s != storySteps && (s.String() == "" || len(follows[s]) == 0) {
+		if s != orderSteps && (s.String() == "" || len(predecessors[s]) == 0) {
 			t.Errorf("step %d (%q) may come after nothing known", s, s)
 		}
 	}
 }
 
-func TestEveryReactionThatIsJudgedIsDeclared(t *testing.T) {
+func TestEffects_NameDeclaredConsumers(t *testing.T) {
 	config, err := streams.Parse(lonja.StreamsYAML)
 	if err != nil {
 		t.Fatal(err)

@@ -16,14 +16,14 @@ import (
 	"lonja/kit/projection"
 )
 
-// checkViews makes every view anew and compares it with its file in every
-// replica's folder, at the sequences that the file stands at.
+// checkViews rebuilds every view and compares it with the file in each replica's
+// folder, at the positions that the file's checkpoint holds.
 func (a *audit) checkViews(ctx context.Context) error {
 	if a.Dir == "" {
 		return nil
 	}
 	if _, err := os.Stat(a.Dir); err != nil {
-		return fmt.Errorf("the folder of the views: %w", err)
+		return fmt.Errorf("views folder: %w", err)
 	}
 	for _, s := range a.Services {
 		for _, v := range s.Views {
@@ -33,17 +33,17 @@ func (a *audit) checkViews(ctx context.Context) error {
 		}
 	}
 	if len(a.report.Views) == 0 {
-		return fmt.Errorf("there are no views under %s", a.Dir)
+		return fmt.Errorf("there are no views in %s: give the data folder of the services", a.Dir)
 	}
 	return nil
 }
 
-// comparison is one view, anew, and its files of all replicas.
+// comparison compares one view's files of all replicas with the rebuilt view.
 type comparison struct {
 	*audit
-	view *projection.View
-	dir  string            // of files that are thrown away
-	anew map[string]string // what was made anew: sequences -> path
+	view    *projection.View
+	dir     string            // temporary folder
+	rebuilt map[string]string // paths of rebuilt views, by position
 }
 
 func (a *audit) checkView(ctx context.Context, service string, v *projection.View) (err error) {
@@ -51,7 +51,7 @@ func (a *audit) checkView(ctx context.Context, service string, v *projection.Vie
 	if err != nil {
 		return err
 	}
-	c := comparison{audit: a, view: v, anew: map[string]string{}}
+	c := comparison{audit: a, view: v, rebuilt: map[string]string{}}
 	if c.dir, err = os.MkdirTemp("", "lonja-audit-"); err != nil {
 		return err
 	}
@@ -72,16 +72,16 @@ func (c *comparison) checkFile(ctx context.Context, folder string, summary *View
 		return err
 	}
 	if len(files) == 0 {
-		summary.Note = "has no file of the current schema"
+		summary.Note = "has no file with the current schema"
 		return nil
 	}
 	own := filepath.Join(c.dir, filepath.Base(folder)+".db")
 	if err := copyFile(ctx, files[0], own); err != nil {
 		if _, gone := os.Stat(files[0]); errors.Is(gone, os.ErrNotExist) {
-			summary.Note = "was replaced meanwhile; audit again"
+			summary.Note = "was replaced during the audit; audit again"
 			return nil
 		}
-		c.violate(Violation{Check: Views, View: summary.View, Problem: "its file is of no use: " + err.Error()})
+		c.violate(Violation{Check: Views, View: summary.View, Problem: "cannot be read: " + err.Error()})
 		return nil
 	}
 	defer os.Remove(own)
@@ -90,34 +90,34 @@ func (c *comparison) checkFile(ctx context.Context, folder string, summary *View
 		return err
 	}
 	defer db.Close()
-	stands, sound, err := c.checkCheckpoints(ctx, db, summary)
+	position, sound, err := c.checkCheckpoints(ctx, db, summary)
 	if err != nil {
 		return err
 	}
 	if !sound {
-		summary.Note = "not compared: it was made of another log"
+		summary.Note = "not compared: it was built from another log"
 		return nil
 	}
-	anew, err := c.replay(ctx, stands)
+	rebuilt, err := c.replay(ctx, position)
 	if err != nil {
 		return err
 	}
-	d := diff{db: db, tell: func(format string, args ...any) {
+	d := diff{db: db, report: func(format string, args ...any) {
 		c.violate(Violation{Check: Views, View: summary.View, Problem: fmt.Sprintf(format, args...)})
 	}}
-	summary.Rows, err = d.compare(ctx, anew)
+	summary.Rows, err = d.compare(ctx, rebuilt)
 	return err
 }
 
-// checkCheckpoints tells where a file stands on the streams. It is sound when
-// the log has there what the view saw.
-func (c *comparison) checkCheckpoints(ctx context.Context, db *sql.DB, summary *ViewSummary) (stands projection.Token, sound bool, err error) {
+// checkCheckpoints returns a file's position on the streams. Sound reports whether
+// the log holds the event at that position which the view saw.
+func (c *comparison) checkCheckpoints(ctx context.Context, db *sql.DB, summary *ViewSummary) (position projection.Token, sound bool, err error) {
 	rows, err := db.QueryContext(ctx, "SELECT stream, sequence, event FROM checkpoint")
 	if err != nil {
 		return nil, false, err
 	}
 	defer rows.Close()
-	stands, sound = projection.Token{}, true
+	position, sound = projection.Token{}, true
 	for rows.Next() {
 		var stream, event string
 		var seq uint64
@@ -131,28 +131,28 @@ func (c *comparison) checkCheckpoints(ctx context.Context, db *sql.DB, summary *
 		if err != nil || at.ID != event {
 			sound = false
 			c.violate(Violation{Check: Views, Stream: stream, Sequence: seq, Entity: "view " + summary.View,
-				Problem: fmt.Sprintf("the view saw %q here, the log has %q", event, at.ID)})
+				Problem: fmt.Sprintf("the view saw event %q, but the log holds %q", event, at.ID)})
 		}
-		stands[stream] = seq
+		position[stream] = seq
 	}
-	return stands, sound, errors.Join(rows.Err(), c.checkLag(ctx, stands, summary))
+	return position, sound, errors.Join(rows.Err(), c.checkLag(ctx, position, summary))
 }
 
-// checkLag counts the events that are not in the rows yet.
-func (c *comparison) checkLag(ctx context.Context, stands projection.Token, summary *ViewSummary) error {
+// checkLag counts the events that the view has not applied yet.
+func (c *comparison) checkLag(ctx context.Context, position projection.Token, summary *ViewSummary) error {
 	for _, src := range c.view.Sources() {
-		behind, err := pending(ctx, c.JetStream, src, stands[src.Stream])
+		behind, err := pending(ctx, c.JetStream, src, position[src.Stream])
 		if err != nil {
 			return err
 		}
 		if summary.Behind += behind; behind > 0 {
-			c.unsettled(Violation{Stream: src.Stream, Entity: "view " + summary.View, Problem: fmt.Sprintf("is %d facts behind", behind)})
+			c.violateIfSettled(Violation{Stream: src.Stream, Entity: "view " + summary.View, Problem: fmt.Sprintf("is %d events behind", behind)})
 		}
 	}
 	return nil
 }
 
-// pending is how many messages a source has after a sequence.
+// pending returns the number of messages that a source has after a sequence.
 func pending(ctx context.Context, js jetstream.JetStream, src projection.Source, after uint64) (uint64, error) {
 	cons, err := js.OrderedConsumer(ctx, src.Stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: src.Subjects, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
@@ -163,20 +163,20 @@ func pending(ctx context.Context, js jetstream.JetStream, src projection.Source,
 	return cons.CachedInfo().NumPending, nil
 }
 
-// replay makes the view out of the log up to where a file stands. Replicas
-// that stand at the same place share it.
-func (c *comparison) replay(ctx context.Context, stands projection.Token) (path string, err error) {
-	if path, made := c.anew[stands.String()]; made {
+// replay builds the view from the log up to a position. Replicas at the same
+// position share the result.
+func (c *comparison) replay(ctx context.Context, position projection.Token) (path string, err error) {
+	if path, done := c.rebuilt[position.String()]; done {
 		return path, nil
 	}
-	path = filepath.Join(c.dir, fmt.Sprintf("anew-%d.db", len(c.anew)))
-	c.anew[stands.String()] = path
-	return path, c.view.Replay(ctx, projection.Config{JetStream: c.JetStream, Log: c.log}, path, stands)
+	path = filepath.Join(c.dir, fmt.Sprintf("rebuilt-%d.db", len(c.rebuilt)))
+	c.rebuilt[position.String()] = path
+	return path, c.view.Replay(ctx, projection.Config{JetStream: c.JetStream, Log: c.log}, path, position)
 }
 
-// copyFile copies a view's file as it is at one moment, while the service
-// writes it, after looking for damage. It writes nothing to it; beside one that
-// no service has open SQLite leaves an empty -wal and a -shm, which do no harm.
+// copyFile checks a view's file for damage and copies a snapshot of it. The service
+// may be writing to it. copyFile does not change the file. If no service has it
+// open, SQLite leaves an empty -wal and a -shm file next to it, which are harmless.
 func copyFile(ctx context.Context, from, to string) error {
 	db, err := open(from, "&mode=ro")
 	if err != nil {
@@ -188,7 +188,7 @@ func copyFile(ctx context.Context, from, to string) error {
 		return err
 	}
 	if found != "ok" {
-		return errors.New("it is damaged: " + found)
+		return errors.New("the file is damaged: " + found)
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
 	return err
@@ -197,7 +197,7 @@ func copyFile(ctx context.Context, from, to string) error {
 func open(path, options string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?_pragma=busy_timeout(5000)"+options)
 	if err == nil {
-		db.SetMaxOpenConns(1) // so that what is attached stays attached
+		db.SetMaxOpenConns(1) // ATTACH holds for one connection only
 	}
 	return db, err
 }

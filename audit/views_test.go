@@ -34,20 +34,20 @@ func everyService() []*service.Service {
 	})
 }
 
-// settled audits until nothing is under way, or for ten seconds.
-func (s *scene) settled(dir string) (r *Report) {
+// auditUntilSettled audits until nothing is under way, for ten seconds at most.
+func (s *fixture) auditUntilSettled(dir string) (r *Report) {
 	s.t.Helper()
 	for began := time.Now(); time.Since(began) < 10*time.Second; {
-		if r = s.audited(true, dir, everyService()...); r.Found[Settled] == 0 {
+		if r = s.audit(true, dir, everyService()...); r.Found[Settled] == 0 {
 			return r
 		}
 	}
 	return r
 }
 
-// order places an order for ana, of what was on offer after a position, and
-// returns it once it is awaiting its payment or cancelled.
-func (s *scene) order(pieces int64, after string) (o query.OrderView) {
+// order places an order for ana at the prices known at a position, and returns it
+// once it awaits payment or is cancelled.
+func (s *fixture) order(pieces int64, after string) (o query.OrderView) {
 	s.t.Helper()
 	placed, err := s.Send(s.t.Context(), command.PlaceOrder{Items: []command.OrderLine{{SKU: "71053", Quantity: pieces}}}, eventlog.Envelope{Actor: ana, After: after})
 	if err != nil {
@@ -60,20 +60,20 @@ func (s *scene) order(pieces int64, after string) (o query.OrderView) {
 	return o
 }
 
-// pay tells of an order's payment what the customer said, once it is asked for.
-func (s *scene) pay(id events.OrderID, outcome string) {
+// pay settles an order's payment once it is requested.
+func (s *fixture) pay(compactID events.OrderID, outcome string) {
 	s.t.Helper()
-	shoptest.Await(s.Shop, func(e events.PaymentRequested) bool { return e.OrderID == id })
-	s.Do(command.SettlePayment{PaymentID: events.PaymentFor(id), Outcome: outcome}, eventlog.Actor{}, nil)
+	shoptest.Await(s.Shop, func(e events.PaymentRequested) bool { return e.OrderID == compactID })
+	s.Do(command.SettlePayment{PaymentID: events.PaymentFor(compactID), Outcome: outcome}, eventlog.Actor{}, nil)
 }
 
-func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
-	s, dir := newScene(t), t.TempDir()
+func TestRun_WorkingShopHasNoViolations(t *testing.T) {
+	s, dir := newFixture(t), t.TempDir()
 	for _, svc := range everyService() {
 		s.Run(svc, "a", dir)
 	}
 	s.Run(orders.New(), "b", dir)
-	listed := s.Do(command.CreateProduct{Product: offers.Product}, staff, nil)
+	listed := s.Do(command.CreateProduct{Product: productCreated.Product}, staff, nil)
 	s.Do(command.CountStock{SKU: "71053", OnHand: 10}, staff, nil)
 	delivered, declined, returned := s.order(2, listed.Position).ID, s.order(1, listed.Position).ID, s.order(3, listed.Position).ID
 	s.order(1, listed.Position) // is never paid
@@ -83,8 +83,8 @@ func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
 	s.pay(delivered, command.Pay)
 	s.pay(declined, command.Decline)
 	s.pay(returned, command.Pay)
-	for _, id := range []events.OrderID{delivered, returned} {
-		shoptest.Await(s.Shop, func(e events.OrderPaid) bool { return e.OrderID == id })
+	for _, compactID := range []events.OrderID{delivered, returned} {
+		shoptest.Await(s.Shop, func(e events.OrderPaid) bool { return e.OrderID == compactID })
 	}
 	s.Do(command.ShipOrder{OrderID: delivered}, staff, nil)
 	s.Do(command.DeliverOrder{OrderID: delivered}, staff, nil)
@@ -96,7 +96,7 @@ func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
 	s.Do(command.LogIn{Email: "ana@example.com", Password: "correct horse"}, eventlog.Actor{}, &tokens)
 	s.Do(command.LogOut{RefreshToken: tokens.RefreshToken}, eventlog.Actor{}, nil)
 
-	r := s.settled(dir)
+	r := s.auditUntilSettled(dir)
 	want(t, r)
 	if r.Orders[query.Delivered] != 1 || r.Orders[query.Cancelled] != 3 || r.Orders[query.AwaitingPayment] != 1 {
 		t.Errorf("orders %v", r.Orders)
@@ -119,48 +119,48 @@ func TestAShopThatDoesAllItCanIsWithoutFault(t *testing.T) {
 	}
 }
 
-// What was done to the rows behind the service's back.
-func TestRowsThatTheLogDoesNotMakeAreNamed(t *testing.T) {
+// The rows are changed behind the service's back.
+func TestRun_ReportsRowsThatDifferFromTheLog(t *testing.T) {
 	const view = "views: view catalog/a/shelf: "
 	for name, test := range map[string]struct {
 		sql  string
 		want []string
 	}{
 		"changed": {`UPDATE products SET category = 'SECRET', listed = 0 WHERE sku = '71053'`,
-			[]string{view + "table products, row id=1 differs from what the log makes in listed, category"}},
+			[]string{view + "table products, row id=1 differs from the log in listed, category"}},
 		"lost": {`DELETE FROM products WHERE sku = '71053'`,
-			[]string{view + "table products has 1 rows; the log makes 2", view + "table products lacks the row id=1, which the log makes"}},
+			[]string{view + "table products has 1 rows; expected 2", view + "table products lacks the row id=1"}},
 		"invented": {`INSERT INTO wishes (id, entity) VALUES ('made up', 'x')`,
-			[]string{view + "table wishes has 3 rows; the log makes 2", view + "table wishes has the row id=made up, which the log does not make"}},
+			[]string{view + "table wishes has 3 rows; expected 2", view + "table wishes has the row id=made up, which the log does not lead to"}},
 		"searched for in vain": {`DELETE FROM words_idx; DELETE FROM words_data WHERE id > 10`,
-			[]string{view + `its file is of no use: it is damaged: fts5: corruption found reading blob 274877906945 from table "words"`}},
+			[]string{view + `cannot be read: the file is damaged: fts5: corruption found reading blob 274877906945 from table "words"`}},
 		"other words": {`UPDATE words SET name = 'SECRET' WHERE rowid = 2`,
-			[]string{view + "table words, row rowid=2 differs from what the log makes in name"}},
+			[]string{view + "table words, row rowid=2 differs from the log in name"}},
 		"without an index": {`DROP INDEX products_listed`,
-			[]string{view + "lacks index products_listed, or has it otherwise"}},
+			[]string{view + "index products_listed is missing or differs from the schema"}},
 		"of another log": {`UPDATE checkpoint SET event = 'other'`, nil}, // below: the id is a random one
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, dir := newScene(t), t.TempDir()
-			s.shelf(dir)
-			s.changes(dir, "catalog/a/shelf-*.db", test.sql)
-			r := s.audited(false, dir, catalog.New())
+			s, dir := newFixture(t), t.TempDir()
+			s.catalogView(dir)
+			s.exec(dir, "catalog/a/shelf-*.db", test.sql)
+			r := s.audit(false, dir, catalog.New())
 			if name != "of another log" {
 				want(t, r, test.want...)
 				return
 			}
-			if len(r.Violations) != 1 || !strings.HasPrefix(r.Violations[0].String(), `views: CATALOG:2 view catalog/a/shelf: the view saw "other" here, the log has "`) {
+			if len(r.Violations) != 1 || !strings.HasPrefix(r.Violations[0].String(), `views: CATALOG:2 view catalog/a/shelf: the view saw event "other", but the log holds "`) {
 				t.Errorf("got %v", r.Violations)
 			}
 		})
 	}
 }
 
-func TestAFileThatIsDamagedIsNamed(t *testing.T) {
-	s, dir := newScene(t), t.TempDir()
-	file := s.shelf(dir)
-	s.changes(dir, "catalog/a/shelf-*.db", "PRAGMA wal_checkpoint(TRUNCATE)")
+func TestRun_ReportsADamagedFile(t *testing.T) {
+	s, dir := newFixture(t), t.TempDir()
+	file := s.catalogView(dir)
+	s.exec(dir, "catalog/a/shelf-*.db", "PRAGMA wal_checkpoint(TRUNCATE)")
 	data, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -169,15 +169,15 @@ func TestAFileThatIsDamagedIsNamed(t *testing.T) {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := s.audited(false, dir, catalog.New())
-	if len(r.Violations) != 1 || !strings.HasPrefix(r.Violations[0].String(), "views: view catalog/a/shelf: its file is of no use: ") {
+	r := s.audit(false, dir, catalog.New())
+	if len(r.Violations) != 1 || !strings.HasPrefix(r.Violations[0].String(), "views: view catalog/a/shelf: cannot be read: ") {
 		t.Errorf("got %v", r.Violations)
 	}
 }
 
-func TestARowWithoutAKeyIsNamedByAnIndex(t *testing.T) {
-	s, dir := newScene(t), t.TempDir()
-	s.says(bought...)
+func TestRun_NamesARowWithoutAKeyByAnIndex(t *testing.T) {
+	s, dir := newFixture(t), t.TempDir()
+	s.record(bought...)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	svc := orders.New()
@@ -190,19 +190,20 @@ func TestARowWithoutAKeyIsNamedByAnIndex(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	s.changes(dir, "orders/a/book-*.db", `UPDATE facts SET data = '{}' WHERE stream = 'PAYMENTS' AND sequence = 2`)
-	want(t, s.audited(false, dir, orders.New()),
-		"views: view orders/a/book: table facts has the row order_id=ord_1 stream=PAYMENTS sequence=2, which the log does not make",
-		"views: view orders/a/book: table facts lacks the row order_id=ord_1 stream=PAYMENTS sequence=2, which the log makes")
+	s.exec(dir, "orders/a/book-*.db", `UPDATE facts SET data = '{}' WHERE stream = 'PAYMENTS' AND sequence = 2`)
+	want(t, s.audit(false, dir, orders.New()),
+		"views: view orders/a/book: table facts has the row order_id=ord_1 stream=PAYMENTS sequence=2, which the log does not lead to",
+		"views: view orders/a/book: table facts lacks the row order_id=ord_1 stream=PAYMENTS sequence=2")
 }
 
-// shelf runs catalog until it has shelved two products, and returns its file.
-func (s *scene) shelf(dir string) string {
+// catalogView runs catalog until its view holds two products, and returns the
+// view's file.
+func (s *fixture) catalogView(dir string) string {
 	s.t.Helper()
 	stop := s.Run(catalog.New(), "a", dir)
-	other := offers.Product
+	other := productCreated.Product
 	other.SKU = "71054"
-	s.Do(command.CreateProduct{Product: offers.Product}, staff, nil)
+	s.Do(command.CreateProduct{Product: productCreated.Product}, staff, nil)
 	last := s.Do(command.CreateProduct{Product: other}, staff, nil)
 	s.Get(query.Product{SKU: other.SKU}, staff, last.Position, &query.ProductView{})
 	if err := stop(); err != nil {
@@ -211,7 +212,7 @@ func (s *scene) shelf(dir string) string {
 	return s.file(dir, "catalog/a/shelf-*.db")
 }
 
-func (s *scene) file(dir, pattern string) string {
+func (s *fixture) file(dir, pattern string) string {
 	s.t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, pattern))
 	if err != nil || len(files) != 1 {
@@ -220,8 +221,8 @@ func (s *scene) file(dir, pattern string) string {
 	return files[0]
 }
 
-// changes changes a view's file behind its service's back.
-func (s *scene) changes(dir, pattern, statements string) {
+// exec runs statements on a view's file behind its service's back.
+func (s *fixture) exec(dir, pattern, statements string) {
 	s.t.Helper()
 	db, err := sql.Open("sqlite", "file:"+s.file(dir, pattern))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestConnection(t *testing.T) {
+func TestConnection_ReadsEveryAnswerToItsEnd(t *testing.T) {
 	long := strings.Repeat("0123456789", 10_000)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -65,7 +65,7 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-func TestPercentile(t *testing.T) {
+func TestResult_Percentile(t *testing.T) {
 	var r result
 	for i := range 100 {
 		r.latencies = append(r.latencies, time.Duration(i+1))
@@ -80,7 +80,7 @@ func TestPercentile(t *testing.T) {
 	}
 }
 
-func TestLoad(t *testing.T) {
+func TestLoad_MeasuresEveryOperation(t *testing.T) {
 	counts := make([]int, 3)
 	r, err := load(t.Context(), 3, 20*time.Millisecond, func(_ context.Context, worker int) error {
 		counts[worker]++
@@ -100,7 +100,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-func TestHelperEndsWithItsOwner(t *testing.T) {
+func TestProcess_EndsWithItsParent(t *testing.T) {
 	if _, err := start(t.Context(), "/bin/sh", "-c", "exit 3"); err == nil {
 		t.Error("a program that was never ready is ready")
 	}
@@ -108,8 +108,8 @@ func TestHelperEndsWithItsOwner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.said["nats"] != "nats://somewhere" {
-		t.Errorf("it said %q", p.said)
+	if p.output["nats"] != "nats://somewhere" {
+		t.Errorf("it said %q", p.output)
 	}
 	if now, peak, err := p.memory(); err != nil || now == 0 || peak < now {
 		t.Errorf("memory %d, peak %d, %v", now, peak, err)

@@ -18,19 +18,19 @@ import (
 	"lonja/kit/natsembed"
 )
 
-// helpers are the parts that the shop is made of, each alone in a process of
-// its own: this program, started again with the helper's name.
+// helpers are the layers below the shop. Each runs alone in a process of its own:
+// this program, started with the helper's name.
 var helpers = map[string]func(args []string) error{
-	"broker": serveBroker,
+	"broker": serveNATS,
 	"echo":   serveEcho,
-	"sqlite": insertRows,
+	"sqlite": serveSQLite,
 }
 
-// untilClosed waits until whoever started this process lets go of it.
-func untilClosed() { io.Copy(io.Discard, os.Stdin) }
+// awaitStdinClosed waits until the parent process closes standard input or ends.
+func awaitStdinClosed() { io.Copy(io.Discard, os.Stdin) }
 
-// serveBroker is a NATS server: folder, and always or relaxed for its syncs.
-func serveBroker(args []string) error {
+// serveNATS runs a NATS server. Args are its folder, and always or relaxed for syncs.
+func serveNATS(args []string) error {
 	b, err := natsembed.Start(natsembed.Config{
 		Dir: args[0], Addr: "127.0.0.1:0", SyncAlways: args[1] == "always", SyncInterval: time.Minute})
 	if err != nil {
@@ -39,12 +39,12 @@ func serveBroker(args []string) error {
 	defer b.Stop()
 	fmt.Println("nats", b.URL())
 	fmt.Println("ready")
-	untilClosed()
+	awaitStdinClosed()
 	return nil
 }
 
-// serveEcho does what a query cannot do without: HTTP in, a NATS request out,
-// a reply of a constant back through both. GET /n answers n bytes.
+// serveEcho does the minimum of a query: an HTTP request, a NATS request, and a
+// constant reply through both. GET /n answers n bytes.
 func serveEcho(args []string) error {
 	b, err := natsembed.Start(natsembed.Config{Dir: args[0], Addr: "127.0.0.1:0", SyncInterval: time.Minute})
 	if err != nil {
@@ -88,13 +88,14 @@ func serveEcho(args []string) error {
 	go http.Serve(listener, mux)
 	fmt.Println("http", listener.Addr())
 	fmt.Println("ready")
-	untilClosed()
+	awaitStdinClosed()
 	return nil
 }
 
-// insertRows inserts rows of so many bytes into an indexed SQLite table, as
-// many in a transaction as a view takes, and says how many a second.
-func insertRows(args []string) error {
+// serveSQLite inserts rows into an indexed SQLite table, with as many rows in a
+// transaction as a view has, and prints the rows per second. Args are a folder, the
+// bytes of a row and a duration.
+func serveSQLite(args []string) error {
 	size, err := strconv.Atoi(args[1])
 	if err != nil {
 		return err
@@ -115,7 +116,7 @@ func insertRows(args []string) error {
 	}
 	fmt.Println("rows", strconv.FormatFloat(rate, 'f', 0, 64))
 	fmt.Println("ready")
-	untilClosed()
+	awaitStdinClosed()
 	return nil
 }
 
@@ -127,11 +128,11 @@ func insert(ctx context.Context, db *sql.DB, data string, d time.Duration) (perS
 		return 0, err
 	}
 	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, `CREATE TABLE facts (id TEXT NOT NULL, sequence INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
-		CREATE INDEX facts_by_id ON facts (id, sequence)`); err != nil {
+	if _, err := conn.ExecContext(ctx, `CREATE TABLE events (id TEXT NOT NULL, sequence INTEGER NOT NULL, type TEXT NOT NULL, data TEXT NOT NULL);
+		CREATE INDEX events_by_id ON events (id, sequence)`); err != nil {
 		return 0, err
 	}
-	row, err := conn.PrepareContext(ctx, `INSERT INTO facts (id, sequence, type, data) VALUES (?, ?, ?, ?)`)
+	row, err := conn.PrepareContext(ctx, `INSERT INTO events (id, sequence, type, data) VALUES (?, ?, ?, ?)`)
 	if err != nil {
 		return 0, err
 	}

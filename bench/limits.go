@@ -12,16 +12,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// limits measures what the parts below the shop can do on this machine, at
-// this moment, with messages of the shop's own size.
+// limits measures what the layers below the shop can do on this machine at this
+// moment, with messages of the same size.
 type limits struct {
-	self         string // this program
-	dir          string
-	broker, echo *process
-	conn         *nats.Conn
-	js           jetstream.JetStream
-	fact         *nats.Msg // an order's first event, as the shop recorded it
-	appended     atomic.Int64
+	self       string // this program
+	dir        string
+	nats, echo *process
+	conn       *nats.Conn
+	js         jetstream.JetStream
+	event      *nats.Msg // an order's first event, as the shop recorded it
+	appended   atomic.Int64
 }
 
 func newLimits(ctx context.Context, dir string) (l *limits, err error) {
@@ -29,13 +29,13 @@ func newLimits(ctx context.Context, dir string) (l *limits, err error) {
 	if l.self, err = os.Executable(); err != nil {
 		return nil, err
 	}
-	if l.broker, err = start(ctx, l.self, "broker", filepath.Join(dir, "limit-broker"), "always"); err != nil {
+	if l.nats, err = start(ctx, l.self, "broker", filepath.Join(dir, "limit-broker"), "always"); err != nil {
 		return nil, err
 	}
 	if l.echo, err = start(ctx, l.self, "echo", filepath.Join(dir, "limit-echo")); err != nil {
 		return nil, err
 	}
-	if l.conn, err = nats.Connect(l.broker.said["nats"]); err != nil {
+	if l.conn, err = nats.Connect(l.nats.output["nats"]); err != nil {
 		return nil, err
 	}
 	if l.js, err = jetstream.New(l.conn); err != nil {
@@ -52,8 +52,8 @@ func newLimits(ctx context.Context, dir string) (l *limits, err error) {
 	return l, nil
 }
 
-// takeSample reads an order's first event from the shop's log.
-func (l *limits) takeSample(ctx context.Context, s *shop) error {
+// loadSample reads an order's first event from the shop's log.
+func (l *limits) loadSample(ctx context.Context, s *shop) error {
 	orders, err := s.log.Stream(ctx, "ORDERS")
 	if err != nil {
 		return err
@@ -62,13 +62,13 @@ func (l *limits) takeSample(ctx context.Context, s *shop) error {
 	if err != nil {
 		return err
 	}
-	l.fact = &nats.Msg{Header: raw.Header, Data: raw.Data}
+	l.event = &nats.Msg{Header: raw.Header, Data: raw.Data}
 	return nil
 }
 
-// appends is so many events appended to JetStream, one after another on two
-// streams in turn, each synced before it is acknowledged and each with the
-// sequence that it expects: what an order cannot do without.
+// appends returns the limit of an order: n events appended to JetStream one after
+// another, on two streams in turn. Each append is synced before it is acknowledged
+// and has an expected sequence.
 func appends(n int) func(*limits, int) (string, func(int) (operation, func(), error)) {
 	return func(l *limits, _ int) (string, func(int) (operation, func(), error)) {
 		name := strconv.Itoa(n) + " synced append"
@@ -91,8 +91,8 @@ func appends(n int) func(*limits, int) (string, func(int) (operation, func(), er
 func (l *limits) append(ctx context.Context, stream string) error {
 	id := fmt.Sprintf("ord_%032d", l.appended.Add(1))
 	entity := "events." + stream + "." + id
-	msg := &nats.Msg{Subject: entity + ".placed", Header: make(nats.Header, len(l.fact.Header)), Data: l.fact.Data}
-	for name, value := range l.fact.Header {
+	msg := &nats.Msg{Subject: entity + ".placed", Header: make(nats.Header, len(l.event.Header)), Data: l.event.Data}
+	for name, value := range l.event.Header {
 		msg.Header[name] = value
 	}
 	msg.Header[jetstream.MsgIDHeader] = []string{id}
@@ -103,11 +103,11 @@ func (l *limits) append(ctx context.Context, stream string) error {
 	return err
 }
 
-// roundTrips is HTTP to a NATS request to a reply of the same size that is
-// always the same: what a question cannot do without.
+// roundTrips returns the limit of a query: an HTTP request, a NATS request, and a
+// constant reply of the same size.
 func roundTrips(l *limits, size int) (string, func(int) (operation, func(), error)) {
 	return "HTTP + NATS request", func(workers int) (operation, func(), error) {
-		host := l.echo.said["http"]
+		host := l.echo.output["http"]
 		all := make([]*connection, workers)
 		closeAll := func() {
 			for _, c := range all {
@@ -139,7 +139,7 @@ func (l *limits) stop() {
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	for _, p := range []*process{l.broker, l.echo} {
+	for _, p := range []*process{l.nats, l.echo} {
 		if p != nil {
 			p.stop()
 		}

@@ -12,7 +12,7 @@ import (
 // answer. Workers count from 0.
 type operation func(ctx context.Context, worker int) error
 
-// result is what a load of operations came to.
+// result is the measurement of a load.
 type result struct {
 	count     int
 	took      time.Duration
@@ -21,7 +21,7 @@ type result struct {
 
 func (r result) perSecond() float64 { return float64(r.count) / r.took.Seconds() }
 
-// percentile is the latency that so many of a hundred operations keep within.
+// percentile returns the latency that p percent of the operations do not exceed.
 func (r result) percentile(p float64) time.Duration {
 	if len(r.latencies) == 0 {
 		return 0
@@ -29,8 +29,9 @@ func (r result) percentile(p float64) time.Duration {
 	return r.latencies[min(int(p/100*float64(len(r.latencies))), len(r.latencies)-1)]
 }
 
-// load runs an operation in so many workers at once, each one after another,
-// for a while, and measures every one. It fails with the first error.
+// load runs an operation for a duration in concurrent workers, each of which runs
+// one operation after another. It measures every operation and stops at the first
+// error.
 func load(ctx context.Context, workers int, d time.Duration, op operation) (result, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

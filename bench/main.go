@@ -1,6 +1,6 @@
-// Command bench measures a whole shop on this machine, and beside each figure
-// the limit that the parts below set, in the same run: machines differ, and
-// the same one differs from minute to minute, but a share of a limit stays
+// Command bench measures a whole shop on this machine. Next to each figure it
+// measures the limit that the layers below set, in the same run. Absolute figures
+// differ between machines and from minute to minute; the share of the limit stays
 // comparable.
 //
 // The shop runs as its own process, with every event synced before it is
@@ -36,7 +36,7 @@ func main() {
 	if len(os.Args) > 1 && helpers[os.Args[1]] != nil {
 		exit(helpers[os.Args[1]](os.Args[2:]))
 	}
-	// Who pipes the output into head ends it early; what was started must end, too.
+	// A closed pipe, as with head, must also end the processes that were started.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "a second for each figure, and a smaller rebuild: shows that it works, not how fast it is")
@@ -81,10 +81,10 @@ func run(ctx context.Context, o options) (err error) {
 		return err
 	}
 	defer l.stop()
-	if err := l.takeSample(ctx, s); err != nil {
+	if err := l.loadSample(ctx, s); err != nil {
 		return err
 	}
-	fmt.Printf("a fact is %d bytes and %d of headers\n", len(l.fact.Data), headerSize(l.fact.Header))
+	fmt.Printf("an event has %d bytes and %d bytes of headers\n", len(l.event.Data), headerSize(l.event.Header))
 	if err := drive(ctx, s, l, o); err != nil {
 		return err
 	}
@@ -96,11 +96,11 @@ func run(ctx context.Context, o options) (err error) {
 	if o.only != "" && !strings.Contains("rebuild", o.only) {
 		return nil
 	}
-	facts := 100_000
+	eventCount := 100_000
 	if o.quick {
-		facts = 10_000
+		eventCount = 10_000
 	}
-	r, err := rebuild(ctx, l, program, facts, o.duration)
+	r, err := rebuild(ctx, l, program, eventCount, o.duration)
 	if err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func run(ctx context.Context, o options) (err error) {
 	return nil
 }
 
-// openAndMeasure starts the shop twice: with nothing, and with what it then has.
+// openAndMeasure starts the shop twice, first with an empty folder, and seeds it.
 func openAndMeasure(ctx context.Context, program, data string, o options) (*shop, error) {
 	var more []string
 	if o.profile != "" {
@@ -133,7 +133,7 @@ func openAndMeasure(ctx context.Context, program, data string, o options) (*shop
 		return nil, err
 	}
 	fmt.Printf("ready in %d ms the first time, %d ms the second, %d MB\n", first.toReady.Milliseconds(), s.toReady.Milliseconds(), memory>>20)
-	if err := s.stockUp(ctx); err != nil {
+	if err := s.seed(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("seeding: %w", err), s.stop())
 	}
 	return s, nil
@@ -182,14 +182,14 @@ func measure(ctx context.Context, s *shop, l *limits, w workload, connections in
 		return r, err
 	}
 	if w.fills {
-		if r.behind, err = s.settle(ctx); err != nil {
+		if r.behind, err = s.awaitIdle(ctx); err != nil {
 			return r, err
 		}
 	}
 	return r, r.runLimit(ctx, w, l, int(size.Load()), o.duration)
 }
 
-// run puts the load on and notes what it came to on both sides.
+// run applies the load and records the result and the CPU time of both sides.
 func (r *row) run(ctx context.Context, s *shop, op operation, connections int, d time.Duration) error {
 	appended, err := s.appended(ctx)
 	if err != nil {

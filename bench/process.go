@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// process is a program that was started and has said where it is.
+// process is a running program that has printed its addresses.
 type process struct {
 	cmd   *exec.Cmd
 	stdin io.Closer
-	// said is what it printed before it was ready: the first word of each line
-	// and the rest.
-	said    map[string]string
+	// output holds what the program printed before it was ready: the rest of each
+	// line by its first word.
+	output  map[string]string
 	toReady time.Duration
 	done    chan error
 }
@@ -33,7 +33,7 @@ const startTimeout = 60 * time.Second
 func start(ctx context.Context, program string, args ...string) (*process, error) {
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stderr = os.Stderr
-	stdin, err := cmd.StdinPipe() // a helper ends when this is closed, also if we crash
+	stdin, err := cmd.StdinPipe() // closed when this program ends or crashes, which ends a helper
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func start(ctx context.Context, program string, args ...string) (*process, error
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	p := &process{cmd: cmd, stdin: stdin, said: map[string]string{}, done: make(chan error, 1)}
+	p := &process{cmd: cmd, stdin: stdin, output: map[string]string{}, done: make(chan error, 1)}
 	ready := make(chan struct{})
 	go func() {
 		lines := bufio.NewScanner(out)
@@ -55,7 +55,7 @@ func start(ctx context.Context, program string, args ...string) (*process, error
 				close(ready)
 				break
 			}
-			p.said[word] = strings.TrimSpace(rest)
+			p.output[word] = strings.TrimSpace(rest)
 		}
 		io.Copy(io.Discard, out)
 		p.done <- cmd.Wait()
@@ -89,7 +89,7 @@ func (p *process) stop() error {
 // ticksPerSecond is what Linux counts CPU time in, on every platform that Go runs on.
 const ticksPerSecond = 100
 
-// cpu is the CPU time that the process has taken.
+// cpu returns the CPU time that the process has used.
 func (p *process) cpu() (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 	if err != nil {
@@ -100,14 +100,14 @@ func (p *process) cpu() (time.Duration, error) {
 	_, rest, _ := strings.Cut(string(stat), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat makes no sense", p.cmd.Process.Pid)
+		return 0, fmt.Errorf("/proc/%d/stat has an unknown format", p.cmd.Process.Pid)
 	}
 	user, err1 := strconv.ParseInt(fields[11], 10, 64)
 	system, err2 := strconv.ParseInt(fields[12], 10, 64)
 	return time.Duration(user+system) * time.Second / ticksPerSecond, errors.Join(err1, err2)
 }
 
-// memory is the process's resident memory now and at its highest, in bytes.
+// memory returns the process's present and peak resident memory in bytes.
 func (p *process) memory() (now, peak int64, err error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -129,7 +129,7 @@ func (p *process) memory() (now, peak int64, err error) {
 	return now, peak, nil
 }
 
-// ownCPU is the CPU time that this process has taken.
+// ownCPU returns the CPU time that this process has used.
 func ownCPU() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {

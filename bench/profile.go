@@ -16,7 +16,7 @@ import (
 // profile takes a CPU and an allocation profile of the shop while a load runs,
 // into dir. It waits until both are written.
 func profile(ctx context.Context, s *shop, dir, name string, d time.Duration) func() error {
-	base := strings.TrimRight(s.said["pprof"], "/")
+	base := strings.TrimRight(s.output["pprof"], "/")
 	var taking errgroup.Group
 	for _, kind := range []string{"profile", "allocs"} {
 		from := fmt.Sprintf("%s/%s?seconds=%d", base, kind, max(1, int(d.Seconds())))

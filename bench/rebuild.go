@@ -16,22 +16,22 @@ import (
 	"lonja/kit/streams"
 )
 
-// rebuilt is what it took to make a view again out of the log.
+// rebuilt is the measurement of rebuilding a view from the log.
 type rebuilt struct {
-	facts, dataSize int // how many, and how long each on average
+	count, dataSize int // how many, and how long each on average
 	took, cpu       time.Duration
 	limit           float64 // rows a second straight into SQLite
 }
 
-// rebuild fills a log with events of paid orders, starts the orders service
-// with an empty folder beside it and waits until its view has seen them all.
-func rebuild(ctx context.Context, l *limits, program string, facts int, limitFor time.Duration) (r rebuilt, err error) {
+// rebuild fills a log with events of paid orders, starts the orders service with an
+// empty folder, and waits until its view has applied them all.
+func rebuild(ctx context.Context, l *limits, program string, count int, limitFor time.Duration) (r rebuilt, err error) {
 	server, err := start(ctx, l.self, "broker", filepath.Join(l.dir, "rebuild-log"), "relaxed")
 	if err != nil {
 		return r, err
 	}
 	defer server.stop()
-	conn, err := nats.Connect(server.said["nats"])
+	conn, err := nats.Connect(server.output["nats"])
 	if err != nil {
 		return r, err
 	}
@@ -40,11 +40,11 @@ func rebuild(ctx context.Context, l *limits, program string, facts int, limitFor
 	if err != nil {
 		return r, err
 	}
-	if r.facts, r.dataSize, err = fillLog(ctx, js, facts); err != nil {
+	if r.count, r.dataSize, err = fillLog(ctx, js, count); err != nil {
 		return r, err
 	}
 	began := time.Now()
-	service, err := start(ctx, program, "service", "orders", "--nats", server.said["nats"], "--data", filepath.Join(l.dir, "rebuild-views"))
+	service, err := start(ctx, program, "service", "orders", "--nats", server.output["nats"], "--data", filepath.Join(l.dir, "rebuild-views"))
 	if err != nil {
 		return r, err
 	}
@@ -65,14 +65,13 @@ func (r *rebuilt) measureLimit(ctx context.Context, l *limits, d time.Duration) 
 		return err
 	}
 	defer p.stop()
-	r.limit, err = strconv.ParseFloat(p.said["rows"], 64)
+	r.limit, err = strconv.ParseFloat(p.output["rows"], 64)
 	return err
 }
 
-// fillLog makes the streams and publishes the way of so many orders as leads
-// to about so many events. The shared consumers have seen them all, as they
-// have when a view alone is rebuilt.
-func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size int, err error) {
+// fillLog creates the streams and publishes the events of paid orders until there
+// are enough. The shared consumers start after them, as when only a view is rebuilt.
+func fillLog(ctx context.Context, js jetstream.JetStream, count int) (n, size int, err error) {
 	config, err := streams.Parse(lonja.StreamsYAML)
 	if err != nil {
 		return 0, 0, err
@@ -82,8 +81,8 @@ func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size in
 			return 0, 0, err
 		}
 	}
-	for order := 0; n < facts; order++ {
-		for _, e := range wayOf(order) {
+	for order := 0; n < count; order++ {
+		for _, e := range orderEvents(order) {
 			msg, err := message(e)
 			if err != nil {
 				return 0, 0, err
@@ -102,7 +101,7 @@ func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size in
 	}
 	for _, s := range config.Streams {
 		if s.Retention != jetstream.LimitsPolicy {
-			continue // a queue: it holds nothing
+			continue // a work queue, which is empty
 		}
 		for _, c := range s.Consumers {
 			c.DeliverPolicy = jetstream.DeliverNewPolicy
@@ -114,8 +113,8 @@ func fillLog(ctx context.Context, js jetstream.JetStream, facts int) (n, size in
 	return n, size / n, nil
 }
 
-// wayOf is the events of an order that was paid.
-func wayOf(n int) []events.Event {
+// orderEvents returns the events of a paid order.
+func orderEvents(n int) []events.Event {
 	id := events.OrderID(fmt.Sprintf("ord_%032d", n))
 	payment := events.PaymentFor(id)
 	placed := events.OrderPlaced{OrderID: id, CustomerID: events.UserID(fmt.Sprintf("usr_%032d", n%1000)), Total: euros(0)}
@@ -142,7 +141,7 @@ func wayOf(n int) []events.Event {
 
 func euros(cents int64) events.Money { return events.Money{Amount: cents, Currency: "EUR"} }
 
-// message is an event as the shop would record it.
+// message returns an event as the shop records it.
 func message(e events.Event) (*nats.Msg, error) {
 	data, err := events.Encode(e)
 	if err != nil {
@@ -154,8 +153,8 @@ func message(e events.Event) (*nats.Msg, error) {
 	return &nats.Msg{Subject: events.Subject(e), Header: env.Header(), Data: data}, nil
 }
 
-// awaitView waits until so many consumers with a description are there and
-// have nothing left to do.
+// awaitView waits until the consumers with a description exist for all sources and
+// have no messages left.
 func awaitView(ctx context.Context, js jetstream.JetStream, description string, sources int) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()

@@ -32,7 +32,7 @@ type shop struct {
 	http      string // host:port
 	conn      *nats.Conn
 	log       jetstream.JetStream
-	web       *client.Client // nobody's
+	web       *client.Client // without an account
 	admin     *client.Client
 	customers []*customer
 	loggedIn  time.Time
@@ -42,7 +42,7 @@ type shop struct {
 type customer struct {
 	*client.Client
 	email  string
-	token  string // for requests that the client does not send
+	token  string // for the measured requests, which do not use the client
 	mu     sync.Mutex
 	orders []string // ids
 }
@@ -82,17 +82,17 @@ func open(ctx context.Context, program, data string, more ...string) (*shop, err
 	if err != nil {
 		return nil, err
 	}
-	at, err := url.Parse(p.said["shop"])
-	if err != nil || at.Host == "" || p.said["nats"] == "" {
+	at, err := url.Parse(p.output["shop"])
+	if err != nil || at.Host == "" || p.output["nats"] == "" {
 		p.stop()
-		return nil, fmt.Errorf("the shop did not say where it is, but %q", p.said)
+		return nil, fmt.Errorf("the shop did not print its URLs, but %q", p.output)
 	}
 	s := &shop{process: p, http: at.Host}
-	// More log in than are hashed at once, and are told to come back. What is read
-	// here is not waited for, as it is not in the measured requests.
+	// More customers log in at once than identity hashes passwords for, so some get
+	// 429 and retry. Reads do not wait for consistency, as in the measured requests.
 	s.web, err = client.New("http://"+s.http, client.WithRetries(60), client.WithoutConsistency())
 	if err == nil {
-		s.conn, err = nats.Connect(p.said["nats"])
+		s.conn, err = nats.Connect(p.output["nats"])
 	}
 	if err == nil {
 		s.log, err = jetstream.New(s.conn)
@@ -110,7 +110,7 @@ func (s *shop) stop() error {
 	return s.process.stop()
 }
 
-// appended is how many messages the shop has put on its streams.
+// appended returns the number of messages on all streams of the shop.
 func (s *shop) appended(ctx context.Context) (n uint64, err error) {
 	streams := s.log.ListStreams(ctx)
 	for info := range streams.Info() {
@@ -121,9 +121,9 @@ func (s *shop) appended(ctx context.Context) (n uint64, err error) {
 
 func sku(n int) string { return fmt.Sprintf("SKU-%04d", n) }
 
-// stockUp makes products with stock for any number of orders, and customers
-// who have ordered before.
-func (s *shop) stockUp(ctx context.Context) (err error) {
+// seed creates products with stock for any number of orders, and customers who have
+// ordered before.
+func (s *shop) seed(ctx context.Context) (err error) {
 	s.admin = s.web.Session(client.WithPassword(adminEmail, adminPassword))
 	me, err := s.admin.Me(ctx)
 	if err != nil {
@@ -132,20 +132,20 @@ func (s *shop) stockUp(ctx context.Context) (err error) {
 	if _, err := s.admin.SetRoles(ctx, me.ID, []string{client.Admin, client.Staff, client.Customer}); err != nil {
 		return err
 	}
-	if _, err := s.admin.Refresh(ctx); err != nil { // the new roles stand in new tokens
+	if _, err := s.admin.Refresh(ctx); err != nil { // new tokens hold the new roles
 		return err
 	}
-	if err := s.inParallel(ctx, products, s.offer); err != nil {
+	if err := s.inParallel(ctx, products, s.createProduct); err != nil {
 		return err
 	}
 	for n := range customers {
 		s.customers = append(s.customers, &customer{Client: s.web.Session(), email: "customer" + strconv.Itoa(n) + "@bench.example"})
 	}
 	s.loggedIn = time.Now()
-	return s.inParallel(ctx, customers, s.welcome)
+	return s.inParallel(ctx, customers, s.registerCustomer)
 }
 
-func (s *shop) offer(ctx context.Context, n int) error {
+func (s *shop) createProduct(ctx context.Context, n int) error {
 	_, err := s.admin.CreateProduct(ctx, client.NewProduct{
 		SKU: sku(n), Name: fmt.Sprintf("Product number %d", n), Category: "category " + strconv.Itoa(n%10),
 		Description: "A thing of which there are plenty, made for being ordered again and again.",
@@ -158,10 +158,12 @@ func (s *shop) offer(ctx context.Context, n int) error {
 	return err
 }
 
-// welcome registers a customer, who orders some things.
-func (s *shop) welcome(ctx context.Context, n int) error {
+// registerCustomer registers a customer and places ten orders.
+func (s *shop) registerCustomer(ctx context.Context, n int) error {
 	c := s.customers[n]
-	t, err := c.Register(ctx, client.NewAccount{Name: "Customer", Email: c.email, Password: adminPassword})
+	// The key makes a retry repeat the registration instead of ending in 409: a
+	// registration can be recorded and the login that follows it still get 429.
+	t, err := c.Register(ctx, client.NewAccount{Name: "Customer", Email: c.email, Password: adminPassword}, client.Key("bench/account/"+c.email))
 	if err != nil {
 		return err
 	}
@@ -215,19 +217,18 @@ func (s *shop) keepLoggedIn(ctx context.Context) error {
 	})
 }
 
-// settle waits until the shop has moved every order on, and returns how long
-// that took.
-func (s *shop) settle(ctx context.Context) (time.Duration, error) {
+// awaitIdle waits until every order has progressed, and returns how long that took.
+func (s *shop) awaitIdle(ctx context.Context) (time.Duration, error) {
 	began := time.Now()
 	for _, c := range s.customers {
-		// A customer's last order is taken up last.
+		// A customer's last order is handled last.
 		for id := c.lastOrder(); ; {
 			order, err := c.GetOrder(ctx, id)
 			if err == nil && order.Status != client.Placed {
 				break
 			}
 			if time.Since(began) > settleTimeout {
-				return 0, errors.Join(fmt.Errorf("order %s has not moved on", id), err)
+				return 0, errors.Join(fmt.Errorf("order %s has not progressed", id), err)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -235,10 +236,10 @@ func (s *shop) settle(ctx context.Context) (time.Duration, error) {
 	return time.Since(began), nil
 }
 
-// settleTimeout is how far behind the shop may be.
+// settleTimeout bounds the time that awaitIdle waits.
 const settleTimeout = 5 * time.Minute
 
-// inParallel handles the numbers below n, a few at a time.
+// inParallel calls handle for the numbers below n, eight at a time.
 func (s *shop) inParallel(ctx context.Context, n int, handle func(context.Context, int) error) error {
 	next := make(chan int)
 	failed := make(chan error, 8)

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// row is what one workload came to at a number of connections.
+// row is the measurement of one workload at a number of connections.
 type row struct {
 	name           string
 	connections    int
 	shop, limit    result
 	server, client time.Duration // CPU time of the whole load
-	appends        uint64        // what the shop put on its streams meanwhile
-	behind         time.Duration // how long the shop went on after the load
+	appends        uint64        // messages that the shop published during the load
+	behind         time.Duration // how long the shop needed to become idle after the load
 	limitName      string
 }
 
@@ -33,7 +33,7 @@ func (t *table) print(r row) {
 	}
 	t.last = r.name
 	if r.appends > 0 {
-		note = fmt.Sprintf("%-18s %.0f synced appends/s in all, then %.1f s until all had moved on",
+		note = fmt.Sprintf("%-18s %.0f synced appends/s in all, then %.1f s until idle",
 			note, float64(r.appends)/r.shop.took.Seconds(), r.behind.Seconds())
 	}
 	fmt.Printf("%-25s %5d %9.0f %9s %9s %8d µs %8d µs %9.0f %10s %5.0f%%  %s\n", name, r.connections,
@@ -43,9 +43,9 @@ func (t *table) print(r row) {
 }
 
 func (r rebuilt) print() {
-	rate := float64(r.facts) / r.took.Seconds()
-	fmt.Printf("\na view of %d facts, %d bytes each, rebuilt in %.2f s: %.0f facts/s with the start of its service, %d µs of CPU each\n",
-		r.facts, r.dataSize, r.took.Seconds(), rate, each(r.cpu, r.facts))
+	rate := float64(r.count) / r.took.Seconds()
+	fmt.Printf("\na view of %d events, %d bytes each, rebuilt in %.2f s: %.0f events/s including the start of its service, %d µs of CPU each\n",
+		r.count, r.dataSize, r.took.Seconds(), rate, each(r.cpu, r.count))
 	fmt.Printf("rows of that size straight into SQLite, %d a transaction: %.0f/s; share %.0f%%\n", rowsInTransaction, r.limit, 100*rate/max(r.limit, 1))
 }
 

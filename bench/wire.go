@@ -29,7 +29,7 @@ type reply struct {
 	body     []byte
 }
 
-// patience is how long a response may take.
+// patience bounds the wait for a response.
 const patience = 30 * time.Second
 
 func connect(addr string) (*connection, error) {

@@ -13,11 +13,11 @@ import (
 // workload is a kind of request to the shop, and what limits it.
 type workload struct {
 	name  string
-	fills bool // it leaves work behind that the next must not pay for
+	fills bool // it leaves work that must be finished before the next measurement
 	// request writes the next request of a customer.
 	request func(c *connection, host string, by *customer) []byte
 	check   func(r reply, by *customer) error
-	// limit is what the parts below could do at best for such a request.
+	// limit is the minimum work of the layers below for such a request.
 	limit func(l *limits, size int) (string, func(workers int) (operation, func(), error))
 }
 
@@ -27,7 +27,7 @@ var workloads = []workload{
 		request: func(c *connection, host string, by *customer) []byte { return order(c, host, by) },
 	},
 	{
-		name: "order to awaiting_payment", fills: true, check: checkAwaiting, limit: appends(4), // the answer says where to pay
+		name: "order to awaiting_payment", fills: true, check: checkAwaiting, limit: appends(4), // the answer has the payment link
 		request: func(c *connection, host string, by *customer) []byte {
 			return order(c, host, by, field{"Prefer", "wait=30"})
 		},
@@ -83,8 +83,8 @@ func checkAwaiting(r reply, by *customer) error {
 	return checkOrder(r, by)
 }
 
-// drive opens so many connections to the shop, each a customer's, and returns
-// the workload as an operation. size is how long the last body was.
+// drive opens one connection to the shop for each worker, and returns the workload
+// as an operation. Size is the length of the last body.
 func (w workload) drive(s *shop, workers int) (op operation, size *atomic.Int64, closeAll func(), err error) {
 	all := make([]*connection, workers)
 	closeAll = func() {

@@ -11,21 +11,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if child() { // the tests' NATS servers are processes of this test binary
+	if runNode() { // the tests' NATS servers are processes of this test binary
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// A short mix of the table. The whole of it is `go run ./chaos`.
-func TestAShopThatBreaksKeepsItsPromises(t *testing.T) {
-	lookAtSources(t)
+// TestFaults_ShortMixKeepsEveryPromise runs part of the table. `go run ./chaos`
+// runs all of it.
+func TestFaults_ShortMixKeepsEveryPromise(t *testing.T) {
+	statSources(t)
 	dir := t.TempDir()
 	program, err := build(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := options{seed: 20261123, load: 6 * time.Second, program: program}
+	o := options{seed: 20261123, duration: 6 * time.Second, program: program}
 	for _, f := range faults {
 		if !f.short {
 			continue
@@ -39,21 +40,22 @@ func TestAShopThatBreaksKeepsItsPromises(t *testing.T) {
 			for _, figure := range trial.figures {
 				t.Log(figure)
 			}
-			for _, wrong := range trial.wrongs {
+			for _, wrong := range trial.failures {
 				t.Errorf("seed %d: %s", o.seed, wrong)
 			}
 		})
 	}
 }
 
-// lookAtSources looks at every file that the tested program may be made of. go
-// test remembers what a test looked at, and so does not repeat an old result
-// for a new program.
-func lookAtSources(t *testing.T) {
+// statSources calls Stat on every file that the tested program may be built from.
+// go test caches a result until a file changes that the test itself used; it does
+// not see what the program uses. Without this, an old result would be repeated for
+// a new program.
+func statSources(t *testing.T) {
 	t.Helper()
 	seen := 0
 	err := filepath.WalkDir("..", func(path string, d os.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // another test's, gone meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // a file of another test, deleted meanwhile
 			return nil
 		}
 		if err != nil {
@@ -73,10 +75,10 @@ func lookAtSources(t *testing.T) {
 	}
 }
 
-func TestEveryFaultSaysWhatHolds(t *testing.T) {
+func TestFaults_NameAPromise(t *testing.T) {
 	seen := map[string]bool{}
 	for _, f := range faults {
-		if f.name == "" || f.holds == "" || f.happen == nil || seen[f.name] {
+		if f.name == "" || f.promise == "" || f.inject == nil || seen[f.name] {
 			t.Errorf("fault %q is not whole, or there twice", f.name)
 		}
 		seen[f.name] = true

@@ -12,26 +12,26 @@ import (
 	"lonja/kit/bus"
 )
 
-// restWithin is how long the shop may take to come to rest after a fault.
-const restWithin = 30 * time.Second
+// restTimeout is how long the shop may take to become idle after a fault.
+const restTimeout = 30 * time.Second
 
-// check looks whether a shop that was mended kept its promises.
+// check checks whether a repaired shop kept its promises.
 func (t *trial) check(ctx context.Context) {
 	began := time.Now()
-	if !t.must(eventually(ctx, restWithin, t.ready)) {
+	if !t.must(eventually(ctx, restTimeout, t.ready)) {
 		return
 	}
-	t.measured("ready again after %v", time.Since(began).Round(10*time.Millisecond))
+	t.record("ready again after %v", time.Since(began).Round(10*time.Millisecond))
 	if !t.must(t.rest(ctx)) {
 		return
 	}
-	t.measured("at rest after %v", time.Since(began).Round(100*time.Millisecond))
-	t.hearOutcomes(ctx)
+	t.record("idle after %v", time.Since(began).Round(100*time.Millisecond))
+	t.fetchOutcomes(ctx)
 	before, err := readLog(ctx, t.js)
 	if !t.must(err) {
 		return
 	}
-	t.askAgain(ctx, before)
+	t.resendCommands(ctx, before)
 	if !t.must(t.rest(ctx)) {
 		return
 	}
@@ -39,20 +39,20 @@ func (t *trial) check(ctx context.Context) {
 		return
 	}
 	t.checkLog()
-	t.checkWishes()
+	t.checkCommands()
 	t.checkReads(ctx)
-	if t.crowd.clerks != nil {
-		t.crowd.clerks.check(t)
+	if t.load.stockClients != nil {
+		t.load.stockClients.checkLinearizable(t)
 	}
 	t.audit()
-	t.measured("%d orders placed, %d paid, %d refunded", t.log.count("order.placed"), t.log.count("order.paid"), t.log.count("payment.refunded"))
+	t.record("%d orders placed, %d paid, %d refunded", t.log.count("order.placed"), t.log.count("order.paid"), t.log.count("payment.refunded"))
 }
 
-// rest waits until no consumer has anything left to do. When that takes too
-// long, the error tells what stands still from what is only slow.
+// rest waits until no consumer has any messages left. On a timeout, the error
+// shows how many were left at first, which tells a stalled consumer from a slow one.
 func (t *trial) rest(ctx context.Context) error {
 	first, last := -1, 0
-	err := eventually(ctx, restWithin, func() error {
+	err := eventually(ctx, restTimeout, func() error {
 		left, err := t.left(ctx)
 		if err != nil {
 			return err
@@ -74,8 +74,8 @@ func (t *trial) rest(ctx context.Context) error {
 	return err
 }
 
-// left is how many messages each consumer has still to deliver, or has
-// delivered and not heard of, if any.
+// left returns the number of undelivered and unacknowledged messages of each
+// consumer that has any.
 func (t *trial) left(ctx context.Context) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -98,177 +98,177 @@ func (t *trial) left(ctx context.Context) (map[string]int, error) {
 	return left, ctx.Err()
 }
 
-// hearOutcomes asks what became of the commands that were accepted for later.
-func (t *trial) hearOutcomes(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, restWithin) // for all of them
+// fetchOutcomes fetches the outcomes of the commands that were deferred with 202.
+func (t *trial) fetchOutcomes(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, restTimeout) // for all of them
 	defer cancel()
 	heard := 0
 	for _, kind := range []string{"place", "pay", "cancel"} {
-		for _, w := range t.history.of(kind) {
-			if w.result != unknown || w.location == "" {
+		for _, c := range t.history.of(kind) {
+			if c.result != unknown || c.location == "" {
 				continue
 			}
-			by := w.who
-			if kind == "pay" { // whoever has the link may pay, and is nobody
-				by = t.crowd.boss
+			by := c.by
+			if kind == "pay" { // a payment is anonymous, so its outcome has no owner
+				by = t.load.admin
 			}
-			if t.must(eventually(ctx, restWithin, func() error { return w.hear(ctx, by) })) {
+			if t.must(eventually(ctx, restTimeout, func() error { return c.fetchOutcome(ctx, by) })) {
 				heard++
 			}
 		}
 	}
 	if heard > 0 {
-		t.measured("%d taken up later", heard)
+		t.record("%d deferred commands decided", heard)
 	}
 }
 
-func (w *wish) hear(ctx context.Context, by *person) error {
-	a, err := by.do(ctx, "GET", w.location, "")
+func (c *command) fetchOutcome(ctx context.Context, by *user) error {
+	a, err := by.do(ctx, "GET", c.location, "")
 	if err != nil {
 		return err
 	}
 	var o bus.Outcome
 	if a.status != 200 || json.Unmarshal(a.body, &o) != nil {
-		return fmt.Errorf("outcome at %s: %d %s", w.location, a.status, a.body)
+		return fmt.Errorf("outcome at %s: %d %s", c.location, a.status, a.body)
 	}
 	switch o.Status {
 	case bus.OutcomeDone:
-		w.learn(answer{status: 201, body: o.Result})
+		c.record(answer{status: 201, body: o.Result})
 		return nil
 	case bus.OutcomeRejected:
-		w.result = failed
+		c.result = failed
 		return nil
 	}
-	return errors.New("outcome of " + w.location + " is still " + o.Status)
+	return errors.New("outcome of " + c.location + " is still " + o.Status)
 }
 
-// askAgain sends commands once more under their old keys. What was granted must
-// be granted again, as the same order; what was in doubt is now certain.
-func (t *trial) askAgain(ctx context.Context, before *facts) {
+// resendCommands sends commands again under their old keys. An accepted command
+// must get the same order again. A command with an unknown result now gets one.
+func (t *trial) resendCommands(ctx context.Context, before *eventLog) {
 	granted := 0
-	for _, w := range t.history.of("place") {
-		if w.result == ok {
+	for _, c := range t.history.of("place") {
+		if c.result == ok {
 			if granted++; granted > 300 && granted%10 > 0 {
 				continue
 			}
 		}
-		if w.result == failed || ctx.Err() != nil {
+		if c.result == failed || ctx.Err() != nil {
 			continue
 		}
 		had := ""
-		for _, f := range before.caused[w.commandID()] {
-			had = f.event.EntityID()
+		for _, f := range before.caused[c.commandID()] {
+			had = f.data.EntityID()
 		}
-		a, err := w.again(ctx)
+		a, err := c.resend(ctx)
 		got := orderIn(a.body)
 		switch {
 		case !t.must(err):
 			return
-		case w.result == unknown && had == "" && a.status >= 400 && a.status < 500:
-			w.result = failed
+		case c.result == unknown && had == "" && a.status >= 400 && a.status < 500:
+			c.result = failed
 		case a.status != 201:
-			t.wrong("key %s was %s; asked again it got %d: %s", w.key, w.result, a.status, a.body)
-		case w.result == ok && got != w.order:
-			t.wrong("key %s made order %s; asked again it got %s", w.key, w.order, got)
+			t.fail("key %s was %s; sent again it got %d: %s", c.key, c.result, a.status, a.body)
+		case c.result == ok && got != c.order:
+			t.fail("key %s created order %s; sent again it got %s", c.key, c.order, got)
 		case had != "" && got != had:
-			t.wrong("key %s is order %s in the log; asked again it got %s", w.key, had, got)
+			t.fail("key %s is order %s in the log; sent again it got %s", c.key, had, got)
 		case had != "" && a.header.Get("Idempotent-Replayed") != "true":
-			t.wrong("key %s: the answer to order %s does not say that it is a repeated one", w.key, had)
-		case w.result == unknown:
-			w.result, w.order = ok, got
+			t.fail("key %s: the repeated answer for order %s lacks Idempotent-Replayed", c.key, had)
+		case c.result == unknown:
+			c.result, c.order = ok, got
 		}
 	}
 }
 
-// again sends a command once more; a token that has expired is renewed.
-func (w *wish) again(ctx context.Context) (a answer, err error) {
-	err = eventually(ctx, restWithin, func() error {
-		if a, err = w.who.do(ctx, "POST", w.path, w.body, "Idempotency-Key", w.key); err != nil {
+// resend sends a command again. It renews an expired access token.
+func (c *command) resend(ctx context.Context) (a answer, err error) {
+	err = eventually(ctx, restTimeout, func() error {
+		if a, err = c.by.do(ctx, "POST", c.path, c.body, "Idempotency-Key", c.key); err != nil {
 			return err
 		}
 		if a.status == 401 {
-			return errors.Join(errors.New("the access token was refused"), w.who.logIn(ctx))
+			return errors.Join(errors.New("the access token was rejected"), c.by.logIn(ctx))
 		}
 		if a.status >= 500 || a.status == 202 {
-			return fmt.Errorf("key %s asked again: %d %s", w.key, a.status, a.body)
+			return fmt.Errorf("key %s sent again: %d %s", c.key, a.status, a.body)
 		}
 		return nil
 	})
 	return a, err
 }
 
-// commandID is the id that the gateway gives to the command of a command.
-func (w *wish) commandID() string { return w.who.command("POST "+w.path, w.key) }
+// commandID returns the id that the gateway derives for the command.
+func (c *command) commandID() string { return c.by.commandID("POST "+c.path, c.key) }
 
-// checkWishes compares what customers were told with the log: everything that
-// was granted took effect exactly once, what was refused not at all, and what
-// is in doubt once at most. Nothing happened that nobody wished for.
-func (t *trial) checkWishes() {
+// checkCommands compares the answers that customers got with the log. An accepted
+// command took effect exactly once, a rejected one not at all, and one with an
+// unknown result at most once. No order was placed without a command.
+func (t *trial) checkCommands() {
 	known := map[string]bool{}
-	for _, w := range t.history.of("place") {
-		id := w.commandID()
+	for _, c := range t.history.of("place") {
+		id := c.commandID()
 		known[id] = true
 		effects := t.log.caused[id]
 		switch n := len(effects); {
-		case w.result == ok && n != 1, w.result == failed && n != 0, n > 1:
-			t.wrong("order under key %s is %s (last answer %d after %d tries), and has %d effects", w.key, w.result, w.status, w.tries, n)
-		case w.result == ok && effects[0].event.EntityID() != w.order:
-			t.wrong("order under key %s was acknowledged as %s and recorded as %s", w.key, w.order, effects[0].event.EntityID())
+		case c.result == ok && n != 1, c.result == failed && n != 0, n > 1:
+			t.fail("order under key %s is %s (last answer %d after %d tries), and has %d effects", c.key, c.result, c.status, c.tries, n)
+		case c.result == ok && effects[0].data.EntityID() != c.order:
+			t.fail("order under key %s was acknowledged as %s and recorded as %s", c.key, c.order, effects[0].data.EntityID())
 		}
 	}
 	for _, f := range t.log.all {
-		if f.typ == "order.placed" && !known[f.causation] && (t.crowd.clerks == nil || !t.crowd.clerks.placed(f.causation)) {
-			t.wrong("order %s was placed by nobody", f.event.EntityID())
+		if f.typ == "order.placed" && !known[f.causation] && (t.load.stockClients == nil || !t.load.stockClients.placed(f.causation)) {
+			t.fail("order %s was placed without a command", f.data.EntityID())
 		}
 	}
-	for _, w := range t.history.of("pay") {
-		if n := len(t.log.of(w.order, "payment.captured")); w.result == ok && n != 1 {
-			t.wrong("the payment of %s was acknowledged, and captured %d times", w.order, n)
+	for _, c := range t.history.of("pay") {
+		if n := len(t.log.of(c.order, "payment.captured")); c.result == ok && n != 1 {
+			t.fail("the payment of %s was acknowledged, and captured %d times", c.order, n)
 		}
 	}
-	for _, w := range t.history.of("cancel") {
-		if n := len(t.log.of(w.order, "order.cancelled")); w.result == ok && n != 1 {
-			t.wrong("the cancellation of %s was acknowledged, and recorded %d times", w.order, n)
+	for _, c := range t.history.of("cancel") {
+		if n := len(t.log.of(c.order, "order.cancelled")); c.result == ok && n != 1 {
+			t.fail("the cancellation of %s was acknowledged, and recorded %d times", c.order, n)
 		}
 	}
 }
 
 // checkReads compares what the views answer with the log.
 func (t *trial) checkReads(ctx context.Context) {
-	if t.must(t.crowd.boss.logIn(ctx)) {
+	if t.must(t.load.admin.logIn(ctx)) {
 		seen := 0
-		for id, facts := range t.log.order {
+		for id, recorded := range t.log.order {
 			if seen++; seen > 150 || ctx.Err() != nil {
 				break
 			}
-			want := statusIn(facts)
-			t.crowd.boss.way.turnFrom(t.crowd.boss.way.gateway)
+			want := statusIn(recorded)
+			t.load.admin.balancer.next(t.load.admin.balancer.gateway)
 			var o *client.Order
-			err := eventually(ctx, restWithin, func() (err error) { o, err = t.crowd.boss.GetOrder(ctx, id); return err })
+			err := eventually(ctx, restTimeout, func() (err error) { o, err = t.load.admin.GetOrder(ctx, id); return err })
 			if t.must(err) && string(o.Status) != want {
-				t.wrong("order %s is %s in the log and %s in the view", id, want, o.Status)
+				t.fail("order %s is %s in the log and %s in the view", id, want, o.Status)
 			}
 		}
 	}
 }
 
-// audit lets lonja look at itself.
+// audit runs lonja audit on the shop.
 func (t *trial) audit() {
 	if !t.hasAudit() {
-		t.measured("no audit in this lonja")
+		t.record("no audit in this lonja")
 		return
 	}
 	began := time.Now()
 	out, err := t.tool("audit", "--settled", "--nats", t.natsURL, "--data", t.data())
 	if err == nil {
-		t.measured("audit clean in %v", time.Since(began).Round(10*time.Millisecond))
+		t.record("audit clean in %v", time.Since(began).Round(10*time.Millisecond))
 		return
 	}
 	findings, _, _ := strings.Cut(out, "STREAM ")
 	for line := range strings.Lines(findings) {
-		t.wrong("audit: %s", strings.TrimSpace(line))
+		t.fail("audit: %s", strings.TrimSpace(line))
 	}
-	t.wrong("lonja audit: %v", errors.Unwrap(err))
+	t.fail("lonja audit: %v", errors.Unwrap(err))
 }
 
 func (t *trial) hasAudit() bool {

@@ -14,19 +14,19 @@ import (
 	"time"
 )
 
-// The clock of a Go program cannot be set wrong from outside: it reads it
-// without the C library. So a second lonja is built, with time.Now changed and
-// nothing else, and told by its environment how wrong its clock is. What is
-// measured rather than told, timeouts for instance, goes by the monotonic clock
-// and stays right, as it does when a real clock is set.
+// A Go program reads the clock without the C library, so its clock cannot be
+// changed from outside. Instead, a second lonja is built whose time.Now adds an
+// offset from the environment; nothing else is changed. Durations, such as
+// timeouts, use the monotonic clock and stay right, as they do when a real clock is
+// set.
 
 const (
 	clockVariable = "CHAOS_CLOCK"
-	// What time.Now begins with, and what is put in its place.
+	// The beginning of time.Now, and its replacement.
 	rightClock = "func Now() Time {\n\tsec, nsec, mono := runtimeNow()\n"
 	wrongClock = "func Now() Time {\n\tsec, nsec, mono := wrong(runtimeNow())\n"
-	// The variable holds offsets in seconds, with a comma behind each: the clock
-	// goes by the first for a second, then by the second, and so on, around.
+	// The variable holds offsets in seconds, each followed by a comma. The clock uses
+	// each offset for one second, in turn.
 	clockSource = `package time
 
 import "syscall"
@@ -57,11 +57,11 @@ func wrong(sec int64, nsec int32, mono int64) (int64, int32, int64) {
 `
 )
 
-// clocks are how wrong whose clock is: by the parts' names, in seconds.
-type clocks map[string][]int64
+// clockOffsets holds the offsets of the parts' clocks in seconds, by the part's name.
+type clockOffsets map[string][]int64
 
-// variables are the environment of a part.
-func (c clocks) variables(part string) []string {
+// variables returns the environment variables of a part.
+func (c clockOffsets) variables(part string) []string {
 	if len(c[part]) == 0 {
 		return nil
 	}
@@ -74,9 +74,10 @@ func (c clocks) variables(part string) []string {
 
 const hour = 60 * 60
 
-// allWrong is a shop in which nobody's clock is right. What signs access tokens
-// and what verifies them stay within the minute that tokens tolerate.
-var allWrong = clocks{
+// wrongClocks makes every clock of a shop wrong. Identity, which signs access
+// tokens, and the gateways, which verify them, stay within the minute that tokens
+// tolerate.
+var wrongClocks = clockOffsets{
 	"orders-a": {hour}, "orders-b": {-hour},
 	"inventory-a": {-hour}, "inventory-b": {0, hour, -hour},
 	"payments-a": {hour, 0, -hour, 20}, "payments-b": {-hour},
@@ -85,15 +86,15 @@ var allWrong = clocks{
 	"gateway-1": {-25}, "gateway-2": {0, 25, -25},
 }
 
-// withWrongNow is the source of package time, changed.
+// withWrongNow returns the source of package time with time.Now replaced.
 func withWrongNow(source []byte) ([]byte, error) {
 	if n := bytes.Count(source, []byte(rightClock)); n != 1 {
-		return nil, fmt.Errorf("there are %d functions Now that begin as chaos knows it, not one: look at it in this version of Go, and mend rightClock and wrongClock in chaos/clocks.go", n)
+		return nil, fmt.Errorf("found time.Now in the known form %d times, not once: adapt rightClock and wrongClock in chaos/clocks.go to this version of Go", n)
 	}
 	return bytes.Replace(source, []byte(rightClock), []byte(wrongClock), 1), nil
 }
 
-// buildWithClock builds a program whose clock can be wrong.
+// buildWithClock builds a program whose clock can be given an offset.
 func buildWithClock(ctx context.Context, dir, of string) (program string, err error) {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -123,25 +124,24 @@ func buildWithClock(ctx context.Context, dir, of string) (program string, err er
 	return goBuild(ctx, filepath.Join(dir, "with-clock"), of, "-overlay", overlay)
 }
 
-// clocksWrong lets the shop trade by its wrong clocks, and makes sure that they
-// were wrong.
+// clocksWrong runs the load with wrong clocks, and checks that the log shows it.
 func clocksWrong(ctx context.Context, t *trial) {
-	pause(ctx, t.options.load)
+	pause(ctx, t.options.duration)
 	log, err := readLog(ctx, t.js)
 	if !t.must(err) {
 		return
 	}
-	last, back := map[string]time.Time{}, map[string]int{}
+	last, restarts := map[string]time.Time{}, map[string]int{}
 	for _, f := range log.all {
 		if f.time.Before(last[f.stream].Add(-time.Hour / 2)) {
-			back[f.stream]++
+			restarts[f.stream]++
 		}
 		last[f.stream] = f.time
 	}
 	for _, stream := range slices.Sorted(maps.Keys(last)) {
-		t.measured("time went back %d times on %s", back[stream], stream)
-		if back[stream] == 0 {
-			t.wrong("no clock was wrong on %s: nothing was tested", stream)
+		t.record("time went back %d times on %s", restarts[stream], stream)
+		if restarts[stream] == 0 {
+			t.fail("no clock was wrong on %s: nothing was tested", stream)
 		}
 	}
 }

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-func TestAClockIsWrongAsTold(t *testing.T) {
+func TestClock_IsWrongByItsOffsets(t *testing.T) {
 	program, err := buildWithClock(t.Context(), t.TempDir(), "lonja/chaos/testdata/clock")
 	if err != nil {
 		t.Fatal(err)
 	}
-	wrong := clocks{"ahead": {hour}, "behind": {-hour}, "both": {-hour, -hour - 10}}
+	wrong := clockOffsets{"ahead": {hour}, "behind": {-hour}, "both": {-hour, -hour - 10}}
 	for part, want := range map[string][2]int64{"ahead": {hour, hour}, "behind": {-hour, -hour}, "both": {-hour - 10, -hour}, "right": {0, 0}} {
 		cmd := exec.Command(program)
 		cmd.Env = append(os.Environ(), wrong.variables(part)...)
@@ -35,7 +35,7 @@ func TestAClockIsWrongAsTold(t *testing.T) {
 	}
 }
 
-func TestATimePackageThatIsNotKnownIsRefused(t *testing.T) {
+func TestClock_RejectsAnUnknownTimePackage(t *testing.T) {
 	for _, source := range []string{"package time\n", rightClock + rightClock} {
 		if changed, err := withWrongNow([]byte(source)); err == nil {
 			t.Errorf("changed to %s", changed)

@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// upFull fills the disk of a shop that is one process, and makes room again, as
-// often as there is time. Somebody else's file fills it, up to the last byte.
-func upFull(ctx context.Context, t *trial) {
+// fullDisk fills the disk of a shop that is one process, to the last byte, and
+// frees it again, as often as there is time.
+func fullDisk(ctx context.Context, t *trial) {
 	filler := filepath.Join(t.data(), "filler")
 	unmount, err := t.moveTo(func(at string) (func() error, error) { return smallDisk(at, "64m") })
 	if err != nil {
-		t.measured("left out: no small disk can be made here (%v)", err)
+		t.record("left out: no small disk can be made here (%v)", err)
 		return
 	}
 	defer unmount()
-	var o ordeal
-	for end := t.until(); time.Now().Before(end) && len(t.wrongs) == 0; {
-		o.suffer(ctx, t, "the disk is full", func() error {
+	var o diskFault
+	for end := t.until(); time.Now().Before(end) && len(t.failures) == 0; {
+		o.inject(ctx, t, "the disk is full", func() error {
 			if fill(filler) == nil {
 				return errors.New("the disk does not get full")
 			}
@@ -32,58 +32,58 @@ func upFull(ctx context.Context, t *trial) {
 		}, func() error { return os.Remove(filler) })
 	}
 	o.report(t)
-	t.crowd.end()
+	t.load.wait()
 	t.check(ctx)
 }
 
-// brokenDisk makes writes fail, and syncs, and full writes, in turn, beneath a
-// shop that is one process.
-func brokenDisk(ctx context.Context, t *trial) {
+// failingDisk makes syncs fail, then writes, then writes for lack of space, in
+// turn, on the disk of a shop that is one process.
+func failingDisk(ctx context.Context, t *trial) {
 	var disk *faultyDisk
 	unmount, err := t.moveTo(func(at string) (_ func() error, err error) {
-		disk, err = faulty(ctx, t.dir, at)
-		return disk.end, err
+		disk, err = mountFaultyDisk(ctx, t.dir, at)
+		return disk.unmount, err
 	})
 	if err != nil {
-		t.measured("left out: no disk that fails can be made here (%v)", err)
+		t.record("left out: no disk that fails can be made here (%v)", err)
 		return
 	}
 	defer unmount()
 	kinds := []struct{ fails, says string }{
 		{"fsync EIO", "the storage has failed"}, {"write EIO", "the storage has failed"}, {"write ENOSPC", "the disk is full"},
 	}
-	var o ordeal
+	var o diskFault
 	end := t.until()
 	for i := 0; i < len(kinds) || time.Now().Before(end); i++ {
-		if len(t.wrongs) > 0 {
+		if len(t.failures) > 0 {
 			break
 		}
 		kind := kinds[i%len(kinds)]
 		broken := false
-		o.suffer(ctx, t, kind.says, func() error {
+		o.inject(ctx, t, kind.says, func() error {
 			if broken {
 				return nil
 			}
 			broken = true
-			return disk.tell("fail " + kind.fails)
-		}, func() error { return disk.tell("mend") })
+			return disk.command("fail " + kind.fails)
+		}, func() error { return disk.command("mend") })
 	}
 	o.report(t)
-	t.measured("%s", disk)
-	t.crowd.end()
+	t.record("%s", disk)
+	t.load.wait()
 	t.check(ctx)
 }
 
-// ordeal is what a shop went through, several times.
-type ordeal struct {
-	times                    int
-	noticed, refused, healed []time.Duration
-	reads                    int
+// diskFault measures how a shop behaves while its disk fails, several times.
+type diskFault struct {
+	times                       int
+	noticed, refused, recovered []time.Duration
+	reads                       int
 }
 
-// suffer breaks the disk and keeps it broken for a while, then mends it, and
-// makes sure that the shop says so, refuses at once, goes on reading and heals.
-func (o *ordeal) suffer(ctx context.Context, t *trial, says string, keepBroken, mend func() error) {
+// inject breaks the disk for a while and then repairs it. It checks that the shop
+// reports the fault, rejects orders at once, still answers queries, and recovers.
+func (o *diskFault) inject(ctx context.Context, t *trial, says string, keepBroken, mend func() error) {
 	pause(ctx, t.between(200*time.Millisecond, time.Second))
 	o.times++
 	began := time.Now()
@@ -98,10 +98,10 @@ func (o *ordeal) suffer(ctx context.Context, t *trial, says string, keepBroken, 
 	})
 	o.noticed = append(o.noticed, time.Since(began))
 	if err == nil {
-		err = t.saysInReadyz(says)
+		err = t.expectReadyz(says)
 	}
 	if err != nil {
-		t.wrong("%s, and the shop does not say so: %v", says, err)
+		t.fail("%s, but the shop does not report it: %v", says, err)
 	}
 	for until := time.Now().Add(t.between(300*time.Millisecond, 2*time.Second)); err == nil && time.Now().Before(until); {
 		t.must(keepBroken())
@@ -109,11 +109,11 @@ func (o *ordeal) suffer(ctx context.Context, t *trial, says string, keepBroken, 
 		a := t.order(ctx, o.times)
 		o.refused = append(o.refused, time.Since(began))
 		if a.status != 503 || !strings.Contains(string(a.body), says) || a.header.Get("Retry-After") == "" {
-			t.wrong("%s, and an order is answered %d, Retry-After %q: %s", says, a.status, a.header.Get("Retry-After"), a.body)
+			t.fail("%s, and an order is answered %d, Retry-After %q: %s", says, a.status, a.header.Get("Retry-After"), a.body)
 			break
 		}
-		if a, err := t.crowd.boss.do(ctx, "GET", "/api/products?limit=5", ""); err != nil || a.status != 200 {
-			t.wrong("%s, and products cannot be read: %d %s (%v)", says, a.status, a.body, err)
+		if a, err := t.load.admin.do(ctx, "GET", "/api/products?limit=5", ""); err != nil || a.status != 200 {
+			t.fail("%s, and products cannot be read: %d %s (%v)", says, a.status, a.body, err)
 		}
 		o.reads++
 	}
@@ -121,20 +121,20 @@ func (o *ordeal) suffer(ctx context.Context, t *trial, says string, keepBroken, 
 	began = time.Now()
 	t.must(eventually(ctx, 20*time.Second, func() error {
 		if a := t.order(ctx, o.times); a.status != 201 {
-			return fmt.Errorf("after the disk was mended: %d %s", a.status, a.body)
+			return fmt.Errorf("after the disk was repaired: %d %s", a.status, a.body)
 		}
 		return nil
 	}))
-	o.healed = append(o.healed, time.Since(began))
+	o.recovered = append(o.recovered, time.Since(began))
 	t.must(eventually(ctx, 20*time.Second, t.ready))
 }
 
-func (o *ordeal) report(t *trial) {
-	t.measured("%d times: noticed %s; %d orders refused %s while %d reads went on; orders again %s",
-		o.times, spread(o.noticed), len(o.refused), spread(o.refused), o.reads, spread(o.healed))
+func (o *diskFault) report(t *trial) {
+	t.record("%d times: noticed %s; %d orders rejected %s while %d reads succeeded; orders again %s",
+		o.times, spread(o.noticed), len(o.refused), spread(o.refused), o.reads, spread(o.recovered))
 }
 
-// spread is the median and the worst of some times.
+// spread returns the median and the maximum of some times.
 func spread(times []time.Duration) string {
 	if len(times) == 0 {
 		return "never"
@@ -143,23 +143,23 @@ func spread(times []time.Duration) string {
 	return fmt.Sprintf("after %v (%v at worst)", times[len(times)/2].Round(time.Millisecond), times[len(times)-1].Round(time.Millisecond))
 }
 
-// order commands for a new order once and returns the answer.
+// order places a new order once and returns the answer.
 func (t *trial) order(ctx context.Context, round int) answer {
-	buyer := t.crowd.customers[round%len(t.crowd.customers)]
-	w := &wish{kind: "place", who: buyer, path: "/api/orders", body: orderOf(sku(5), 1), tries: 1, began: time.Now(),
+	buyer := t.load.customers[round%len(t.load.customers)]
+	c := &command{kind: "place", by: buyer, path: "/api/orders", body: orderOf(sku(5), 1), tries: 1, began: time.Now(),
 		key: fmt.Sprintf("ordeal-%d-%d", round, time.Now().UnixNano())}
-	t.history.add(w)
-	a, err := buyer.do(ctx, "POST", w.path, w.body, "Idempotency-Key", w.key)
+	t.history.add(c)
+	a, err := buyer.do(ctx, "POST", c.path, c.body, "Idempotency-Key", c.key)
 	t.history.mu.Lock()
 	defer t.history.mu.Unlock()
-	if w.ended, w.result = time.Now(), unknown; err == nil {
-		w.learn(a)
+	if c.ended, c.result = time.Now(), unknown; err == nil {
+		c.record(a)
 	}
 	return a
 }
 
-// saysInReadyz makes sure that the shop is not ready and says why.
-func (t *trial) saysInReadyz(why string) error {
+// expectReadyz checks that the shop is not ready and reports why.
+func (t *trial) expectReadyz(why string) error {
 	err := t.ready()
 	if err == nil || !strings.Contains(err.Error(), why) {
 		return fmt.Errorf("readyz says %v", err)
@@ -167,9 +167,9 @@ func (t *trial) saysInReadyz(why string) error {
 	return nil
 }
 
-// metric is the value of one that has no labels.
+// metric returns the value of a metric without labels.
 func (t *trial) metric(name string) (string, error) {
-	all, err := visit(t.gateways[0], web).Metrics(context.Background())
+	all, err := newClient(t.gateways[0], transport).Metrics(context.Background())
 	for line := range strings.Lines(all) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
 			return strings.TrimSpace(value), nil
@@ -178,8 +178,9 @@ func (t *trial) metric(name string) (string, error) {
 	return "", errors.Join(err, fmt.Errorf("there is no metric %s", name))
 }
 
-// moveTo moves a shop that is one process to another disk, which mount puts at an
-// empty folder. Whoever is called in the end kills the shop and takes the disk away.
+// moveTo moves a shop that is one process to another disk. Mount mounts the disk on
+// an empty folder. The caller must call end, which kills the shop and unmounts the
+// disk.
 func (t *trial) moveTo(mount func(at string) (unmount func() error, err error)) (end func(), err error) {
 	up := t.parts["up"]
 	if err := up.stop(); err != nil {
@@ -205,7 +206,7 @@ func (t *trial) moveTo(mount func(at string) (unmount func() error, err error)) 
 	return end, nil
 }
 
-// smallDisk mounts a disk in memory. It takes root.
+// smallDisk mounts a tmpfs. It requires root.
 func smallDisk(at, size string) (unmount func() error, err error) {
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "lonja-chaos", at).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)

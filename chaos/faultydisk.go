@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// faultyDisk is a folder that is shown at another place by tools/faultyfs.
+// faultyDisk is a folder that tools/faultyfs mounts at another place.
 type faultyDisk struct {
-	cmd     *exec.Cmd
-	orders  io.WriteCloser
-	answers *bufio.Scanner
-	failed  int // calls
+	cmd      *exec.Cmd
+	commands io.WriteCloser
+	answers  *bufio.Scanner
+	failed   int // calls
 }
 
-// faulty mounts one. It takes /dev/fuse, and root or fusermount.
-func faulty(ctx context.Context, dir, at string) (d *faultyDisk, err error) {
+// mountFaultyDisk mounts one. It requires /dev/fuse, and root or fusermount.
+func mountFaultyDisk(ctx context.Context, dir, at string) (d *faultyDisk, err error) {
 	beneath := filepath.Join(dir, "beneath")
 	root, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err := errors.Join(err, os.MkdirAll(beneath, 0o755)); err != nil {
@@ -32,8 +32,8 @@ func faulty(ctx context.Context, dir, at string) (d *faultyDisk, err error) {
 		return nil, err
 	}
 	d = &faultyDisk{cmd: exec.Command(program, "-from", beneath, "-at", at)}
-	var said strings.Builder
-	d.cmd.Stderr = &said
+	var stderr strings.Builder
+	d.cmd.Stderr = &stderr
 	dieWithUs(d.cmd)
 	in, err := d.cmd.StdinPipe()
 	if err != nil {
@@ -46,16 +46,16 @@ func faulty(ctx context.Context, dir, at string) (d *faultyDisk, err error) {
 	if err := d.cmd.Start(); err != nil {
 		return nil, err
 	}
-	d.orders, d.answers = in, bufio.NewScanner(out)
+	d.commands, d.answers = in, bufio.NewScanner(out)
 	if !d.answers.Scan() {
-		return nil, fmt.Errorf("%w: %s", d.end(), &said)
+		return nil, fmt.Errorf("%w: %s", d.unmount(), &stderr)
 	}
 	return d, nil
 }
 
-// tell gives the disk an order and waits until it has obeyed.
-func (d *faultyDisk) tell(order string) error {
-	if _, err := fmt.Fprintln(d.orders, order); err != nil {
+// command sends the disk a command and waits until it is carried out.
+func (d *faultyDisk) command(order string) error {
+	if _, err := fmt.Fprintln(d.commands, order); err != nil {
 		return err
 	}
 	word, _, _ := strings.Cut(order, " ")
@@ -69,7 +69,7 @@ func (d *faultyDisk) tell(order string) error {
 	return nil
 }
 
-// end takes the disk away; nobody may use it any more.
-func (d *faultyDisk) end() error { return errors.Join(d.orders.Close(), d.cmd.Wait()) }
+// unmount unmounts the disk, which must not be in use.
+func (d *faultyDisk) unmount() error { return errors.Join(d.commands.Close(), d.cmd.Wait()) }
 
 func (d *faultyDisk) String() string { return fmt.Sprintf("%d calls failed", d.failed) }

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// natsFull fills the log to its limit with letters that nobody wrote, and takes
-// them out again after a while.
+// natsFull fills the log to its limit with invented dead letters, and purges them
+// after a while.
 func natsFull(ctx context.Context, t *trial) {
 	pause(ctx, time.Second)
 	p := t.parts["nats-1"]
@@ -33,12 +33,12 @@ func natsFull(ctx context.Context, t *trial) {
 			}
 		}
 	}
-	t.measured("the log said %q", full)
+	t.record("the log's error is %q", full)
 	refused := t.history.count503()
 	if refused == 0 {
-		t.wrong("nobody was refused with 503 although the log is full")
+		t.fail("no request was rejected with 503 although the log is full")
 	}
-	t.measured("503 for %d requests", refused)
+	t.record("503 for %d requests", refused)
 	t.must(stream.Purge(ctx, jetstream.WithPurgeSubject("deadletters.nobody.>")))
 	pause(ctx, 2*time.Second)
 }
@@ -54,7 +54,7 @@ func limitStore(p *part, most int64) error {
 	return nil
 }
 
-// viewsFull fills the disk of all views, which is a small one in memory.
+// viewsFull fills the disk of all views, which is a small tmpfs.
 func viewsFull(ctx context.Context, t *trial) {
 	for _, p := range t.named(serviceNames...) {
 		p.kill()
@@ -62,7 +62,7 @@ func viewsFull(ctx context.Context, t *trial) {
 	out, err := exec.CommandContext(ctx, "mount", "-t", "tmpfs", "-o", "size=48m", "lonja-chaos", t.data()).CombinedOutput()
 	small := err == nil
 	if !small {
-		t.measured("left out: no small disk can be made here (%v: %s)", err, out)
+		t.record("left out: no small disk can be made here (%v: %s)", err, out)
 	} else {
 		defer t.unmount()
 	}
@@ -75,17 +75,17 @@ func viewsFull(ctx context.Context, t *trial) {
 	filler := filepath.Join(t.data(), "filler")
 	for end := t.until(); small && time.Now().Before(end); pause(ctx, 50*time.Millisecond) {
 		if err := fill(filler); err == nil {
-			t.wrong("the disk does not get full")
+			t.fail("the disk does not get full")
 			return
 		}
 	}
-	t.measured("503 for %d requests", t.history.count503())
+	t.record("503 for %d requests", t.history.count503())
 	t.must(os.RemoveAll(filler))
-	t.crowd.end()
+	t.load.wait()
 	t.check(ctx)
 }
 
-// unmount gives the small disk back, after whatever writes to it.
+// unmount kills the services, which write to the small disk, and unmounts it.
 func (t *trial) unmount() {
 	for _, p := range t.named(serviceNames...) {
 		p.kill()
@@ -93,7 +93,7 @@ func (t *trial) unmount() {
 	t.must(exec.Command("umount", t.data()).Run())
 }
 
-// fill adds to a file until there is no more space, 100 MB at most.
+// fill appends to a file until the disk is full, 100 MB at most.
 func fill(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {

@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// result is what a customer knows of a command.
+// result is what a customer knows about a command.
 type result string
 
 const (
-	ok      result = "ok"      // it was acknowledged: it took effect, once
-	failed  result = "failed"  // it was refused: it took none
-	unknown result = "unknown" // nobody told: it took effect once at most
+	ok      result = "ok"      // acknowledged: it took effect once
+	failed  result = "failed"  // rejected: it had no effect
+	unknown result = "unknown" // no conclusive answer: it took effect at most once
 )
 
-// command is one thing that a customer wanted, however often they tried.
-type wish struct {
+// command is a customer's command, however often it was sent.
+type command struct {
 	kind     string // place, pay, cancel
-	who      *person
+	by       *user
 	key      string
 	path     string
 	body     string
 	order    string // the order's id, once known
-	location string // of the outcome, when it was accepted for later
+	location string // of the outcome, when it was deferred
 	result   result
 	status   int // of the last answer
 	tries    int
@@ -33,22 +33,22 @@ type wish struct {
 	ended    time.Time
 }
 
-// history is all that customers wished for, and how they were answered.
+// history holds the customers' commands and the answers that they got.
 type history struct {
 	mu       sync.Mutex
 	began    time.Time // the load
-	wishes   []*wish
+	commands []*command
 	answers  map[string]int    // "POST 201" -> how often
-	details  map[string]string // and what the latest of them said
-	problems []string          // answers that no customer may ever get
+	details  map[string]string // the latest answer of each kind
+	problems []string          // answers that must never occur
 }
 
 func newHistory() *history { return &history{answers: map[string]int{}, details: map[string]string{}} }
 
-func (h *history) add(w *wish) {
+func (h *history) add(c *command) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.wishes = append(h.wishes, w)
+	h.commands = append(h.commands, c)
 }
 
 // answered counts an answer; status 0 means that none came.
@@ -63,38 +63,37 @@ func (h *history) answered(method string, status int, detail string) {
 	}
 }
 
-// of are the commands of a kind.
-func (h *history) of(kind string) []*wish {
+// of returns the commands of a kind.
+func (h *history) of(kind string) []*command {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var found []*wish
-	for _, w := range h.wishes {
-		if w.kind == kind {
-			found = append(found, w)
+	var found []*command
+	for _, c := range h.commands {
+		if c.kind == kind {
+			found = append(found, c)
 		}
 	}
 	return found
 }
 
-// orderedSince tells whether an order was acknowledged that was wished for
-// after a time.
+// orderedSince reports whether an order that was placed after a time was acknowledged.
 func (h *history) orderedSince(since time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return slices.ContainsFunc(h.wishes, func(w *wish) bool {
-		return w.kind == "place" && w.result == ok && w.began.After(since)
+	return slices.ContainsFunc(h.commands, func(c *command) bool {
+		return c.kind == "place" && c.result == ok && c.began.After(since)
 	})
 }
 
-// longestSilence is the longest time since the load began during which no order
+// longestSilence returns the longest time since the load began during which no order
 // was acknowledged.
 func (h *history) longestSilence() (longest time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	times := []time.Time{h.began, time.Now()}
-	for _, w := range h.wishes {
-		if w.kind == "place" && w.result == ok {
-			times = append(times, w.ended)
+	for _, c := range h.commands {
+		if c.kind == "place" && c.result == ok {
+			times = append(times, c.ended)
 		}
 	}
 	slices.SortFunc(times, time.Time.Compare)
@@ -104,7 +103,7 @@ func (h *history) longestSilence() (longest time.Duration) {
 	return longest
 }
 
-// count503 is how many requests were answered with 503.
+// count503 returns the number of requests that were answered with 503.
 func (h *history) count503() (n int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// readyWithin is how long a killed part may take to be back.
-const readyWithin = 2 * time.Second
+// readyTarget is how long a killed part may take to be ready again, in the median.
+const readyTarget = 2 * time.Second
 
-// comeback keeps the times that parts took to be ready again.
-type comeback []time.Duration
+// restarts holds the times that parts took to be ready again.
+type restarts []time.Duration
 
-func (c *comeback) start(t *trial, p *part) bool {
+func (c *restarts) start(t *trial, p *part) bool {
 	if !t.must(p.start()) {
 		return false
 	}
@@ -23,46 +23,46 @@ func (c *comeback) start(t *trial, p *part) bool {
 	return true
 }
 
-func (c comeback) report(t *trial, what string) {
+func (c restarts) report(t *trial, what string) {
 	if len(c) == 0 {
 		return
 	}
 	slices.Sort(c)
 	median, worst := c[len(c)/2], c[len(c)-1]
-	t.measured("%d %s, ready again in %v, at worst %v", len(c), what, median.Round(time.Millisecond), worst.Round(time.Millisecond))
-	if median > readyWithin {
-		t.wrong("ready again only after %v, more than %v", median, readyWithin)
+	t.record("%d %s, ready again in %v, at worst %v", len(c), what, median.Round(time.Millisecond), worst.Round(time.Millisecond))
+	if median > readyTarget {
+		t.fail("ready again only after %v, more than %v", median, readyTarget)
 	}
 }
 
 func killUp(ctx context.Context, t *trial) {
-	var back comeback
+	var restarts restarts
 	for end := t.until(); time.Now().Before(end) && pause(ctx, t.between(200*time.Millisecond, 1500*time.Millisecond)); {
 		t.parts["up"].kill()
-		if !back.start(t, t.parts["up"]) {
+		if !restarts.start(t, t.parts["up"]) {
 			return
 		}
 	}
 	pause(ctx, time.Second)
-	back.report(t, "kills")
+	restarts.report(t, "kills")
 }
 
 func killParts(ctx context.Context, t *trial) {
-	var back comeback
+	var restarts restarts
 	parts := t.named(append([]string{"gateway"}, serviceNames...)...)
 	for end := t.until(); time.Now().Before(end) && pause(ctx, t.between(50*time.Millisecond, 400*time.Millisecond)); {
 		p := parts[t.rng.IntN(len(parts))]
 		p.kill()
 		pause(ctx, t.between(0, 300*time.Millisecond))
-		if !back.start(t, p) {
+		if !restarts.start(t, p) {
 			return
 		}
 	}
-	back.report(t, "kills")
-	t.measured("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
+	restarts.report(t, "kills")
+	t.record("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
 }
 
-// rolling restarts every part as an upgrade would, while nobody may notice.
+// rolling restarts every part as an upgrade does. No request may fail.
 func rolling(ctx context.Context, t *trial) {
 	pause(ctx, time.Second)
 	for _, p := range t.named(append(slices.Clone(serviceNames), "gateway")...) {
@@ -72,21 +72,21 @@ func rolling(ctx context.Context, t *trial) {
 		pause(ctx, 300*time.Millisecond)
 	}
 	pause(ctx, time.Second)
-	t.crowd.end()
-	t.nobodyNoticed()
+	t.load.wait()
+	t.checkNoFailures()
 }
 
-// nobodyNoticed makes sure that every request was served: a customer may be
-// refused for a reason of the shop's, but never for want of a part.
-func (t *trial) nobodyNoticed() {
+// checkNoFailures checks that every request was served. A request may be rejected
+// for a business reason, but not because a part was down.
+func (t *trial) checkNoFailures() {
 	requests := 0
 	for answer, n := range t.history.answers {
 		requests += n
 		if _, status, _ := strings.Cut(answer, " "); status == "0" || status == "202" || status >= "500" {
-			t.wrong("%d requests were answered with %s, such as %s", n, answer, t.history.details[answer])
+			t.fail("%d requests were answered with %s, such as %s", n, answer, t.history.details[answer])
 		}
 	}
-	t.measured("%d requests, longest without an order %v", requests, t.history.longestSilence().Round(10*time.Millisecond))
+	t.record("%d requests, longest without an order %v", requests, t.history.longestSilence().Round(10*time.Millisecond))
 }
 
 func freezeService(ctx context.Context, t *trial) {
@@ -95,16 +95,16 @@ func freezeService(ctx context.Context, t *trial) {
 			return
 		}
 	}
-	t.measured("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
+	t.record("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
 }
 
 func freezeNATS(ctx context.Context, t *trial) {
 	if t.freeze(ctx, t.leader(ctx)) {
-		t.measured("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
+		t.record("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
 	}
 }
 
-// freeze stops a part in its tracks and lets it go on later.
+// freeze freezes a part with SIGSTOP and resumes it later.
 func (t *trial) freeze(ctx context.Context, p *part) bool {
 	if p == nil || !t.must(p.signal(syscall.SIGSTOP)) {
 		return false
@@ -114,19 +114,19 @@ func (t *trial) freeze(ctx context.Context, p *part) bool {
 }
 
 func killNATS(ctx context.Context, t *trial) {
-	var back comeback
+	var restarts restarts
 	for end := t.until(); time.Now().Before(end) && pause(ctx, t.between(500*time.Millisecond, 2*time.Second)); {
 		t.parts["nats-1"].kill()
 		pause(ctx, t.between(0, time.Second))
-		if !back.start(t, t.parts["nats-1"]) {
+		if !restarts.start(t, t.parts["nats-1"]) {
 			return
 		}
 	}
-	back.report(t, "kills of NATS")
-	t.measured("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
+	restarts.report(t, "kills of NATS")
+	t.record("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
 }
 
-// leader is the NATS server that leads the stream of orders.
+// leader returns the NATS server that leads the stream ORDERS.
 func (t *trial) leader(ctx context.Context) (found *part) {
 	t.must(eventually(ctx, 20*time.Second, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -149,25 +149,25 @@ func killLeader(ctx context.Context, t *trial) {
 			return
 		}
 		p.kill()
-		if !t.ordersAgain(ctx, "without "+p.name) || !t.must(p.start()) {
+		if !t.awaitOrders(ctx, "without "+p.name) || !t.must(p.start()) {
 			return
 		}
 	}
 	pause(ctx, 2*time.Second)
 }
 
-// ordersAgain measures how long it takes until an order is acknowledged that was
-// wished for from now on.
-func (t *trial) ordersAgain(ctx context.Context, when string) bool {
+// awaitOrders measures how long it takes until an order is acknowledged that is
+// placed from now on.
+func (t *trial) awaitOrders(ctx context.Context, when string) bool {
 	began := time.Now()
-	err := eventually(ctx, restWithin, func() error {
+	err := eventually(ctx, restTimeout, func() error {
 		if !t.history.orderedSince(began) {
-			return errors.New("no order is taken")
+			return errors.New("no order is accepted")
 		}
 		return nil
 	})
 	if t.must(err) {
-		t.measured("orders are taken again after %v %s", time.Since(began).Round(10*time.Millisecond), when)
+		t.record("orders are accepted again after %v %s", time.Since(began).Round(10*time.Millisecond), when)
 	}
 	return err == nil
 }
@@ -175,20 +175,20 @@ func (t *trial) ordersAgain(ctx context.Context, when string) bool {
 // killNodes kills n NATS servers at once, and starts them again after a while.
 func killNodes(n int) func(context.Context, *trial) {
 	return func(ctx context.Context, t *trial) {
-		pause(ctx, t.options.load/4)
+		pause(ctx, t.options.duration/4)
 		nodes := t.named("nats-")
 		t.rng.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 		for _, p := range nodes[:n] {
 			p.kill()
 		}
-		pause(ctx, t.options.load/4)
+		pause(ctx, t.options.duration/4)
 		for _, p := range nodes[:n] {
 			if !t.must(p.start()) {
 				return
 			}
 		}
-		t.ordersAgain(ctx, "with all three")
-		pause(ctx, t.options.load/4)
+		t.awaitOrders(ctx, "with all three")
+		pause(ctx, t.options.duration/4)
 	}
 }
 
@@ -200,5 +200,5 @@ func rollingNATS(ctx context.Context, t *trial) {
 		}
 	}
 	pause(ctx, 3*time.Second)
-	t.measured("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
+	t.record("longest without an order %v", t.history.longestSilence().Round(10*time.Millisecond))
 }

@@ -11,74 +11,74 @@ import (
 	"lonja/events"
 )
 
-// kinds of what may be done to stock.
+// The kinds of stock operations.
 const (
-	adjusted = "adjust"
-	looked   = "look"
-	reserved = "reserve"
+	adjustOp  = "adjust"
+	readOp    = "look"
+	reserveOp = "reserve"
 )
 
-// outcomes; empty when nobody knows.
+// The outcomes; "" when the outcome is unknown.
 const (
-	granted = "granted"
-	refused = "refused"
+	accepted = "granted"
+	rejected = "refused"
 )
 
-// movedStock is one thing that a clerk did to the stock, or saw of it.
-type movedStock struct {
-	by         *person
+// stockOp is one change or read of the stock by a stock client.
+type stockOp struct {
+	by         *user
 	kind       string
-	command    string // its id; empty for a look
+	command    string // the command's id; "" for a read
 	delta      int
-	out        string
-	level      level // that the answer showed, for what was granted and looked
+	outcome    string
+	stockLevel stockLevel // in the answer, for reads and accepted adjustments
 	call, done int64
 }
 
-// level is how much there is of a product.
-type level struct{ onHand, reserved int }
+// stockLevel is the stock of a product in pieces.
+type stockLevel struct{ onHand, reserved int }
 
-func (m *movedStock) shows(a answer) {
+func (m *stockOp) recordLevel(a answer) {
 	var v client.Stock
 	if json.Unmarshal(a.body, &v) == nil {
-		m.out, m.level = granted, level{int(v.OnHand), int(v.Reserved)}
+		m.outcome, m.stockLevel = accepted, stockLevel{int(v.OnHand), int(v.Reserved)}
 	}
 }
 
-// stockModel is how stock must behave: as if all was done one after another, each
-// at some moment between its call and its answer.
+// stockModel is the sequential model of the stock: every operation takes effect at
+// one moment between its call and its answer.
 var stockModel = porcupine.Model{
-	Init: func() any { return level{clerksStock, 0} },
+	Init: func() any { return stockLevel{contendedStock, 0} },
 	Step: func(state, input, _ any) (bool, any) {
-		s, m := state.(level), input.(movedStock)
+		s, m := state.(stockLevel), input.(stockOp)
 		switch m.kind {
-		case looked:
-			return s == m.level, s
-		case adjusted:
+		case readOp:
+			return s == m.stockLevel, s
+		case adjustOp:
 			return s.adjust(m)
 		}
 		return s.reserve(m)
 	},
 }
 
-func (s level) adjust(m movedStock) (bool, any) {
-	next := level{s.onHand + m.delta, s.reserved}
+func (s stockLevel) adjust(m stockOp) (bool, any) {
+	next := stockLevel{s.onHand + m.delta, s.reserved}
 	if next.onHand < s.reserved {
-		return m.out != granted, s
+		return m.outcome != accepted, s
 	}
-	return m.out == "" || m.out == granted && next == m.level, next
+	return m.outcome == "" || m.outcome == accepted && next == m.stockLevel, next
 }
 
-func (s level) reserve(m movedStock) (bool, any) {
-	next := level{s.onHand, s.reserved + m.delta}
+func (s stockLevel) reserve(m stockOp) (bool, any) {
+	next := stockLevel{s.onHand, s.reserved + m.delta}
 	if next.reserved > s.onHand {
-		return m.out != granted, s
+		return m.outcome != accepted, s
 	}
-	return m.out != refused, next
+	return m.outcome != rejected, next
 }
 
 // keyedOrder is one of several requests with one key.
-type keyedOrder struct {
+type keyedRequest struct {
 	key, body  string
 	status     int
 	id         string
@@ -89,13 +89,14 @@ type keyedOrder struct {
 // keyState is what is recorded under a key.
 type keyState struct{ body, id string }
 
-// keyModel is how a key must behave: the first request that takes effect makes
-// the order, the same again repeats its answer, and another is refused.
+// keyModel is the sequential model of an idempotency key. The first request that
+// takes effect creates the order. The same request repeats the answer. Another
+// request is rejected.
 var keyModel = porcupine.Model{
 	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
 		byKey := map[string][]porcupine.Operation{}
 		for _, op := range all {
-			key := op.Input.(keyedOrder).key
+			key := op.Input.(keyedRequest).key
 			byKey[key] = append(byKey[key], op)
 		}
 		var parts [][]porcupine.Operation
@@ -106,33 +107,33 @@ var keyModel = porcupine.Model{
 	},
 	Init: func() any { return keyState{} },
 	Step: func(state, input, _ any) (bool, any) {
-		s, o := state.(keyState), input.(keyedOrder)
+		s, o := state.(keyState), input.(keyedRequest)
 		switch {
-		case s.body == "": // this one makes it
+		case s.body == "": // this request creates the order
 			return o.status != 422 && !o.replayed, keyState{o.body, o.id}
 		case s.body != o.body:
 			return o.status != 201, s
-		case o.status != 201: // nobody knows, or it was given up
+		case o.status != 201: // unknown, or given up
 			return o.status != 422, s
-		case s.id == "": // made by one that was never answered
+		case s.id == "": // created by a request without an answer
 			return o.replayed, keyState{s.body, o.id}
 		}
 		return o.replayed && s.id == o.id, s
 	},
 }
 
-// checkWithin bounds the search, which can take for ever.
-const checkWithin = 20 * time.Second
+// checkTimeout bounds the search, which is exponential in the worst case.
+const checkTimeout = 20 * time.Second
 
-// check looks for an order of all that the clerks did which explains every
-// answer that they got.
-func (k *clerks) check(t *trial) {
+// checkLinearizable searches for an order of the stock clients' operations that
+// explains every answer.
+func (k *stockClients) checkLinearizable(t *trial) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var stock, keys []porcupine.Operation
 	for _, m := range k.stock {
 		done := m.done
-		if m.out == "" {
+		if m.outcome == "" {
 			if done = math.MaxInt64; !m.resolve(t.log) {
 				continue
 			}
@@ -150,30 +151,30 @@ func (k *clerks) check(t *trial) {
 		model porcupine.Model
 		ops   []porcupine.Operation
 	}{{"stock", stockModel, stock}, {"keys", keyModel, keys}} {
-		switch porcupine.CheckOperationsTimeout(h.model, h.ops, checkWithin) {
+		switch porcupine.CheckOperationsTimeout(h.model, h.ops, checkTimeout) {
 		case porcupine.Ok:
-			t.measured("%s linearizable in %d operations", h.name, len(h.ops))
+			t.record("%s linearizable in %d operations", h.name, len(h.ops))
 		case porcupine.Illegal:
-			t.wrong("the history of the %s is not linearizable (%d operations)", h.name, len(h.ops))
+			t.fail("the history of the %s is not linearizable (%d operations)", h.name, len(h.ops))
 		default:
-			t.measured("%s: %d operations are too many to decide", h.name, len(h.ops))
+			t.record("%s: %d operations are too many to decide", h.name, len(h.ops))
 		}
 	}
 }
 
-// resolve finds out from the log what came of a command that was not answered; it
-// is false when nothing did. When it happened is as unknown as before.
-func (m *movedStock) resolve(log *facts) bool {
+// resolve reads the outcome of an unanswered command from the log. It returns false
+// when the command had none. When the command took effect stays unknown.
+func (m *stockOp) resolve(log *eventLog) bool {
 	for _, f := range log.caused[m.command] {
-		if e, ok := f.event.(events.StockAdjusted); ok {
-			m.out, m.level = granted, level{int(e.OnHand), int(e.Reserved)}
+		if e, ok := f.data.(events.StockAdjusted); ok {
+			m.outcome, m.stockLevel = accepted, stockLevel{int(e.OnHand), int(e.Reserved)}
 		}
-		order := f.event.EntityID()
+		order := f.data.EntityID()
 		if len(log.of(order, "stock.reserved")) > 0 {
-			m.out = granted
+			m.outcome = accepted
 		} else if len(log.of(order, "stock.refused")) > 0 {
-			m.out = refused
+			m.outcome = rejected
 		}
 	}
-	return m.out != ""
+	return m.outcome != ""
 }

@@ -6,23 +6,23 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-func TestStockIsLinearizableOrIsNot(t *testing.T) {
-	add := func(delta, shows int, call, done int64) movedStock {
-		return movedStock{kind: adjusted, delta: delta, out: granted, level: level{shows, 0}, call: call, done: done}
+func TestStockModel_IsLinearizableOrNot(t *testing.T) {
+	add := func(delta, shows int, call, done int64) stockOp {
+		return stockOp{kind: adjustOp, delta: delta, outcome: accepted, stockLevel: stockLevel{shows, 0}, call: call, done: done}
 	}
 	tests := map[string]struct {
-		moves []movedStock
+		moves []stockOp
 		want  bool
 	}{
-		"one after another":      {[]movedStock{add(1, 31, 1, 2), add(1, 32, 3, 4)}, true},
-		"at once, either first":  {[]movedStock{add(1, 32, 1, 4), add(1, 31, 1, 4)}, true},
-		"the second was lost":    {[]movedStock{add(1, 31, 1, 2), add(1, 31, 3, 4)}, false},
-		"it took effect twice":   {[]movedStock{add(1, 32, 1, 2)}, false},
-		"an old read":            {[]movedStock{add(1, 31, 1, 2), {kind: looked, level: level{30, 0}, call: 3, done: 4}}, false},
-		"a read meanwhile":       {[]movedStock{add(1, 31, 1, 4), {kind: looked, level: level{30, 0}, call: 2, done: 3}}, true},
-		"more than is there":     {[]movedStock{{kind: reserved, delta: 31, out: granted, call: 1, done: 2}}, false},
-		"refused for no reason":  {[]movedStock{{kind: reserved, delta: 30, out: refused, call: 1, done: 2}}, false},
-		"refused when none left": {[]movedStock{{kind: reserved, delta: 31, out: refused, call: 1, done: 2}}, true},
+		"one after another":      {[]stockOp{add(1, 31, 1, 2), add(1, 32, 3, 4)}, true},
+		"at once, either first":  {[]stockOp{add(1, 32, 1, 4), add(1, 31, 1, 4)}, true},
+		"the second was lost":    {[]stockOp{add(1, 31, 1, 2), add(1, 31, 3, 4)}, false},
+		"it took effect twice":   {[]stockOp{add(1, 32, 1, 2)}, false},
+		"an old read":            {[]stockOp{add(1, 31, 1, 2), {kind: readOp, stockLevel: stockLevel{30, 0}, call: 3, done: 4}}, false},
+		"a read meanwhile":       {[]stockOp{add(1, 31, 1, 4), {kind: readOp, stockLevel: stockLevel{30, 0}, call: 2, done: 3}}, true},
+		"more than is there":     {[]stockOp{{kind: reserveOp, delta: 31, outcome: accepted, call: 1, done: 2}}, false},
+		"refused for no reason":  {[]stockOp{{kind: reserveOp, delta: 30, outcome: rejected, call: 1, done: 2}}, false},
+		"refused when none left": {[]stockOp{{kind: reserveOp, delta: 31, outcome: rejected, call: 1, done: 2}}, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -37,20 +37,20 @@ func TestStockIsLinearizableOrIsNot(t *testing.T) {
 	}
 }
 
-func TestKeysAreLinearizableOrAreNot(t *testing.T) {
-	sent := func(body string, status int, id string, replayed bool, call, done int64) keyedOrder {
-		return keyedOrder{"key", body, status, id, replayed, call, done}
+func TestKeyModel_IsLinearizableOrNot(t *testing.T) {
+	sent := func(body string, status int, id string, replayed bool, call, done int64) keyedRequest {
+		return keyedRequest{"key", body, status, id, replayed, call, done}
 	}
 	tests := map[string]struct {
-		sent []keyedOrder
+		sent []keyedRequest
 		want bool
 	}{
-		"repeated":             {[]keyedOrder{sent("a", 201, "1", false, 1, 2), sent("a", 201, "1", true, 3, 4)}, true},
-		"two orders":           {[]keyedOrder{sent("a", 201, "1", false, 1, 2), sent("a", 201, "2", false, 3, 4)}, false},
-		"another body":         {[]keyedOrder{sent("a", 201, "1", false, 1, 2), sent("b", 422, "", false, 3, 4)}, true},
-		"another body, too":    {[]keyedOrder{sent("a", 201, "1", false, 1, 2), sent("b", 201, "1", true, 3, 4)}, false},
-		"repeats nothing":      {[]keyedOrder{sent("a", 201, "1", true, 1, 2)}, false},
-		"the first in silence": {[]keyedOrder{sent("a", 0, "", false, 1, 9), sent("a", 201, "1", true, 3, 4)}, true},
+		"repeated":             {[]keyedRequest{sent("a", 201, "1", false, 1, 2), sent("a", 201, "1", true, 3, 4)}, true},
+		"two orders":           {[]keyedRequest{sent("a", 201, "1", false, 1, 2), sent("a", 201, "2", false, 3, 4)}, false},
+		"another body":         {[]keyedRequest{sent("a", 201, "1", false, 1, 2), sent("b", 422, "", false, 3, 4)}, true},
+		"another body, too":    {[]keyedRequest{sent("a", 201, "1", false, 1, 2), sent("b", 201, "1", true, 3, 4)}, false},
+		"repeats nothing":      {[]keyedRequest{sent("a", 201, "1", true, 1, 2)}, false},
+		"the first in silence": {[]keyedRequest{sent("a", 0, "", false, 1, 9), sent("a", 201, "1", true, 3, 4)}, true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,13 +1,13 @@
-// Command chaos breaks a shop in many ways while customers buy in it, and then
-// checks that lonja kept its promises: nothing acknowledged is lost, nothing
-// happens twice, and everything heals by itself or stops and says why.
+// Command chaos injects faults into a shop under load and then checks lonja's
+// promises: nothing acknowledged is lost, nothing happens twice, and everything
+// recovers by itself or stops and reports why.
 //
-// Everything is real: processes of the real program, a NATS server or three,
-// files, signals. Each fault of the table (see faults.go) is one trial: a shop
-// is opened, customers buy, something breaks and is mended, the shop comes to
-// rest, and its history is checked against the log and against what its
-// customers were told. The same seed makes the same decisions, though not the
-// same interleaving.
+// Everything is real: processes of the real program, one or three NATS servers,
+// files, signals. Each fault in the table (see faults.go) is one trial. A trial
+// starts a shop, puts it under load, injects the fault, repairs it, and waits
+// until the shop is idle. Then it checks the log, and compares the log with the
+// answers that the customers got. The same seed makes the same decisions, but not
+// the same interleaving.
 package main
 
 import (
@@ -25,12 +25,12 @@ import (
 )
 
 type options struct {
-	seed    uint64
-	names   names
-	load    time.Duration
-	long    bool
-	keep    string
-	program string
+	seed     uint64
+	names    names
+	duration time.Duration
+	long     bool
+	keep     string
+	program  string
 }
 
 // names is a flag that may be given several times.
@@ -40,22 +40,22 @@ func (n *names) String() string     { return strings.Join(*n, ",") }
 func (n *names) Set(s string) error { *n = append(*n, s); return nil }
 
 func main() {
-	if child() {
+	if runNode() {
 		return
 	}
 	var o options
 	var list bool
-	flag.Uint64Var(&o.seed, "seed", rand.Uint64N(1_000_000), "makes the same decisions again")
-	flag.Var(&o.names, "fault", "only this fault; may be given several times")
-	flag.DurationVar(&o.load, "seconds", 10*time.Second, "how long each fault goes on under load, such as 10s")
+	flag.Uint64Var(&o.seed, "seed", rand.Uint64N(1_000_000), "seed of the random decisions; the same seed makes the same ones")
+	flag.Var(&o.names, "fault", "inject only this fault; can be repeated")
+	flag.DurationVar(&o.duration, "seconds", 10*time.Second, "how long each fault lasts under load, such as 10s")
 	flag.BoolVar(&o.long, "long", false, "freeze processes for 30 s instead of 8")
-	flag.BoolVar(&list, "list", false, "list the faults and end")
+	flag.BoolVar(&list, "list", false, "list the faults and exit")
 	flag.StringVar(&o.keep, "keep", "", "keep all logs, stores and views in this folder")
-	flag.StringVar(&o.program, "program", "", "a built lonja to test, instead of building it")
+	flag.StringVar(&o.program, "program", "", "path of a lonja binary to test; without it, lonja is built")
 	flag.Parse()
 	if list {
 		for _, f := range faults {
-			fmt.Printf("%-20s %s\n", f.name, f.holds)
+			fmt.Printf("%-20s %s\n", f.name, f.promise)
 		}
 		return
 	}
@@ -73,7 +73,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	dir, done, err := workshop(o.keep)
+	dir, done, err := workDir(o.keep)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func run(ctx context.Context, o options) error {
 		t := newTrial(f, o, filepath.Join(dir, f.name))
 		t.run(ctx)
 		t.print()
-		if len(t.wrongs) > 0 {
+		if len(t.failures) > 0 {
 			broken++
 		}
 		if ctx.Err() != nil {
@@ -97,9 +97,9 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	if broken > 0 {
-		return fmt.Errorf("%d of %d faults did harm; again with --seed %d", broken, len(chosen), o.seed)
+		return fmt.Errorf("%d of %d faults broke a promise; repeat with --seed %d", broken, len(chosen), o.seed)
 	}
-	fmt.Printf("%d faults, no harm done\n", len(chosen))
+	fmt.Printf("%d faults, every promise kept\n", len(chosen))
 	return nil
 }
 
@@ -122,8 +122,8 @@ func choose(wanted names) ([]fault, error) {
 	return chosen, nil
 }
 
-// workshop is the folder to work in, and what to do at the end.
-func workshop(keep string) (dir string, done func(), err error) {
+// workDir returns the folder to work in, and a function that cleans it up.
+func workDir(keep string) (dir string, done func(), err error) {
 	if keep != "" {
 		dir, err = filepath.Abs(keep)
 		if err != nil {

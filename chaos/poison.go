@@ -13,25 +13,25 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// poisoned is a message that somebody published by hand.
-type poisoned struct {
+// poisonMessage is a message that cannot be handled, as if published by hand.
+type poisonMessage struct {
 	what   string
 	header nats.Header
 	data   []byte
 }
 
-// header is one as an event of a type has it.
+// header returns the headers of an event of a type.
 func header(typ string) nats.Header {
 	id := eventlog.NewID()
 	return eventlog.Envelope{ID: id, Type: typ, Time: time.Now(), Causation: "poison-" + id}.Header()
 }
 
-func poisons(typ string) []poisoned {
+func poisons(typ string) []poisonMessage {
 	repeated := header(typ)
 	repeated[eventlog.HeaderID] = []string{"one", "two"}
 	repeated["_watermill_message_uuid"] = []string{"one", "two"}
 	newer := strings.TrimSuffix(typ, "v1") + "v999"
-	return []poisoned{
+	return []poisonMessage{
 		{"not JSON", header(typ), []byte("\x00\xff{not json")},
 		{"other JSON", header(typ), []byte(`[1,"two",{"three":null}]`)},
 		{"no headers", nil, []byte(`{}`)},
@@ -43,8 +43,8 @@ func poisons(typ string) []poisoned {
 	}
 }
 
-// poison publishes what is no event on every subject of an event, and nonsense on
-// every subject that anybody answers or reads.
+// poison publishes messages that are not events on every event subject, and
+// nonsense on every other subject that a service reads.
 func poison(ctx context.Context, t *trial) {
 	published := 0
 	for _, typ := range events.Types() {
@@ -56,24 +56,25 @@ func poison(ctx context.Context, t *trial) {
 			published++
 		}
 	}
-	t.nonsense(ctx)
-	t.crowd.begin(ctx, t.options.seed)
-	pause(ctx, t.options.load/2)
-	t.crowd.end()
-	t.must(eventually(ctx, restWithin, t.ready))
+	t.publishNonsense(ctx)
+	t.load.start(ctx, t.options.seed)
+	pause(ctx, t.options.duration/2)
+	t.load.wait()
+	t.must(eventually(ctx, restTimeout, t.ready))
 	t.must(t.rest(ctx))
-	t.countLetters(ctx, published)
+	t.checkDeadLetters(ctx, published)
 	for _, p := range t.named("") {
 		select {
 		case <-p.exited:
-			t.wrong("%s ended", p.name)
+			t.fail("%s ended", p.name)
 		default:
 		}
 	}
 }
 
-// nonsense goes where commands, queries, timers, retries and deferred commands do.
-func (t *trial) nonsense(ctx context.Context) {
+// publishNonsense publishes on the subjects of commands, queries, timers, retries
+// and deferred commands.
+func (t *trial) publishNonsense(ctx context.Context) {
 	var subjects []string
 	for _, s := range []string{"orders.place", "orders.cancel", "catalog.create", "inventory.adjust", "payments.settle", "identity.register"} {
 		subjects = append(subjects, "commands."+s, "deferred."+s+".poison", "queries."+s)
@@ -89,26 +90,26 @@ func (t *trial) nonsense(ctx context.Context) {
 	pause(ctx, time.Second)
 }
 
-// countLetters makes sure that each poisoned message of a stream of events is in
-// the dead letters, once, however many read it.
-func (t *trial) countLetters(ctx context.Context, published int) {
-	letters, total, err := bus.NewDeadLetterQueue(t.js).List(ctx, 1, 1_000_000)
+// checkDeadLetters checks that each poison message on a stream of events has one
+// dead letter, however many consumers read it.
+func (t *trial) checkDeadLetters(ctx context.Context, published int) {
+	deadLetters, total, err := bus.NewDeadLetterQueue(t.js).List(ctx, 1, 1_000_000)
 	if !t.must(err) {
 		return
 	}
 	seen := map[string]int{}
-	for _, l := range letters {
+	for _, l := range deadLetters {
 		if strings.HasPrefix(l.Subject, "events.") && l.Consumer == bus.Undecodable {
 			seen[fmt.Sprintf("%s:%d", l.Stream, l.Sequence)]++
 		}
 	}
 	for at, n := range seen {
 		if n > 1 {
-			t.wrong("the message at %s is in the dead letters %d times", at, n)
+			t.fail("the message at %s has %d dead letters", at, n)
 		}
 	}
 	if len(seen) < published {
-		t.wrong("of %d poisoned messages only %d are in the dead letters", published, len(seen))
+		t.fail("of %d poison messages only %d have a dead letter", published, len(seen))
 	}
-	t.measured("%d poisoned facts, %d of them in the dead letters once, %d letters in all", published, len(seen), total)
+	t.record("%d poison messages, %d of them with one dead letter, %d dead letters in all", published, len(seen), total)
 }

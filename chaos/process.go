@@ -12,15 +12,14 @@ import (
 	"time"
 )
 
-// part is a program that the shop consists of: how it is started, again and
-// again the same way, and the process that runs, if one does.
+// part is one program of the shop: how to start it, and its process if one runs.
 type part struct {
 	name    string
 	program string
 	args    []string
-	env     []string // besides ours
-	log     string   // file that all output is added to
-	proxy   *proxy   // what it reaches NATS through, or nil
+	env     []string // in addition to the environment of this program
+	log     string   // file that all output is appended to
+	proxy   *proxy   // proxy between the part and NATS, or nil
 	toReady time.Duration
 	cmd     *exec.Cmd
 	exited  chan struct{}
@@ -72,7 +71,7 @@ func (p *part) start() error {
 	}
 }
 
-// environment is ours, without what would configure lonja.
+// environment returns this program's environment without variables for lonja.
 func environment() []string {
 	var env []string
 	for _, v := range os.Environ() {
@@ -83,7 +82,7 @@ func environment() []string {
 	return env
 }
 
-// kill ends the process as a power cut of its own would, and waits for it.
+// kill ends the process with SIGKILL and waits for it.
 func (p *part) kill() {
 	if p.cmd == nil || p.cmd.Process == nil {
 		return
@@ -92,20 +91,20 @@ func (p *part) kill() {
 	<-p.exited
 }
 
-// stopWithin is how long a part may take to end after SIGTERM.
-const stopWithin = 6 * time.Second
+// stopTimeout is how long a part may take to end after SIGTERM.
+const stopTimeout = 6 * time.Second
 
-// stop asks the process to end; it is an error when that takes too long or
-// ends badly.
+// stop ends the process with SIGTERM. The error reports that it took too long or
+// that its exit code is not 0.
 func (p *part) stop() error {
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
 	select {
 	case <-p.exited:
-	case <-time.After(stopWithin):
+	case <-time.After(stopTimeout):
 		p.kill()
-		return fmt.Errorf("%s still ran %v after SIGTERM", p.name, stopWithin)
+		return fmt.Errorf("%s still ran %v after SIGTERM", p.name, stopTimeout)
 	}
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		return fmt.Errorf("%s ended with code %d after SIGTERM; see %s", p.name, code, p.log)

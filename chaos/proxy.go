@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// proxy stands between one process and its NATS server, and may lose, double
-// or delay single messages. So a process can be killed at a chosen point
-// without the program knowing of it.
+// proxy sits between one process and its NATS server. It can drop, duplicate or
+// delay single messages, so a process can be killed at a chosen point without a
+// change to the program.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -21,7 +21,7 @@ type proxy struct {
 	conns    map[net.Conn]bool
 }
 
-// message is one on its way through a proxy.
+// message is a NATS message that passes a proxy.
 type message struct {
 	toServer       bool
 	subject, reply string
@@ -35,12 +35,12 @@ type verdict struct {
 }
 
 var (
-	pass  = verdict{copies: 1}
-	lose  = verdict{}
-	twice = verdict{copies: 2}
+	pass      = verdict{copies: 1}
+	drop      = verdict{}
+	duplicate = verdict{copies: 2}
 )
 
-func later(d time.Duration) verdict { return verdict{1, d} }
+func delay(d time.Duration) verdict { return verdict{1, d} }
 
 func newProxy(target string) (*proxy, error) {
 	l, err := net.Listen("tcp", at(freePort()))
@@ -54,8 +54,8 @@ func newProxy(target string) (*proxy, error) {
 
 func (p *proxy) addr() string { return p.listener.Addr().String() }
 
-// judge sets the rule; nil lets everything pass.
-func (p *proxy) judge(rule func(message) verdict) {
+// setRule sets the rule for messages; nil lets everything pass.
+func (p *proxy) setRule(rule func(message) verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rule = rule
@@ -139,8 +139,8 @@ func (p *proxy) pump(from, to net.Conn, toServer bool) {
 	}
 }
 
-// readMessage reads one line of the protocol and, when it announces a message,
-// that. Other lines have no message.
+// readMessage reads one line of the protocol, and the message if the line announces
+// one. The message is nil for other lines.
 func readMessage(in *bufio.Reader) (raw []byte, m *message, err error) {
 	line, err := in.ReadBytes('\n')
 	if err != nil {

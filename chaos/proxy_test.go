@@ -10,7 +10,7 @@ import (
 	"lonja/kit/natsembed"
 )
 
-func TestAProxyLosesDoublesAndDelaysSingleMessages(t *testing.T) {
+func TestProxy_DropsDuplicatesAndDelaysMessages(t *testing.T) {
 	b, err := natsembed.Start(natsembed.Config{Dir: t.TempDir(), Addr: "127.0.0.1:0", SyncInterval: time.Minute})
 	if err != nil {
 		t.Fatal(err)
@@ -21,16 +21,16 @@ func TestAProxyLosesDoublesAndDelaysSingleMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.close)
-	p.judge(func(m message) verdict {
+	p.setRule(func(m message) verdict {
 		switch {
 		case !m.toServer:
 			return pass
 		case m.subject == "lost":
-			return lose
+			return drop
 		case m.subject == "twice" && m.reply == "here" && strings.HasSuffix(string(m.body), "two\r\nlines"):
-			return twice
+			return duplicate
 		case m.subject == "late":
-			return later(50 * time.Millisecond)
+			return delay(50 * time.Millisecond)
 		}
 		return pass
 	})

@@ -26,25 +26,25 @@ const loopback = "127.0.0.1"
 
 func at(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-// shape is what a shop consists of. The zero shape is `lonja up`, one process.
+// shape describes the processes of a shop. The zero shape is `lonja up`, one process.
 type shape struct {
-	nodes    int      // NATS servers; 0 means that lonja up has its own
-	replicas int      // of each service
-	gateways int      //
-	proxied  bool     // every service reaches NATS through a proxy of ours
-	flags    []string // more flags for the services
-	clocks   clocks   // that are wrong
+	nodes        int          // NATS servers; 0 means the embedded server of lonja up
+	replicas     int          // of each service
+	gateways     int          //
+	proxied      bool         // every service connects to NATS through a proxy
+	flags        []string     // additional flags for the services
+	clockOffsets clockOffsets // offsets of the parts' clocks
 }
 
 var (
-	inOne    = shape{}
-	inMany   = shape{nodes: 1, replicas: 2, gateways: 2}
-	clusters = shape{nodes: 3, replicas: 2, gateways: 2}
+	inProcess = shape{}
+	separate  = shape{nodes: 1, replicas: 2, gateways: 2}
+	clustered = shape{nodes: 3, replicas: 2, gateways: 2}
 )
 
-func (s shape) with(flags ...string) shape { s.flags = flags; return s }
-func (s shape) whose(c clocks) shape       { s.clocks = c; return s }
-func (s shape) behindProxies() shape       { s.proxied = true; return s }
+func (s shape) with(flags ...string) shape      { s.flags = flags; return s }
+func (s shape) withClocks(c clockOffsets) shape { s.clockOffsets = c; return s }
+func (s shape) behindProxies() shape            { s.proxied = true; return s }
 
 var serviceNames = parts.Names()
 
@@ -53,20 +53,21 @@ const (
 	adminPassword = "a long enough password"
 )
 
-// shop is one shop of some shape, running.
+// shop is a running shop.
 type shop struct {
 	shape
 	dir      string
 	program  string
 	order    []string // of the parts' names, as they were started
 	parts    map[string]*part
-	gateways []string // where customers go: "http://127.0.0.1:20001"
+	gateways []string // "http://127.0.0.1:20001"
 	natsURL  string
 	nc       *nats.Conn
 	js       jetstream.JetStream
 }
 
-// openShop starts a shop in a folder of its own. Close it even after an error.
+// openShop starts a shop in a folder of its own. The caller must close it, even
+// after an error.
 func openShop(ctx context.Context, s shape, program, dir string) (*shop, error) {
 	sh := &shop{shape: s, dir: dir, program: program, parts: map[string]*part{}}
 	if err := os.MkdirAll(sh.data(), 0o755); err != nil {
@@ -89,15 +90,15 @@ func openShop(ctx context.Context, s shape, program, dir string) (*shop, error) 
 
 func (s *shop) data() string { return filepath.Join(s.dir, "data") }
 
-func (s *shop) admin() []string {
+func (s *shop) adminFlags() []string {
 	return append([]string{"--admin-email", adminEmail, "--admin-password", adminPassword}, s.flags...)
 }
 
 func (s *shop) openUp() error {
-	web, broker := freePort(), freePort()
-	s.gateways = []string{"http://" + at(web)}
+	transport, broker := freePort(), freePort()
+	s.gateways = []string{"http://" + at(transport)}
 	s.natsURL = "nats://" + at(broker)
-	return s.add("up", s.program, nil, append([]string{"up", "--data", s.data(), "--http", at(web), "--nats", at(broker)}, s.admin()...)...)
+	return s.add("up", s.program, nil, append([]string{"up", "--data", s.data(), "--http", at(transport), "--nats", at(broker)}, s.adminFlags()...)...)
 }
 
 func (s *shop) openNodes() error {
@@ -122,7 +123,7 @@ func (s *shop) openNodes() error {
 				nodes[i].Routes = append(nodes[i].Routes, nodes[j].Cluster)
 			}
 		}
-		if err := s.add(nodes[i].Name, self, nil, childFlag, nodes[i].argument()); err != nil {
+		if err := s.add(nodes[i].Name, self, nil, nodeFlag, nodes[i].argument()); err != nil {
 			return err
 		}
 	}
@@ -143,7 +144,7 @@ func (s *shop) openServices() error {
 				url = "nats://" + through.addr()
 			}
 			err := s.add(name+"-"+replica, s.program, through,
-				append([]string{"service", name, "--nats", url, "--data", s.data(), "--replica", replica, "--sandbox"}, s.admin()...)...)
+				append([]string{"service", name, "--nats", url, "--data", s.data(), "--replica", replica, "--sandbox"}, s.adminFlags()...)...)
 			if err != nil {
 				return err
 			}
@@ -166,7 +167,7 @@ func (s *shop) openGateways() error {
 
 // add starts a part for the first time.
 func (s *shop) add(name, program string, through *proxy, args ...string) error {
-	p := &part{name: name, program: program, args: args, env: s.clocks.variables(name), proxy: through, log: filepath.Join(s.dir, name+".out")}
+	p := &part{name: name, program: program, args: args, env: s.clockOffsets.variables(name), proxy: through, log: filepath.Join(s.dir, name+".out")}
 	s.parts[name], s.order = p, append(s.order, name)
 	return p.start()
 }
@@ -198,7 +199,8 @@ func (s *shop) tool(args ...string) (string, error) {
 	return string(out), nil
 }
 
-// named are the parts whose name begins with one of the prefixes, in order.
+// named returns the parts whose name begins with one of the prefixes, in the order
+// in which they were started.
 func (s *shop) named(prefixes ...string) []*part {
 	var found []*part
 	for _, name := range s.order {
@@ -211,10 +213,10 @@ func (s *shop) named(prefixes ...string) []*part {
 	return found
 }
 
-// ready tells whether the shop says that it is, at every gateway.
+// ready returns nil when every gateway reports that the shop is ready.
 func (s *shop) ready() error {
 	for _, url := range s.gateways {
-		res, err := visit(url, web).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/readyz"})
+		res, err := newClient(url, transport).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/readyz"})
 		if err != nil {
 			return err
 		}
@@ -238,11 +240,12 @@ func (s *shop) close() {
 	}
 }
 
-// given are the ports that were given away; their owners may not listen yet.
-var given sync.Map
+// allocatedPorts holds the ports that freePort returned. A part may not listen on
+// its port yet.
+var allocatedPorts sync.Map
 
-// freePort is a port that nobody listens on, below those that the system gives
-// to outgoing connections: it must still be free after a restart.
+// freePort returns a free port. It is below the range that the system uses for
+// outgoing connections, because it must still be free after a restart.
 func freePort() int {
 	for {
 		port := 20_000 + rand.IntN(10_000)
@@ -251,14 +254,14 @@ func freePort() int {
 			continue
 		}
 		l.Close()
-		if _, twice := given.LoadOrStore(port, true); !twice {
+		if _, twice := allocatedPorts.LoadOrStore(port, true); !twice {
 			return port
 		}
 	}
 }
 
-// eventually tries until there is no error, or the time is over. Then it
-// returns the last error that is not only for want of time.
+// eventually calls try until it returns nil or the time is over. Then it returns
+// the last error from before the end of the time.
 func eventually(ctx context.Context, within time.Duration, try func() error) (last error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -276,7 +279,7 @@ func eventually(ctx context.Context, within time.Duration, try func() error) (la
 	}
 }
 
-// pause waits, and is false when ctx ended before.
+// pause waits. It returns false when ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -14,7 +14,7 @@ import (
 	"lonja/client"
 )
 
-// consumersDeleted deletes every consumer there is, one after another.
+// consumersDeleted deletes every consumer, one after another.
 func consumersDeleted(ctx context.Context, t *trial) {
 	deleted := 0
 	for info := range t.js.ListStreams(ctx).Info() {
@@ -29,29 +29,29 @@ func consumersDeleted(ctx context.Context, t *trial) {
 			}
 		}
 	}
-	t.measured("%d consumers deleted", deleted)
+	t.record("%d consumers deleted", deleted)
 	pause(ctx, 2*time.Second)
 }
 
-// someTrade makes sure that there are events of every kind.
-func (t *trial) someTrade(ctx context.Context) bool {
-	t.crowd.begin(ctx, t.options.seed)
+// trade runs the load for a moment, so that every stream holds events.
+func (t *trial) trade(ctx context.Context) bool {
+	t.load.start(ctx, t.options.seed)
 	pause(ctx, 2*time.Second)
-	t.crowd.end()
+	t.load.wait()
 	return t.must(t.rest(ctx))
 }
 
 func streamDeleted(ctx context.Context, t *trial) {
-	if !t.someTrade(ctx) || !t.must(t.js.DeleteStream(ctx, "ORDERS")) {
+	if !t.trade(ctx) || !t.must(t.js.DeleteStream(ctx, "ORDERS")) {
 		return
 	}
-	t.noFalseOrder(ctx, "the orders were deleted")
+	t.expectNoOrder(ctx, "the orders were deleted")
 	t.expectNotReady(ctx, 15*time.Second, "the orders were deleted")
 	t.afterRestart(ctx, "a restart without the orders")
 }
 
 func streamRecreated(ctx context.Context, t *trial) {
-	if !t.someTrade(ctx) {
+	if !t.trade(ctx) {
 		return
 	}
 	stream, err := t.js.Stream(ctx, "ORDERS")
@@ -61,39 +61,39 @@ func streamRecreated(ctx context.Context, t *trial) {
 	if _, err := t.js.CreateStream(ctx, stream.CachedInfo().Config); !t.must(err) {
 		return
 	}
-	t.noFalseOrder(ctx, "the orders were replaced") // at once: the shop has noticed nothing yet
+	t.expectNoOrder(ctx, "the orders were replaced") // before the shop has noticed
 	t.expectNotReady(ctx, 15*time.Second, "the orders were replaced")
-	t.noFalseOrder(ctx, "the orders were replaced")
+	t.expectNoOrder(ctx, "the orders were replaced")
 	t.afterRestart(ctx, "a restart with other orders")
 }
 
-// noFalseOrder makes sure that no new history begins where an old one was, also
-// when the same is asked again.
-func (t *trial) noFalseOrder(ctx context.Context, why string) {
-	buyer := t.crowd.customers[0]
-	hand := buyer.hand(0)
+// expectNoOrder checks that no order is acknowledged when the stream has lost its
+// history, even when the request is repeated.
+func (t *trial) expectNoOrder(ctx context.Context, why string) {
+	buyer := t.load.customers[0]
+	hand := buyer.session(0)
 	for range 3 {
 		a, err := hand.do(ctx, "POST", "/api/orders", orderOf(sku(5), 1), "Idempotency-Key", "after "+why)
 		if err == nil && a.status < 300 && a.status != 202 {
-			t.wrong("an order was acknowledged with %d although %s", a.status, why)
+			t.fail("an order was acknowledged with %d although %s", a.status, why)
 		}
 	}
 }
 
-// afterRestart restarts a shop that must not become ready, and must say why.
+// afterRestart restarts a shop that must not become ready and must log why.
 func (t *trial) afterRestart(ctx context.Context, what string) {
 	up := t.parts["up"]
 	up.kill()
-	said := sizeOf(up.log)
-	go func() { _ = up.start() }() // it is not to become ready
+	offset := sizeOf(up.log)
+	go func() { _ = up.start() }() // it must not become ready
 	t.must(eventually(ctx, 20*time.Second, t.alive))
 	t.expectNotReady(ctx, 10*time.Second, what)
 	pause(ctx, 2*time.Second)
 	t.expectNotReady(ctx, time.Second, what)
 	log, err := os.ReadFile(up.log)
 	if t.must(err) {
-		if text := string(log[said:]); !strings.Contains(text, "ORDERS") || !strings.Contains(text, "restore") {
-			t.wrong("after %s, the log does not say what is wrong and what to do", what)
+		if text := string(log[offset:]); !strings.Contains(text, "ORDERS") || !strings.Contains(text, "restore") {
+			t.fail("after %s, the log does not name the problem and the remedy", what)
 		}
 	}
 }
@@ -106,9 +106,9 @@ func sizeOf(path string) int64 {
 	return info.Size()
 }
 
-// alive tells whether the gateway answers at all.
+// alive returns nil when the gateway answers at all.
 func (t *trial) alive() error {
-	_, err := visit(t.gateways[0], web).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/healthz"})
+	_, err := newClient(t.gateways[0], transport).Do(context.Background(), client.Request{Method: http.MethodGet, Path: "/healthz"})
 	return err
 }
 
@@ -124,7 +124,7 @@ func streamChanged(ctx context.Context, t *trial) {
 	}
 	if t.hasAudit() {
 		if out, err := t.tool("audit", "--nats", t.natsURL, "--data", t.data()); err == nil {
-			t.wrong("audit finds nothing although facts now expire after an hour: %s", out)
+			t.fail("audit finds nothing although events now expire after an hour: %s", out)
 		}
 	}
 	t.parts["up"].kill()
@@ -133,19 +133,19 @@ func streamChanged(ctx context.Context, t *trial) {
 	}
 	stream, err = t.js.Stream(ctx, "ORDERS")
 	if t.must(err) && (stream.CachedInfo().Config.MaxAge != 0 || stream.CachedInfo().Config.Discard != jetstream.DiscardNew) {
-		t.wrong("after a restart facts still expire")
+		t.fail("after a restart events still expire")
 	}
 }
 
-// bitFlip turns one bit of the log around while the shop is closed, each time at
-// another place. Somebody must notice, at the latest after the next start.
-func bitFlip(ctx context.Context, t *trial) {
-	if !t.someTrade(ctx) || !t.must(t.parts["up"].stop()) {
+// flipBits flips one bit of the log while the shop is stopped, each time at another
+// place. The damage must be detected after the next start at the latest.
+func flipBits(ctx context.Context, t *trial) {
+	if !t.trade(ctx) || !t.must(t.parts["up"].stop()) {
 		return
 	}
 	blocks, err := filepath.Glob(filepath.Join(t.data(), "nats", "jetstream", "$G", "streams", "ORDERS", "msgs", "*.blk"))
 	if !t.must(err) || len(blocks) == 0 {
-		t.wrong("there is no log to damage")
+		t.fail("found no log to damage")
 		return
 	}
 	clean := t.dir + "-clean"
@@ -158,9 +158,9 @@ func bitFlip(ctx context.Context, t *trial) {
 		if !t.must(os.RemoveAll(t.data())) || !t.must(os.CopyFS(t.data(), os.DirFS(clean))) || !t.must(flip(blocks[0], share)) {
 			return
 		}
-		by[t.whoNotices(ctx, share)]++
+		by[t.detectedBy(ctx, share)]++
 	}
-	t.measured("noticed by %v", by)
+	t.record("detected by %v", by)
 }
 
 func flip(path string, share float64) error {
@@ -172,8 +172,8 @@ func flip(path string, share float64) error {
 	return os.WriteFile(path, data, 0o640)
 }
 
-// whoNotices starts the shop with a damaged log, and finds out who tells.
-func (t *trial) whoNotices(ctx context.Context, share float64) string {
+// detectedBy starts the shop with a damaged log, and returns what detects it.
+func (t *trial) detectedBy(ctx context.Context, share float64) string {
 	up := t.parts["up"]
 	started := make(chan error, 1)
 	go func() { started <- up.start() }()
@@ -189,6 +189,6 @@ func (t *trial) whoNotices(ctx context.Context, share float64) string {
 			return "audit"
 		}
 	}
-	t.wrong("a bit flipped at %.1f%% of the orders' log: ready, and nobody notices", 100*share)
+	t.fail("a bit flipped at %.1f%% of the stream ORDERS: ready, and the damage is not detected", 100*share)
 	return "nobody"
 }

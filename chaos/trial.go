@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// trial is one fault, tried on a shop of its own.
+// trial is one fault, injected into a shop of its own.
 type trial struct {
 	*shop
 	fault   fault
@@ -18,44 +18,44 @@ type trial struct {
 	dir     string
 	rng     *rand.Rand
 	history *history
-	crowd   *crowd
-	log     *facts // as it is in the end
+	load    *load
+	log     *eventLog // at the end
 	took    time.Duration
 
-	mu      sync.Mutex
-	wrongs  []string // promises that were not kept
-	figures []string // what was measured
+	mu       sync.Mutex
+	failures []string // broken promises
+	figures  []string // what was measured
 }
 
 func newTrial(f fault, o options, dir string) *trial {
 	return &trial{fault: f, options: o, dir: dir, history: newHistory(), rng: rand.New(rand.NewPCG(o.seed, 1))}
 }
 
-// wrong notes a promise that was not kept.
-func (t *trial) wrong(format string, args ...any) {
+// fail records a broken promise.
+func (t *trial) fail(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.wrongs) < 20 {
-		t.wrongs = append(t.wrongs, fmt.Sprintf(format, args...))
+	if len(t.failures) < 20 {
+		t.failures = append(t.failures, fmt.Sprintf(format, args...))
 	}
 }
 
-// must notes an error as a promise that was not kept.
+// must records an error as a broken promise. It reports whether err is nil.
 func (t *trial) must(err error) bool {
 	if err != nil {
-		t.wrong("%v", err)
+		t.fail("%v", err)
 	}
 	return err == nil
 }
 
-// measured notes a figure.
-func (t *trial) measured(format string, args ...any) {
+// record records a measurement.
+func (t *trial) record(format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.figures = append(t.figures, fmt.Sprintf(format, args...))
 }
 
-// opening bounds how long the shop may take to open and its people to come.
+// opening bounds the time to start the shop and register its users.
 const opening = 3 * time.Minute
 
 func (t *trial) run(ctx context.Context) {
@@ -71,24 +71,24 @@ func (t *trial) run(ctx context.Context) {
 	if !t.must(err) {
 		return
 	}
-	if t.fault.load {
-		t.crowd.begin(ctx, t.options.seed)
+	if t.fault.underLoad {
+		t.load.start(ctx, t.options.seed)
 	}
-	t.fault.happen(ctx, t)
-	t.crowd.end()
+	t.fault.inject(ctx, t)
+	t.load.wait()
 	for _, p := range t.history.problems {
-		t.wrong("%s", p)
+		t.fail("%s", p)
 	}
-	if len(t.wrongs) == 0 && !t.fault.final && ctx.Err() == nil {
+	if len(t.failures) == 0 && !t.fault.final && ctx.Err() == nil {
 		t.check(ctx)
 	}
 }
 
 func (t *trial) open(ctx context.Context) (err error) {
-	if err := os.RemoveAll(t.dir); err != nil { // kept from another time
+	if err := os.RemoveAll(t.dir); err != nil { // kept from an earlier run
 		return err
 	}
-	if t.fault.on.clocks != nil {
+	if t.fault.on.clockOffsets != nil {
 		if t.options.program, err = t.withClock(ctx); err != nil {
 			return err
 		}
@@ -96,19 +96,19 @@ func (t *trial) open(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, opening)
 	defer cancel()
 	if t.shop, err = openShop(ctx, t.fault.on, t.options.program, t.dir); err != nil {
-		return fmt.Errorf("the shop does not open: %w", err)
+		return fmt.Errorf("start the shop: %w", err)
 	}
-	if t.crowd, err = invite(ctx, t.shop, t.history, 8); err != nil {
-		return fmt.Errorf("nobody comes: %w", err)
+	if t.load, err = newLoad(ctx, t.shop, t.history, 8); err != nil {
+		return fmt.Errorf("prepare the load: %w", err)
 	}
-	t.crowd.patient = t.fault.patient
-	if t.fault.load && !t.fault.patient {
-		t.crowd.clerks, err = hire(ctx, t.crowd, t.options.seed)
+	t.load.patient = t.fault.patient
+	if t.fault.underLoad && !t.fault.patient {
+		t.load.stockClients, err = newStockClients(ctx, t.load, t.options.seed)
 	}
 	return err
 }
 
-// withClock is the program to test where clocks are wrong.
+// withClock builds the program with a clock that can be wrong.
 func (t *trial) withClock(ctx context.Context) (program string, err error) {
 	if err := os.MkdirAll(t.dir, 0o755); err != nil {
 		return "", err
@@ -118,19 +118,19 @@ func (t *trial) withClock(ctx context.Context) (program string, err error) {
 
 func (t *trial) print() {
 	verdict := "ok   "
-	if len(t.wrongs) > 0 {
+	if len(t.failures) > 0 {
 		verdict = "WRONG"
 	}
 	fmt.Printf("%s %-20s %5.1fs  %s\n", verdict, t.fault.name, t.took.Seconds(), strings.Join(t.figures, ", "))
-	for _, w := range t.wrongs {
+	for _, w := range t.failures {
 		fmt.Printf("      - %s\n", w)
 	}
 }
 
-// until is when the fault's time is over.
-func (t *trial) until() time.Time { return time.Now().Add(t.options.load) }
+// until returns when the fault ends.
+func (t *trial) until() time.Time { return time.Now().Add(t.options.duration) }
 
-// frozen is how long processes are frozen.
+// frozen returns how long processes are frozen.
 func (t *trial) frozen() time.Duration {
 	if t.options.long {
 		return 30 * time.Second
@@ -138,7 +138,7 @@ func (t *trial) frozen() time.Duration {
 	return 8 * time.Second
 }
 
-// between is a time from least to most, as the seed says.
+// between returns a duration from least to most that depends on the seed.
 func (t *trial) between(least, most time.Duration) time.Duration {
 	return least + time.Duration(t.rng.Int64N(int64(most-least)))
 }

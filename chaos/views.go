@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// harm is a way to damage the files of a replica's views.
-type harm struct {
+// damage is a way to damage the files of a replica's views.
+type damage struct {
 	name string
 	do   func(dir string) error
 }
 
-// viewsDamaged damages the views of one replica after another, each in another
-// way, while it is down. They must be noticed and built anew.
+// viewsDamaged damages the views of one replica after another while it is down, in
+// several ways. The damage must be detected and the views rebuilt.
 func viewsDamaged(ctx context.Context, t *trial) {
 	old := t.dir + "-old"
 	defer os.RemoveAll(old)
@@ -24,7 +24,7 @@ func viewsDamaged(ctx context.Context, t *trial) {
 	if !t.must(os.CopyFS(old, os.DirFS(t.viewsOf(orders)))) || !t.must(orders.start()) {
 		return
 	}
-	harms := []harm{
+	damages := []damage{
 		{"deleted", os.RemoveAll},
 		{"cut in half", eachView(func(path string, size int64) error { return os.Truncate(path, size/2) })},
 		{"overwritten", eachView(overwrite)},
@@ -35,27 +35,27 @@ func viewsDamaged(ctx context.Context, t *trial) {
 			return os.CopyFS(dir, os.DirFS(old))
 		}},
 	}
-	var back comeback
-	for _, h := range harms {
+	var restarts restarts
+	for _, h := range damages {
 		for _, p := range t.named("orders-b", "payments-b", "inventory-b", "catalog-b", "identity-b") {
 			if h.name == "an old copy" && p != orders {
 				continue
 			}
 			pause(ctx, 300*time.Millisecond)
 			p.kill()
-			if !t.must(h.do(t.viewsOf(p))) || !back.start(t, p) {
-				t.wrong("%s does not start with views that are %s", p.name, h.name)
+			if !t.must(h.do(t.viewsOf(p))) || !restarts.start(t, p) {
+				t.fail("%s does not start with views that are %s", p.name, h.name)
 				return
 			}
-			if !t.must(eventually(ctx, restWithin, t.ready)) {
+			if !t.must(eventually(ctx, restTimeout, t.ready)) {
 				return
 			}
 		}
 	}
-	back.report(t, "damaged folders of views")
+	restarts.report(t, "damaged folders of views")
 }
 
-// viewsOf is the folder of a replica's views.
+// viewsOf returns the folder of a replica's views.
 func (t *trial) viewsOf(p *part) string {
 	service, replica, _ := strings.Cut(p.name, "-")
 	return filepath.Join(t.data(), service, replica)
@@ -77,14 +77,14 @@ func eachView(damage func(path string, size int64) error) func(string) error {
 	}
 }
 
-// overwrite puts nonsense into the middle half of a file.
+// overwrite overwrites the middle half of a file with garbage.
 func overwrite(path string, size int64) error {
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	nonsense := []byte(strings.Repeat("nonsense", int(size/16)))
-	_, err = f.WriteAt(nonsense, size/4)
+	garbage := []byte(strings.Repeat("nonsense", int(size/16)))
+	_, err = f.WriteAt(garbage, size/4)
 	return err
 }

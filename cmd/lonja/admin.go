@@ -17,17 +17,17 @@ import (
 )
 
 type adminCommand struct {
-	Password adminPasswordCommand `cmd:"" help:"Give the first administrator, or somebody else, a new password. It ends all their sessions. The shop must be running."`
+	Password adminPasswordCommand `cmd:"" help:"Set a new password for the first administrator or for another account. It ends all sessions of the account. The shop must be running."`
 }
 
 type adminPasswordCommand struct {
 	connection
-	Email        string `help:"Address of the account; without it, the first administrator's."`
-	PasswordFile string `help:"File that holds the new password; without it, LONJA_PASSWORD in the environment does, or it is asked for." type:"path"`
+	Email        string `help:"Email address of the account. Default: the first administrator."`
+	PasswordFile string `help:"File that holds the new password. Default: LONJA_PASSWORD in the environment, or a prompt." type:"path"`
 }
 
-// resetting is how long identity has to answer.
-const resetting = 10 * time.Second
+// resetTimeout bounds the wait for identity's answer.
+const resetTimeout = 10 * time.Second
 
 // Run sends the new password to identity.
 func (c *adminPasswordCommand) Run(ctx context.Context) error {
@@ -40,28 +40,29 @@ func (c *adminPasswordCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer nc.Close()
-	ctx, cancel := context.WithTimeout(ctx, resetting)
+	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()
 	reply, err := bus.NewClient(nc).Send(ctx, cmd.ResetPassword{Email: c.Email, Password: password},
 		eventlog.Envelope{Actor: eventlog.Actor{ID: "service:" + operator}})
 	if errors.Is(err, bus.ErrNoService) {
-		return fmt.Errorf("identity does not answer at %s: start the shop, or the service identity, first", c.where())
+		return fmt.Errorf("identity does not answer at %s: start the shop, or the service identity, first", c.redactedURLs())
 	}
 	if err != nil {
 		return err
 	}
-	var of query.UserView
-	if err := json.Unmarshal(reply.Body, &of); err != nil {
-		return fmt.Errorf("an answer that makes no sense: %w", err)
+	var user query.UserView
+	if err := json.Unmarshal(reply.Body, &user); err != nil {
+		return fmt.Errorf("identity sent an invalid answer: %w", err)
 	}
-	fmt.Printf("admin     %s has a new password; all sessions before it are over\n", of.Email)
+	fmt.Printf("admin     %s has a new password; all earlier sessions have ended\n", user.Email)
 	return nil
 }
 
-// password is the new one. It is no flag: everybody on a machine sees those.
+// password returns the new password. There is no flag for it, because every user of
+// a machine can see the flags of a process.
 func (c *adminPasswordCommand) password() (string, error) {
 	if c.PasswordFile != "" {
-		password, err := secretIn(c.PasswordFile)
+		password, err := readSecret(c.PasswordFile)
 		if err != nil {
 			return "", fmt.Errorf("--password-file: %w", err)
 		}
@@ -72,23 +73,23 @@ func (c *adminPasswordCommand) password() (string, error) {
 	}
 	terminal := int(os.Stdin.Fd())
 	if !term.IsTerminal(terminal) {
-		return "", errors.New("there is no password: give --password-file or LONJA_PASSWORD, or run this in a terminal")
+		return "", errors.New("no password given: use --password-file or LONJA_PASSWORD, or run this command in a terminal")
 	}
-	first, err := ask(terminal, "new password: ")
+	first, err := readPassword(terminal, "new password: ")
 	if err != nil {
 		return "", err
 	}
-	second, err := ask(terminal, "once more:    ")
+	second, err := readPassword(terminal, "repeat it:    ")
 	if err == nil && first != second {
-		err = errors.New("the two are not the same; nothing was changed")
+		err = errors.New("the two passwords differ; nothing was changed")
 	}
 	return first, err
 }
 
-// ask reads a password that is not shown.
-func ask(terminal int, prompt string) (string, error) {
+// readPassword reads a password without showing it.
+func readPassword(terminal int, prompt string) (string, error) {
 	fmt.Fprint(os.Stderr, prompt)
-	said, err := term.ReadPassword(terminal)
+	password, err := term.ReadPassword(terminal)
 	fmt.Fprintln(os.Stderr)
-	return string(said), err
+	return string(password), err
 }

@@ -14,23 +14,23 @@ import (
 
 type auditCommand struct {
 	connection
-	Data    string `help:"Folder of the views to compare with the log; empty compares none." default:"data" type:"path"`
-	JSON    bool   `name:"json" help:"Print the whole report as JSON, for machines."`
-	Settled bool   `help:"Nothing may be under way: every reaction has run, no view is behind."`
+	Data    string `help:"Folder of the views to compare with the log; \"\" compares none." default:"data" type:"path"`
+	JSON    bool   `name:"json" help:"Print the whole report as JSON."`
+	Settled bool   `help:"Also report work that is under way: reactions that have not run, views that are behind."`
 }
 
-// Run prints each violation in a line of its own as it is found, then a
-// summary. That there are any is an error.
+// Run prints each violation on a line of its own as it is found, and then a
+// summary. It returns an error if there are any.
 func (c *auditCommand) Run(ctx context.Context) error {
 	config, err := streamsConfig()
 	if err != nil {
 		return err
 	}
 	return c.withJetStream(ctx, "lonja audit", func(js jetstream.JetStream) error {
-		report, err := audit.Run(ctx, audit.Config{JetStream: js, Language: language, Streams: config,
-			Services: freshServices(), Dir: c.Data, Settled: c.Settled, Tell: c.tell})
+		report, err := audit.Run(ctx, audit.Config{JetStream: js, Codec: eventCodec, Streams: config,
+			Services: newServices(), Dir: c.Data, Settled: c.Settled, OnViolation: c.printViolation})
 		if err != nil {
-			return fmt.Errorf("the audit could not be finished: %w", err)
+			return fmt.Errorf("the audit could not be completed: %w", err)
 		}
 		write := report.WriteSummary
 		if c.JSON {
@@ -46,11 +46,11 @@ func (c *auditCommand) Run(ctx context.Context) error {
 	})
 }
 
-func (c *auditCommand) tell(v audit.Violation) {
+func (c *auditCommand) printViolation(v audit.Violation) {
 	if !c.JSON {
 		fmt.Println(v)
 	}
 }
 
-// freshServices are all services, not running: whoever wants their views only.
-func freshServices() []*service.Service { return shop.All(shopRules{}.config()) }
+// newServices returns all services, not running, for their views.
+func newServices() []*service.Service { return shop.All(shopRules{}.config()) }

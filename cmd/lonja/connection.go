@@ -17,26 +17,27 @@ import (
 	"lonja/kit/service"
 )
 
-// connection is how a process reaches NATS.
+// connection holds the flags for a connection to NATS.
 type connection struct {
-	NATS string `name:"nats" help:"URL of the NATS server, or of several with commas between." default:"nats://127.0.0.1:4222"`
-	Keys string `name:"nats-keys" help:"Folder of NKey seeds as nats-config and up --nats-auth write them, IDENTITY/seed; without it, no authentication." type:"path"`
-	CA   string `name:"nats-ca" help:"PEM file of the authority that signed the server's certificate; it turns TLS on." type:"path"`
+	NATS string `name:"nats" help:"URL of the NATS server, or several URLs separated by commas." default:"nats://127.0.0.1:4222"`
+	Keys string `name:"nats-keys" help:"Folder with the NKey seeds that nats-config and up --nats-auth write, as IDENTITY/seed. Without it, connections are not authenticated." type:"path"`
+	CA   string `name:"nats-ca" help:"PEM file of the authority that signed the server's certificate. It enables TLS." type:"path"`
 }
 
-// options are how an identity connects, known to the server by a name.
+// options returns the options of an identity's connection. Name is shown in the
+// server's monitoring.
 func (c connection) options(identity, name string) ([]nats.Option, error) {
 	options := []nats.Option{
-		// Each connection has inboxes of its own, which those of another do not tell.
+		// Each connection has a random inbox prefix, so that others cannot guess it.
 		nats.Name(name), nats.CustomInboxPrefix(natsauth.InboxPrefix(identity) + "." + rand.Text()),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			// Whoever publishes what they may not only sees that no answer comes.
+			// Without this, a publish that is not permitted only shows as a timeout.
 			slog.Error("NATS reports an error", "connection", name, "error", err)
 		}),
 	}
 	if c.Keys != "" {
-		// The key is read once: when its file is replaced, the process goes on
-		// with the one that it began with, until it is started again.
+		// The key is read once. When its file is replaced, the process uses the old
+		// key until it is restarted.
 		key, err := natsauth.LoadKey(c.Keys, identity)
 		if err != nil {
 			return nil, fmt.Errorf("--nats-keys: %w", err)
@@ -53,17 +54,17 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 	return options, nil
 }
 
-// lasting are the options of a connection that comes back by itself for ever.
-func (c connection) lasting(identity, name string) ([]nats.Option, error) {
+// reconnecting returns the options of a connection that reconnects for ever.
+func (c connection) reconnecting(identity, name string) ([]nats.Option, error) {
 	options, err := c.options(identity, name)
 	options = append(options, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
 		nats.IgnoreAuthErrorAbort(),                                   // the server's configuration may be about to change
-		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // a server that hangs is left for another one
+		nats.PingInterval(5*time.Second), nats.MaxPingsOutstanding(2)) // leave a server that hangs
 	return options, err
 }
 
-// where is the servers' URL as it may be shown: without a password.
-func (c connection) where() string {
+// redactedURLs returns the servers' URLs without passwords.
+func (c connection) redactedURLs() string {
 	servers, err := c.servers()
 	if err != nil {
 		return "nowhere"
@@ -75,27 +76,27 @@ func (c connection) where() string {
 	return strings.Join(urls, ",")
 }
 
-// dialLater returns a connection at once, which may stand only later: connected
-// is closed when it does. Until then requests are not answered.
-func (c connection) dialLater(identity, name string) (nc *nats.Conn, connected <-chan struct{}, err error) {
-	options, err := c.lasting(identity, name)
+// dialInBackground returns at once. Connected is closed when the connection is
+// established. Until then requests are not answered.
+func (c connection) dialInBackground(identity, name string) (nc *nats.Conn, connected <-chan struct{}, err error) {
+	options, err := c.reconnecting(identity, name)
 	if err != nil {
 		return nil, nil, err
 	}
-	stands := make(chan struct{})
-	nc, err = nats.Connect(c.NATS, append(options, nats.RetryOnFailedConnect(true), nats.ConnectHandler(func(*nats.Conn) { close(stands) }))...)
+	ready := make(chan struct{})
+	nc, err = nats.Connect(c.NATS, append(options, nats.RetryOnFailedConnect(true), nats.ConnectHandler(func(*nats.Conn) { close(ready) }))...)
 	if err != nil {
-		return nil, nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
+		return nil, nil, fmt.Errorf("NATS at %s: %w", c.redactedURLs(), err)
 	}
 	if !nc.IsConnected() {
-		slog.Warn("waiting for NATS", "url", c.where(), "reason", cmp.Or(nc.LastError(), nats.ErrNoServers))
+		slog.Warn("waiting for NATS", "url", c.redactedURLs(), "reason", cmp.Or(nc.LastError(), nats.ErrNoServers))
 	}
-	return nc, stands, nil
+	return nc, ready, nil
 }
 
-// dial connects, and waits for a server that is not there yet.
+// dial connects, and retries until a server is available or ctx ends.
 func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn, error) {
-	options, err := c.lasting(identity, name)
+	options, err := c.reconnecting(identity, name)
 	if err != nil {
 		return nil, err
 	}
@@ -104,19 +105,19 @@ func (c connection) dial(ctx context.Context, identity, name string) (*nats.Conn
 		if err == nil {
 			return nc, nil
 		}
-		slog.Warn("waiting for NATS", "url", c.where(), "reason", err)
+		slog.Warn("waiting for NATS", "url", c.redactedURLs(), "reason", err)
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
+			return nil, fmt.Errorf("NATS at %s: %w", c.redactedURLs(), err)
 		case <-time.After(wait):
 		}
 	}
 }
 
-// operator is the identity of whoever looks after the shop from a terminal.
+// operator is the identity that administrative commands connect as.
 const operator = service.Operator
 
-// connect connects at once, or not at all, as the operator.
+// connect connects as the operator. It does not retry.
 func (c connection) connect(name string) (*nats.Conn, error) {
 	options, err := c.options(operator, name)
 	if err != nil {
@@ -124,15 +125,15 @@ func (c connection) connect(name string) (*nats.Conn, error) {
 	}
 	nc, err := nats.Connect(c.NATS, options...)
 	if errors.Is(err, nats.ErrAuthorization) && c.Keys == "" {
-		err = fmt.Errorf("%w; give --nats-keys (lonja up --nats-auth says which)", err)
+		err = fmt.Errorf("%w; give --nats-keys (lonja up --nats-auth prints the folder)", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("NATS at %s: %w", c.where(), err)
+		return nil, fmt.Errorf("NATS at %s: %w", c.redactedURLs(), err)
 	}
 	return nc, nil
 }
 
-// withJetStream calls use with a connection of the operator's that is closed afterwards.
+// withJetStream connects as the operator, calls use, and closes the connection.
 func (c connection) withJetStream(ctx context.Context, name string, use func(jetstream.JetStream) error) error {
 	nc, err := c.connect(name)
 	if err != nil {

@@ -13,38 +13,38 @@ import (
 	"lonja/kit/bus"
 )
 
-type deadlettersCommand struct {
-	List  lettersListCommand  `cmd:"" help:"List the messages that could not be handled, oldest first."`
-	Show  lettersShowCommand  `cmd:"" help:"Show one of them whole, as JSON."`
-	Retry lettersRetryCommand `cmd:"" help:"Give some back to exactly the consumer that failed."`
-	Drop  lettersDropCommand  `cmd:"" help:"Throw some away for good. The message that died stays on its stream."`
+type deadLettersCommand struct {
+	List  deadLettersListCommand  `cmd:"" help:"List the messages that could not be handled, oldest first."`
+	Show  deadLettersShowCommand  `cmd:"" help:"Show a dead letter with its message, as JSON."`
+	Retry deadLettersRetryCommand `cmd:"" help:"Deliver messages again, each to the consumer that failed only."`
+	Drop  deadLettersDropCommand  `cmd:"" help:"Delete dead letters. The messages stay on their streams."`
 }
 
-type lettersListCommand struct {
+type deadLettersListCommand struct {
 	connection
-	From  uint64 `help:"First letter to list." default:"1"`
-	Limit int    `help:"How many to list." default:"50"`
+	From  uint64 `help:"Id of the first dead letter to list." default:"1"`
+	Limit int    `help:"Maximum number to list." default:"50"`
 }
 
-// Run lists letters.
-func (c *lettersListCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
-		letters, total, err := box.List(ctx, c.From, c.Limit)
+// Run lists dead letters.
+func (c *deadLettersListCommand) Run(ctx context.Context) error {
+	return c.withDeadLetters(ctx, func(queue *bus.DeadLetterQueue) error {
+		deadLetters, total, err := queue.List(ctx, c.From, c.Limit)
 		if err != nil {
 			return err
 		}
 		out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-		if len(letters) > 0 {
-			fmt.Fprintln(out, "LETTER\tTIME\tCONSUMER\tMESSAGE\tSUBJECT\tREASON")
+		if len(deadLetters) > 0 {
+			fmt.Fprintln(out, "ID\tTIME\tCONSUMER\tMESSAGE\tSUBJECT\tREASON")
 		}
-		for _, l := range letters {
+		for _, l := range deadLetters {
 			fmt.Fprintf(out, "%d\t%s\t%s\t%s:%d\t%s\t%s\n", l.ID, l.Time.Local().Format(time.DateTime), l.Consumer,
 				l.Stream, l.Sequence, l.Subject, firstLine(l.Reason))
 		}
 		if err := out.Flush(); err != nil {
 			return err
 		}
-		fmt.Printf("%d of %d dead letters\n", len(letters), total)
+		fmt.Printf("%d of %d dead letters\n", len(deadLetters), total)
 		return nil
 	})
 }
@@ -57,15 +57,15 @@ func firstLine(s string) string {
 	return s
 }
 
-type lettersShowCommand struct {
+type deadLettersShowCommand struct {
 	connection
-	Letter uint64 `arg:"" help:"Number of the letter, as list shows it."`
+	ID uint64 `arg:"" help:"Id of the dead letter, as list shows it."`
 }
 
-// Run shows a letter.
-func (c *lettersShowCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
-		l, err := box.Get(ctx, c.Letter)
+// Run shows a dead letter.
+func (c *deadLettersShowCommand) Run(ctx context.Context) error {
+	return c.withDeadLetters(ctx, func(queue *bus.DeadLetterQueue) error {
+		l, err := queue.Get(ctx, c.ID)
 		if err != nil {
 			return err
 		}
@@ -73,47 +73,47 @@ func (c *lettersShowCommand) Run(ctx context.Context) error {
 	})
 }
 
-type lettersRetryCommand struct {
+type deadLettersRetryCommand struct {
 	connection
-	Letters []uint64 `arg:"" help:"Numbers of the letters."`
+	IDs []uint64 `arg:"" name:"ids" help:"Ids of the dead letters, as list shows them."`
 }
 
-// Run gives letters back.
-func (c *lettersRetryCommand) Run(ctx context.Context) error {
+// Run retries dead letters, and stops at the first error.
+func (c *deadLettersRetryCommand) Run(ctx context.Context) error {
 	config, err := streamsConfig()
 	if err != nil {
 		return err
 	}
-	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
-		for _, id := range c.Letters {
-			to, err := box.Retry(ctx, id, config)
+	return c.withDeadLetters(ctx, func(queue *bus.DeadLetterQueue) error {
+		for _, id := range c.IDs {
+			to, err := queue.Retry(ctx, id, config)
 			if err != nil {
 				return err
 			}
-			fmt.Printf("letter %d goes back to %s\n", id, strings.Join(to, ", "))
+			fmt.Printf("dead letter %d goes back to %s\n", id, strings.Join(to, ", "))
 		}
 		return nil
 	})
 }
 
-type lettersDropCommand struct {
+type deadLettersDropCommand struct {
 	connection
-	Letters []uint64 `arg:"" help:"Numbers of the letters."`
+	IDs []uint64 `arg:"" name:"ids" help:"Ids of the dead letters, as list shows them."`
 }
 
-// Run drops letters.
-func (c *lettersDropCommand) Run(ctx context.Context) error {
-	return c.withBox(ctx, func(box *bus.DeadLetterQueue) error {
-		for _, id := range c.Letters {
-			if err := box.Drop(ctx, id); err != nil {
+// Run drops dead letters, and stops at the first error.
+func (c *deadLettersDropCommand) Run(ctx context.Context) error {
+	return c.withDeadLetters(ctx, func(queue *bus.DeadLetterQueue) error {
+		for _, id := range c.IDs {
+			if err := queue.Drop(ctx, id); err != nil {
 				return err
 			}
-			fmt.Printf("letter %d is gone\n", id)
+			fmt.Printf("dead letter %d is dropped\n", id)
 		}
 		return nil
 	})
 }
 
-func (c connection) withBox(ctx context.Context, use func(*bus.DeadLetterQueue) error) error {
+func (c connection) withDeadLetters(ctx context.Context, use func(*bus.DeadLetterQueue) error) error {
 	return c.withJetStream(ctx, "lonja deadletters", func(js jetstream.JetStream) error { return use(bus.NewDeadLetterQueue(js)) })
 }

@@ -6,18 +6,18 @@ import (
 	"syscall"
 )
 
-// How many files a process must be able to have open. All of lonja up has some
-// hundred open at rest, and a view that is built anew another dozen; everybody who
-// is connected is one more.
+// The number of files that a process must be able to open. An idle lonja up has
+// about a hundred open, a view that is being rebuilt a dozen more, and every
+// connection one more.
 const (
 	filesOfUp   = 512
 	filesOfPart = 128
-	filesOfMany = 2048 // with fewer, a crowd may find the door closed
+	filesOfMany = 2048 // with fewer, many clients at once may be rejected
 )
 
-// enoughFiles makes sure that this process may open so many files. Go has raised
-// the soft limit to the hard one by now; only whoever starts the process can raise
-// that.
+// enoughFiles checks that this process may open at least that many files. Go has
+// already raised the soft limit to the hard one, which only the parent process can
+// raise.
 func enoughFiles(least uint64) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -25,10 +25,10 @@ func enoughFiles(least uint64) error {
 	}
 	allowed := uint64(limit.Cur) //nolint:unconvert // the types differ between systems
 	if allowed < least {
-		return fmt.Errorf("only %d open files are allowed, and %d is the least: raise the limit (ulimit -n, LimitNOFILE)", allowed, least)
+		return fmt.Errorf("only %d open files are allowed, at least %d are needed: raise the limit (ulimit -n, LimitNOFILE)", allowed, least)
 	}
 	if allowed < filesOfMany {
-		slog.Warn("few open files are allowed, and each connection takes one; raise the limit (ulimit -n, LimitNOFILE)", "allowed", allowed)
+		slog.Warn("the limit of open files is low, and each connection takes one; raise the limit (ulimit -n, LimitNOFILE)", "allowed", allowed)
 	}
 	return nil
 }

@@ -22,25 +22,25 @@ import (
 	"lonja/shop"
 )
 
-// Kong calls a command's Validate before anything runs. Whatever is wrong with a
-// flag is said there, in one line that names it and says what is allowed. Nothing
-// is touched: no file is made, no port taken.
+// Kong calls a command's Validate before it runs anything. Validate reports a wrong
+// flag in one line that names the flag and what is allowed. It has no side effects:
+// it creates no file and takes no port.
 
-// Validate checks what several services share. That the money is wanted before
-// the goods are given back is checked where one process does both.
+// Validate checks the flags of the services. The deadlines are compared only where
+// one process runs both inventory and payments; see checkDeadlines.
 func (r shopRules) Validate() error {
 	return events.FirstOf(positive("--reservation-ttl", r.ReservationTTL), positive("--payment-deadline", r.PaymentDeadline), r.checkAdmin())
 }
 
-// inStep checks the rules that only make sense together.
-func (r shopRules) inStep() error {
+// checkDeadlines checks that a payment is due before its reservation expires.
+func (r shopRules) checkDeadlines() error {
 	if r.PaymentDeadline >= r.ReservationTTL {
-		return fmt.Errorf("--payment-deadline %v must be shorter than --reservation-ttl %v: goods are set aside until they are paid", r.PaymentDeadline, r.ReservationTTL)
+		return fmt.Errorf("--payment-deadline %v must be shorter than --reservation-ttl %v: a reservation must outlast the payment", r.PaymentDeadline, r.ReservationTTL)
 	}
 	return nil
 }
 
-// checkAdmin holds the first administrator to what is asked of every user.
+// checkAdmin checks the first administrator by the rules for every user.
 func (r shopRules) checkAdmin() error {
 	password, err := r.adminPassword()
 	if err != nil {
@@ -58,8 +58,8 @@ func (r shopRules) checkAdmin() error {
 	return fmt.Errorf("%s %s", flag, wrong.Detail)
 }
 
-// Validate checks where NATS is and how it is reached, but for the keys: which
-// of them are needed is the command's to know.
+// Validate checks the URLs and the authority. It does not check the keys, because
+// it depends on the command which of them are needed.
 func (c connection) Validate() error {
 	if _, err := c.servers(); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (c connection) Validate() error {
 	}
 	pem, err := os.ReadFile(c.CA)
 	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(pem) {
-		err = fmt.Errorf("%s holds no certificate in PEM", c.CA)
+		err = fmt.Errorf("%s contains no PEM certificate", c.CA)
 	}
 	if err != nil {
 		return fmt.Errorf("--nats-ca: %w", err)
@@ -77,7 +77,8 @@ func (c connection) Validate() error {
 	return nil
 }
 
-// servers are the servers' URLs. The error shows none: there may be a password in it.
+// servers parses the servers' URLs. The error shows no URL, which can contain a
+// password.
 func (c connection) servers() ([]*url.URL, error) {
 	var all []*url.URL
 	for i, s := range strings.Split(c.NATS, ",") {
@@ -90,28 +91,28 @@ func (c connection) servers() ([]*url.URL, error) {
 			_, err = net.LookupPort("tcp", cmp.Or(u.Port(), "4222"))
 		}
 		if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-			return nil, fmt.Errorf("--nats must be a URL such as nats://host:4222, or several with commas between; number %d is none", i+1)
+			return nil, fmt.Errorf("--nats must be a URL such as nats://host:4222, or several separated by commas; number %d is not a URL", i+1)
 		}
 		all = append(all, u)
 	}
 	return all, nil
 }
 
-// Validate checks what up takes besides.
+// Validate checks the flags of up.
 func (c *upCommand) Validate() error {
 	_, _, err := c.Sync.parse()
 	return events.FirstOf(err, c.shopRules.Validate(), c.profiling.Validate(),
-		address("--http", c.HTTP), address("--nats", c.NATS), c.guarded(), origin(c.PublicURL), c.fronting.Validate(), c.inStep())
+		address("--http", c.HTTP), address("--nats", c.NATS), c.checkExposure(), origin(c.PublicURL), c.gatewayFlags.Validate(), c.checkDeadlines())
 }
 
-// guarded keeps a NATS server on which everybody may do everything from other
-// machines.
-func (c *upCommand) guarded() error {
+// checkExposure rejects a NATS server without authentication that other machines
+// can reach.
+func (c *upCommand) checkExposure() error {
 	host, _, err := net.SplitHostPort(c.NATS)
 	if err != nil || c.NATSAuth || isLoopback(host) {
 		return err
 	}
-	return fmt.Errorf("--nats %s can be reached by other machines, and whoever reaches it may do everything: give --nats-auth, or an address of this machine alone, such as 127.0.0.1:4222", c.NATS)
+	return fmt.Errorf("--nats %s can be reached from other machines without authentication: give --nats-auth, or a loopback address such as 127.0.0.1:4222", c.NATS)
 }
 
 func isLoopback(host string) bool {
@@ -119,7 +120,7 @@ func isLoopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// Validate checks what services take besides.
+// Validate checks the flags of service.
 func (c *serviceCommand) Validate() error {
 	if err := events.FirstOf(c.connection.Validate(), c.shopRules.Validate()); err != nil {
 		return err
@@ -141,20 +142,20 @@ func (c *serviceCommand) Validate() error {
 		}
 	}
 	if slices.Contains(c.Names, "inventory") && slices.Contains(c.Names, "payments") {
-		return c.inStep()
+		return c.checkDeadlines()
 	}
 	return nil
 }
 
-// Validate checks what the gateway takes besides.
+// Validate checks the flags of gateway.
 func (c *gatewayCommand) Validate() error {
 	if c.PublicURL == "" {
-		return errors.New("--public-url is required: where customers reach the shop, such as https://shop.example")
+		return errors.New("--public-url is required: give the URL at which customers reach the shop, such as https://shop.example")
 	}
-	return events.FirstOf(c.connection.Validate(), address("--http", c.HTTP), notNegative("--drain", c.Drain), origin(c.PublicURL), c.fronting.Validate())
+	return events.FirstOf(c.connection.Validate(), address("--http", c.HTTP), notNegative("--drain", c.Drain), origin(c.PublicURL), c.gatewayFlags.Validate())
 }
 
-// Validate checks where profiles are served.
+// Validate checks the address for profiles.
 func (p profiling) Validate() error {
 	if p.Pprof == "" {
 		return nil
@@ -162,28 +163,28 @@ func (p profiling) Validate() error {
 	return address("--pprof", p.Pprof)
 }
 
-// Validate checks that there are views to compare before the whole log is read.
+// Validate checks that the views folder exists, before the whole log is read.
 func (c *auditCommand) Validate() error {
 	if err := c.connection.Validate(); err != nil || c.Data == "" {
 		return err
 	}
 	if info, err := os.Stat(c.Data); err != nil || !info.IsDir() {
-		return fmt.Errorf("--data must be the folder of the views, or \"\" to compare none; there is no folder %s", c.Data)
+		return fmt.Errorf("--data must be the folder of the views, or \"\" to compare none; %s is not a folder", c.Data)
 	}
 	return nil
 }
 
-// Validate checks whose views are meant.
+// Validate checks that the service exists.
 func (c *rebuildCommand) Validate() error {
 	return events.FirstOf(c.connection.Validate(), knownService(c.Service))
 }
 
-// Validate checks how many replicas are wanted.
+// Validate checks the number of replicas.
 func (c *planCommand) Validate() error {
 	return events.FirstOf(c.connection.Validate(), replicas(c.Replicas))
 }
 
-// Validate checks replicas, time and the streams' names.
+// Validate checks the replicas, the wait and the streams' names.
 func (c *applyCommand) Validate() error {
 	if err := events.FirstOf(c.connection.Validate(), replicas(c.Replicas), notNegative("--wait", c.Wait)); err != nil {
 		return err
@@ -200,18 +201,18 @@ func (c *applyCommand) Validate() error {
 	return nil
 }
 
-// Validate checks how much is to be listed.
-func (c *lettersListCommand) Validate() error {
+// Validate checks the limit.
+func (c *deadLettersListCommand) Validate() error {
 	if c.Limit <= 0 {
 		return fmt.Errorf("--limit must be 1 or more, not %d", c.Limit)
 	}
 	return c.connection.Validate()
 }
 
-// Validate checks what is to be asked.
+// Validate checks the URL.
 func (c *healthcheckCommand) Validate() error {
 	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return fmt.Errorf("<url> must be one such as http://127.0.0.1:8080/healthz, not %q", c.URL)
+		return fmt.Errorf("<url> must be a URL such as http://127.0.0.1:8080/healthz, not %q", c.URL)
 	}
 	return nil
 }
@@ -221,22 +222,22 @@ var (
 	size     = regexp.MustCompile(`^[1-9][0-9]*([kKmMgGtT]([iI]?[bB])?)?$`) // as NATS reads it
 )
 
-// Validate checks the servers' names, which become files and configuration, and
-// the identities'.
+// Validate checks the names of the servers, which become file names and
+// configuration, and the names of the identities.
 func (c *natsConfigCommand) Validate() error {
 	for i, name := range c.Servers {
-		if !hostName.MatchString(name) || name == "auth" { // auth.conf is theirs all
-			return fmt.Errorf("--servers must be hosts' names, and none be auth, not %q", name)
+		if !hostName.MatchString(name) || name == "auth" { // auth.conf is shared by all servers
+			return fmt.Errorf("--servers must be host names other than auth, not %q", name)
 		}
 		if slices.Contains(c.Servers[:i], name) {
 			return fmt.Errorf("--servers: %s is named twice", name)
 		}
 	}
 	if len(c.Servers) == 0 {
-		return errors.New("--servers must name one server or more")
+		return errors.New("--servers must name at least one server")
 	}
 	if c.Store == "" || strings.ContainsAny(c.Store, "\r\n\"'{}[]()#;,$") {
-		return fmt.Errorf("--store must be a folder's path without quotes, brackets, commas and $, not %q", c.Store)
+		return fmt.Errorf("--store must be a path without quotes, brackets, commas, '#', ';' and '$', not %q", c.Store)
 	}
 	if !size.MatchString(c.MaxStore) {
 		return fmt.Errorf("--max-store must be a size such as 500MB or 10GB, not %q", c.MaxStore)
@@ -262,14 +263,14 @@ func knownService(name string) error {
 	if slices.Contains(serviceNames, name) {
 		return nil
 	}
-	return fmt.Errorf("there is no service %q; there are %s", name, strings.Join(serviceNames, ", "))
+	return fmt.Errorf("there is no service %q; the services are %s", name, strings.Join(serviceNames, ", "))
 }
 
 func positive(flag string, d time.Duration) error {
 	if d > 0 {
 		return nil
 	}
-	return fmt.Errorf("%s must be longer than nothing, such as 15m, not %v", flag, d)
+	return fmt.Errorf("%s must be a positive duration such as 15m, not %v", flag, d)
 }
 
 func notNegative(flag string, d time.Duration) error {
@@ -283,33 +284,33 @@ func replicas(n int) error {
 	if n >= 0 && n <= 5 {
 		return nil
 	}
-	return fmt.Errorf("--replicas must be 1 to 5, or 0 to leave them alone, not %d", n)
+	return fmt.Errorf("--replicas must be 1 to 5, or 0 to keep the present number, not %d", n)
 }
 
-// address checks that somebody could listen there. Whether it is free, and this
-// machine's, shows when somebody does.
+// address checks the form of a listen address. Whether it is free and belongs to
+// this machine shows only when listening.
 func address(flag, s string) error {
 	_, port, err := net.SplitHostPort(s)
 	if err == nil {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("%s must be an address such as 127.0.0.1:8080, or :8080 for all of this machine's, not %q", flag, s)
+		return fmt.Errorf("%s must be an address such as 127.0.0.1:8080, or :8080 for all interfaces, not %q", flag, s)
 	}
 	return nil
 }
 
-// listen listens on an address that a flag gives.
+// listen listens on the address of a flag, which its error names.
 func listen(flag, address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w; stop what is there, or give another address", flag, err)
+		return nil, fmt.Errorf("%s: %w; stop the process that uses it, or give another address", flag, err)
 	}
 	return listener, nil
 }
 
-// Validate checks whom the gateway believes, who may call it, and how many may wait.
-func (f fronting) Validate() error {
+// Validate checks the flags that every gateway has.
+func (f gatewayFlags) Validate() error {
 	if err := httpapi.CheckCORSOrigins(f.CORSOrigin); err != nil {
 		return fmt.Errorf("--cors-origin %w", err)
 	}
@@ -323,10 +324,10 @@ func bound(flag string, n int) error {
 	if n >= 0 {
 		return nil
 	}
-	return fmt.Errorf("%s must be 1 or more, or 0 for what is usual, not %d", flag, n)
+	return fmt.Errorf("%s must be 1 or more, or 0 for the default, not %d", flag, n)
 }
 
-// origin checks --public-url, which may be "".
+// origin checks --public-url; "" is valid.
 func origin(s string) error {
 	if err := httpapi.CheckOrigin(s); err != nil {
 		return fmt.Errorf("--public-url %w", err)
@@ -334,8 +335,8 @@ func origin(s string) error {
 	return nil
 }
 
-// writableFolder makes a folder if need be, and makes sure that files can be
-// made in it.
+// writableFolder creates a folder if it does not exist, and checks that files can
+// be created in it.
 func writableFolder(flag, path string) error {
 	err := os.MkdirAll(path, 0o750)
 	if err == nil {
@@ -345,7 +346,7 @@ func writableFolder(flag, path string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s must be a folder that can be written: %w", flag, err)
+		return fmt.Errorf("%s must be a writable folder: %w", flag, err)
 	}
 	return nil
 }

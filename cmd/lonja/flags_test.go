@@ -10,9 +10,9 @@ import (
 	"lonja/test/harness"
 )
 
-// TestAWrongFlagEndsTheProgramAtOnceAndIsNamed: whatever is wrong is told in one
-// line, before anything is begun, and no secret is in it.
-func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
+// Every wrong flag is reported in one line before anything starts. The line holds no
+// secret.
+func TestFlags_AWrongFlagIsNamedInOneLine(t *testing.T) {
 	short := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(short, []byte("geheim\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -68,7 +68,7 @@ func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
 		{"streams apply --wait=-1s", "--wait"},
 		{"streams apply --allow-loss NOTHING", "--allow-loss"},
 		{"deadletters list --limit 0", "--limit"},
-		{"deadletters retry one", "<letters>"},
+		{"deadletters retry one", "<ids>"},
 		{"audit --data /dev/null/x", "--data"},
 		{"rebuild nothing", `"nothing"`},
 		{"timeline x --nats http://host", "--nats"},
@@ -83,9 +83,9 @@ func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			dir := t.TempDir()
-			code, said := harness.Ends(t, dir, strings.Fields(c.args)...)
-			if code == 0 || strings.Count(said, "\n") != 1 || !strings.Contains(said, c.names) || strings.Contains(said, "geheim") {
-				t.Errorf("exit code %d, %q; want one line about %s", code, said, c.names)
+			code, out := harness.Ends(t, dir, strings.Fields(c.args)...)
+			if code == 0 || strings.Count(out, "\n") != 1 || !strings.Contains(out, c.names) || strings.Contains(out, "geheim") {
+				t.Errorf("exit code %d, %q; want one line about %s", code, out, c.names)
 			}
 			if made, _ := filepath.Glob(filepath.Join(dir, "*", "*", "*")); len(made) > 0 {
 				t.Errorf("it has begun: %s", made)
@@ -96,7 +96,7 @@ func TestAWrongFlagEndsTheProgramAtOnceAndIsNamed(t *testing.T) {
 
 // An address that is taken, or another machine's, is told at once, not when all
 // the rest has been tried.
-func TestAnAddressThatCannotBeHadIsToldAtOnce(t *testing.T) {
+func TestFlags_AnUnusableAddressIsReportedAtOnce(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +111,9 @@ func TestAnAddressThatCannotBeHadIsToldAtOnce(t *testing.T) {
 		"service catalog orders --http":                    "--http",
 	} {
 		for _, addr := range []string{taken.Addr().String(), elsewhere} {
-			code, said := harness.Ends(t, t.TempDir(), append(strings.Fields(args), addr)...)
-			if want := flag + ": listen tcp " + addr; code == 0 || !strings.Contains(said, want) || strings.Count(said, "\n") != 1 {
-				t.Errorf("%s: exit code %d, %q; want one line with %q", args, code, said, want)
+			code, out := harness.Ends(t, t.TempDir(), append(strings.Fields(args), addr)...)
+			if want := flag + ": listen tcp " + addr; code == 0 || !strings.Contains(out, want) || strings.Count(out, "\n") != 1 {
+				t.Errorf("%s: exit code %d, %q; want one line with %q", args, code, out, want)
 			}
 		}
 	}

@@ -16,29 +16,29 @@ import (
 	"lonja/shop"
 )
 
-// fronting are the flags of a gateway that the whole shop in one process has, too.
-type fronting struct {
-	MaxFollowers   int      `help:"How many may follow an order's statuses at once; 0 means 20000. More get 503." default:"0"`
-	MaxWaiting     int      `help:"How many may wait at once with Prefer: wait; 0 means 4000. More get 503, and order nothing." default:"0"`
-	TrustedProxies []string `help:"Addresses, and networks such as 10.0.0.0/8, of the proxies before the gateway: their X-Forwarded-For says where a request comes from, by which logins are slowed down." placeholder:"NETWORK"`
-	CORSOrigin     []string `name:"cors-origin" help:"Origins of other sites whose pages may call the gateway, such as https://storefront.example, with commas between or the flag again; * means all. None may without it."`
+// gatewayFlags are the flags that gateway and up share.
+type gatewayFlags struct {
+	MaxFollowers   int      `help:"Maximum number of clients that follow an order's status at once; 0 means 20000. Others get 503." default:"0"`
+	MaxWaiting     int      `help:"Maximum number of requests that wait at once with Prefer: wait; 0 means 4000. Others get 503 and have no effect." default:"0"`
+	TrustedProxies []string `help:"Addresses or networks, such as 10.0.0.0/8, of the proxies in front of the gateway. It trusts their X-Forwarded-For for the client's address, which logins are limited by." placeholder:"NETWORK"`
+	CORSOrigin     []string `name:"cors-origin" help:"Origins whose pages may call the gateway, such as https://storefront.example. Separate several by commas or repeat the flag; * allows all. Default: none."`
 }
 
-func (f fronting) config() gateway.Config {
+func (f gatewayFlags) config() gateway.Config {
 	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
 }
 
 type gatewayCommand struct {
 	connection
-	fronting
-	HTTP      string        `name:"http" help:"Where to listen; port 0 picks a free one." default:"127.0.0.1:8080"`
-	Drain     time.Duration `help:"How long it still answers after it was told to stop, while /readyz/gateway says 503." default:"1s"`
-	PublicURL string        `name:"public-url" help:"Where customers reach the shop, such as https://shop.example. Required: addresses to pay at begin with it."`
-	Sandbox   bool          `help:"Serve the sandbox provider's pages, where whoever has a payment's link pays for nothing. The service payments needs the flag, too."`
+	gatewayFlags
+	HTTP      string        `name:"http" help:"Listen address; port 0 picks a free port." default:"127.0.0.1:8080"`
+	Drain     time.Duration `help:"How long the gateway still answers after a stop signal, while /readyz/gateway returns 503." default:"1s"`
+	PublicURL string        `name:"public-url" help:"URL at which customers reach the shop, such as https://shop.example. Required, because payment links begin with it."`
+	Sandbox   bool          `help:"Serve the sandbox provider's pages, where anyone with a payment's link can settle it without money. The service payments needs the flag too."`
 }
 
-// Run serves until ctx ends. It does not wait for NATS: whoever looks after the
-// process must hear from it, and customers get 503 meanwhile.
+// Run serves until ctx ends. It does not wait for NATS, so that health checks are
+// answered from the start; other requests get 503 until NATS is connected.
 func (c *gatewayCommand) Run(ctx context.Context) error {
 	if err := enoughFiles(filesOfPart); err != nil {
 		return err
@@ -48,23 +48,22 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	config := c.fronting.config()
+	config := c.gatewayFlags.config()
 	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
 	started := make(chan struct{})
-	close(started) // nothing else is to start
+	close(started) // nothing else has to start
 	return c.serve(ctx, listener, config, started)
 }
 
 // serve serves until ctx ends, then drains and finishes the requests under way.
-// It prints where everything is, and says that it is ready once it is connected
-// and started is closed.
+// It prints the URLs, and prints "ready" once it is connected and started is closed.
 func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, config gateway.Config, started <-chan struct{}) error {
-	nc, connected, err := c.dialLater("gateway", "gateway")
+	nc, connected, err := c.dialInBackground("gateway", "gateway")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
-	log, logConnected, err := c.dialLater("gateway", "gateway-log")
+	log, logConnected, err := c.dialInBackground("gateway", "gateway-log")
 	if err != nil {
 		return err
 	}

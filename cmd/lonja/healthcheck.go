@@ -10,11 +10,11 @@ import (
 )
 
 type healthcheckCommand struct {
-	URL string `arg:"" optional:"" help:"What to ask." default:"http://127.0.0.1:8080/healthz"`
+	URL string `arg:"" optional:"" help:"URL to request." default:"http://127.0.0.1:8080/healthz"`
 }
 
-// Run asks, for whoever has no shell and no curl: a container of this image. It
-// is an error when the answer is not 200.
+// Run requests the URL and returns an error when the status is not 200. It exists
+// because a container of this image has no shell and no curl.
 func (c *healthcheckCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -1,5 +1,6 @@
-// Command lonja is the shop: all of it in one process (up), or each part as a
-// process of its own (streams, service, gateway).
+// Command lonja runs the shop, either in one process (up) or as separate processes
+// (streams apply, service, gateway). It also has the operator's commands, such as
+// audit, timeline, deadletters and rebuild.
 package main
 
 import (
@@ -18,39 +19,39 @@ import (
 
 type commands struct {
 	Up      upCommand      `cmd:"" help:"Run the whole shop in one process, with a NATS server inside."`
-	Streams streamsCommand `cmd:"" help:"Look after the streams on a NATS server."`
-	Service serviceCommand `cmd:"" help:"Run some of the services against a NATS server."`
+	Streams streamsCommand `cmd:"" help:"Compare and create the streams on a NATS server."`
+	Service serviceCommand `cmd:"" help:"Run one or more services against a NATS server."`
 	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
-	Admin   adminCommand   `cmd:"" help:"Look after accounts, for whoever cannot log in any more."`
-	Rebuild rebuildCommand `cmd:"" help:"Make the rows of a service's views anew out of the whole log, while it runs."`
+	Admin   adminCommand   `cmd:"" help:"Manage accounts without logging in."`
+	Rebuild rebuildCommand `cmd:"" help:"Rebuild the views of a running service from the whole log."`
 
-	Deadletters deadlettersCommand `cmd:"" help:"Look after the messages that could not be handled."`
-	Audit       auditCommand       `cmd:"" help:"Check that log and views keep every promise."`
-	Timeline    timelineCommand    `cmd:"" help:"Tell the story of an order, a payment, a product or a user."`
+	Deadletters deadLettersCommand `cmd:"" help:"List, show, retry and drop the messages that could not be handled."`
+	Audit       auditCommand       `cmd:"" help:"Check the log and the views for violations."`
+	Timeline    timelineCommand    `cmd:"" help:"Show all events of an order, a payment, a product or a user, with their causes."`
 
 	AsyncAPI asyncAPICommand `cmd:"" name:"asyncapi" help:"Print what the services send and receive on NATS, as an AsyncAPI document in JSON."`
 
-	NATSConfig  natsConfigCommand  `cmd:"" name:"nats-config" help:"Write the configuration of NATS servers on which each part may do its own work only."`
-	Healthcheck healthcheckCommand `cmd:"" help:"Ask a part of the shop over HTTP whether it is well; for containers."`
+	NATSConfig  natsConfigCommand  `cmd:"" name:"nats-config" help:"Write a configuration for NATS servers with keys and least-privilege permissions for each part."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Check a part's health over HTTP; for containers."`
 
-	Help    helpCommand    `cmd:"" name:"help" help:"Explain a command."`
-	Version versionCommand `cmd:"" help:"Tell which lonja this is."`
+	Help    helpCommand    `cmd:"" name:"help" help:"Show the help of a command."`
+	Version versionCommand `cmd:"" help:"Show the version."`
 
-	ShowVersion kong.VersionFlag `name:"version" help:"Tell which lonja this is." env:"-"`
+	ShowVersion kong.VersionFlag `name:"version" help:"Show the version." env:"-"`
 
-	LogLevel slog.Level `help:"What is logged to standard error: debug, info, warn or error." default:"info"`
+	LogLevel slog.Level `help:"Lowest level that is logged to standard error: debug, info, warn or error." default:"info"`
 }
 
-// launched is when the process began.
+// launched is when the process started.
 var launched = time.Now()
 
-// interrupted is the exit code of a command that was told to stop before it was
-// done, as shells have it. Those that serve until they are told to end with 0.
-const interrupted = 130
+// exitInterrupted is the exit code of a command that was interrupted before it was
+// done, as in shells. Commands that serve until they are stopped exit with 0.
+const exitInterrupted = 130
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // whoever asks a second time does not wait
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := run(ctx, os.Args[1:])
 	var code exitCode
 	switch {
@@ -59,17 +60,17 @@ func main() {
 		os.Exit(int(code))
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(os.Stderr, "lonja: interrupted")
-		os.Exit(interrupted)
+		os.Exit(exitInterrupted)
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "lonja:", err)
-		os.Exit(interrupted)
+		os.Exit(exitInterrupted)
 	default:
 		fmt.Fprintln(os.Stderr, "lonja:", err)
 		os.Exit(1)
 	}
 }
 
-// exitCode ends the program with a code of its own, all being said.
+// exitCode ends the program with that exit code and prints no error.
 type exitCode int
 
 // Error implements error.
@@ -78,7 +79,7 @@ func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 func run(ctx context.Context, args []string) error {
 	var c commands
 	parser, err := kong.New(&c, kong.Name("lonja"),
-		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be given in the environment: --data is LONJA_DATA."),
+		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be set in the environment: --data is LONJA_DATA."),
 		kong.DefaultEnvars("LONJA"),
 		kong.Vars{"services": strings.Join(serviceNames, ", "), "version": version()},
 		kong.BindTo(ctx, (*context.Context)(nil)))

@@ -11,16 +11,16 @@ import (
 )
 
 type natsConfigCommand struct {
-	Out      string   `help:"Folder to write to." required:"" type:"path"`
-	Servers  []string `help:"Names of the servers, which are their hosts' names, too; several make a cluster." default:"nats"`
-	Store    string   `help:"Folder for the streams, on the servers." default:"/data"`
-	MaxStore string   `help:"How much a server may store; it must be less than its disk holds." default:"10GB"`
-	TLS      bool     `name:"tls" help:"Encrypt connections, with certificates of an authority that is made for it; clients get --nats-ca OUT/tls/ca.pem."`
-	Rotate   []string `help:"Identities that get a new key. The one before works until it is retired." placeholder:"IDENTITY"`
-	Retire   []string `help:"Identities whose key before the present one works no more." placeholder:"IDENTITY"`
+	Out      string   `help:"Output folder." required:"" type:"path"`
+	Servers  []string `help:"Host names of the servers. Several make a cluster." default:"nats"`
+	Store    string   `help:"Folder for the streams on the servers." default:"/data"`
+	MaxStore string   `help:"Maximum size of a server's store. It must be less than the size of its disk." default:"10GB"`
+	TLS      bool     `name:"tls" help:"Encrypt connections. A new authority signs the certificates; clients need --nats-ca OUT/tls/ca.pem."`
+	Rotate   []string `help:"Identities that get a new key. The old key works until it is retired." placeholder:"IDENTITY"`
+	Retire   []string `help:"Identities whose old key stops working." placeholder:"IDENTITY"`
 }
 
-// Run writes the configuration and says what to do with it.
+// Run writes the configuration and prints how to use it.
 func (c *natsConfigCommand) Run() error {
 	config, err := streamsConfig()
 	if err != nil {
@@ -33,14 +33,14 @@ func (c *natsConfigCommand) Run() error {
 	if err != nil {
 		return err
 	}
-	say := func(what string, names []string) {
+	printNames := func(what string, names []string) {
 		if len(names) > 0 {
 			fmt.Printf("%-9s %s\n", what, strings.Join(names, ", "))
 		}
 	}
-	say("made", written.Created)
-	say("kept", written.Kept)
-	say("old too", written.Rotating)
+	printNames("made", written.Created)
+	printNames("kept", written.Kept)
+	printNames("old too", written.Rotating)
 	fmt.Printf("%-9s %s\n", "keys", filepath.Join(c.Out, "keys", "IDENTITY", "seed"))
 	for _, s := range c.Servers {
 		fmt.Printf("%-9s nats-server -c %s\n", "start", filepath.Join(c.Out, s+".conf"))

@@ -7,9 +7,9 @@ import (
 	"net/http/pprof"
 )
 
-// profiling serves Go's profiles on an address of its own, when it is given one.
+// profiling serves Go's profiles on a separate address, if one is given.
 type profiling struct {
-	Pprof string `help:"Where to serve profiles of this process, such as 127.0.0.1:6060; without it there are none. Not for strangers."`
+	Pprof string `help:"Address for profiles of this process, such as 127.0.0.1:6060. Do not expose it. Default: none."`
 }
 
 func (p profiling) start() error {

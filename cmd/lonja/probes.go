@@ -17,16 +17,16 @@ import (
 	"lonja/kit/service"
 )
 
-// probed are the services of this process, for whoever looks after it: an
-// orchestrator that restarts what hangs, and Prometheus. Customers never come
-// here. The zero probed serves nothing.
-type probed struct {
+// probes serves the health and the metrics of this process's services to an
+// orchestrator and to Prometheus. It is not for customers. The zero value serves
+// nothing.
+type probes struct {
 	mu       sync.Mutex
-	services map[string]*service.Service // nil ones have not begun
+	services map[string]*service.Service // nil until the service starts
 }
 
-// add puts a service in the place of the one of that name which ran before.
-func (p *probed) add(s *service.Service) {
+// add adds a service and replaces an earlier one of the same name.
+func (p *probes) add(s *service.Service) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.services != nil {
@@ -34,9 +34,9 @@ func (p *probed) add(s *service.Service) {
 	}
 }
 
-// serve serves on an address, "" for not at all, until stop is called. Names are
-// the services that there are to be.
-func (p *probed) serve(addr string, names []string) (stop func(), err error) {
+// serve serves on an address until stop is called; "" serves nothing. Names are the
+// services that this process will run.
+func (p *probes) serve(addr string, names []string) (stop func(), err error) {
 	if addr == "" {
 		return func() {}, nil
 	}
@@ -61,8 +61,9 @@ func (p *probed) serve(addr string, names []string) (stop func(), err error) {
 	return func() { _ = server.Close() }, nil
 }
 
-// readyz tells whether all services of this process are ready, and how each does.
-func (p *probed) readyz(w http.ResponseWriter, r *http.Request) {
+// readyz answers 200 when all services of this process are ready, 503 otherwise,
+// with the health of each.
+func (p *probes) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 	p.mu.Lock()

@@ -14,19 +14,19 @@ import (
 
 type rebuildCommand struct {
 	connection
-	Service string `arg:"" help:"Whose views: ${services}."`
-	View    string `arg:"" optional:"" help:"Which view; all of them when it is left out."`
+	Service string `arg:"" help:"Service of the views: ${services}."`
+	View    string `arg:"" optional:"" help:"Name of a view. Default: all of them."`
 }
 
 const (
-	// gathering is how long replicas have to answer after one did.
-	gathering = time.Second
-	// rebuildSilence is how long a replica that is building may say nothing: it
-	// should tell every second.
-	rebuildSilence = 15 * time.Second
+	// gatherTimeout bounds the wait for another replica's answer.
+	gatherTimeout = time.Second
+	// progressTimeout bounds the wait for progress of a rebuild, which a replica
+	// reports every second.
+	progressTimeout = 15 * time.Second
 )
 
-// Run asks every replica and waits until all of them are done.
+// Run sends the request to every replica and waits until all are done.
 func (c *rebuildCommand) Run(ctx context.Context) error {
 	nc, err := c.connect("lonja rebuild")
 	if err != nil {
@@ -48,39 +48,39 @@ func (c *rebuildCommand) Run(ctx context.Context) error {
 	return c.follow(ctx, answers)
 }
 
-// follow prints what the replicas say until nothing is under way any more.
+// follow prints the replicas' reports until no rebuild is under way.
 func (c *rebuildCommand) follow(ctx context.Context, answers *nats.Subscription) error {
 	last := map[string]service.RebuildStatus{} // by replica and view
 	for {
-		patience := gathering
+		patience := gatherTimeout
 		if underway(last) != "" {
-			patience = rebuildSilence
+			patience = progressTimeout
 		}
 		waiting, cancel := context.WithTimeout(ctx, patience)
 		m, err := answers.NextMsgWithContext(waiting)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-			return errors.New("no longer waiting; what has begun goes on")
+			return errors.New("interrupted: rebuilds that have started go on")
 		case errors.Is(err, context.DeadlineExceeded):
 			return c.verdict(last)
 		case err != nil && !errors.Is(err, nats.ErrNoResponders):
 			return err
 		case err != nil, m.Header.Get("Status") == "503":
-			return c.nobody()
+			return c.noReplica()
 		case m.Subject != answers.Subject:
-			continue // a stored message that somebody has delivered here
+			continue // not a reply, but a stored message that was delivered here
 		}
 		var r service.RebuildStatus
 		if err := json.Unmarshal(m.Data, &r); err != nil || r.Replica == "" {
-			return fmt.Errorf("an answer that makes no sense: %.100q", m.Data)
+			return fmt.Errorf("a replica sent an invalid answer: %.100q", m.Data)
 		}
 		last[r.Replica+" "+r.View] = r
-		fmt.Println(told(r))
+		fmt.Println(statusLine(r))
 	}
 }
 
-// underway names what has begun and is not over, "" when there is nothing.
+// underway returns the replica and view of a running rebuild, "" when there is none.
 func underway(last map[string]service.RebuildStatus) string {
 	for name, r := range last {
 		if r.Status == service.RebuildRunning {
@@ -92,10 +92,10 @@ func underway(last map[string]service.RebuildStatus) string {
 
 func (c *rebuildCommand) verdict(last map[string]service.RebuildStatus) error {
 	if len(last) == 0 {
-		return c.nobody()
+		return c.noReplica()
 	}
 	if name := underway(last); name != "" {
-		return fmt.Errorf("replica and view %s: nothing was heard for %v; look into the log of the service", name, rebuildSilence)
+		return fmt.Errorf("replica and view %s: no progress for %v: see the log of the service", name, progressTimeout)
 	}
 	bad := 0
 	for _, r := range last {
@@ -104,25 +104,25 @@ func (c *rebuildCommand) verdict(last map[string]service.RebuildStatus) error {
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d were not rebuilt; the old rows go on answering where there are any", bad, len(last))
+		return fmt.Errorf("%d of %d views were not rebuilt; they keep their old rows, if they have any", bad, len(last))
 	}
 	return nil
 }
 
-func (c *rebuildCommand) nobody() error {
-	return fmt.Errorf("no replica of %s answers at %s; start one (lonja service %s --nats %s), or, if it cannot start, delete its files in DATA/%s/REPLICA, which makes it build them anew",
-		c.Service, c.where(), c.Service, c.where(), c.Service)
+func (c *rebuildCommand) noReplica() error {
+	return fmt.Errorf("no replica of %s answers at %s: start one (lonja service %s --nats %s), or, if it cannot start, delete its files in DATA/%s/REPLICA, so that it rebuilds them",
+		c.Service, c.redactedURLs(), c.Service, c.redactedURLs(), c.Service)
 }
 
-// told is an answer as a line for people.
-func told(r service.RebuildStatus) string {
-	who := fmt.Sprintf("%s replica %s, view %s:", r.Service, r.Replica, r.View)
+// statusLine formats a replica's report.
+func statusLine(r service.RebuildStatus) string {
+	view := fmt.Sprintf("%s replica %s, view %s:", r.Service, r.Replica, r.View)
 	switch r.Status {
 	case service.RebuildRunning:
-		return fmt.Sprintf("%s building, %d facts after %.0f s", who, r.Events, r.Seconds)
+		return fmt.Sprintf("%s building, %d events after %.0f s", view, r.Events, r.Seconds)
 	case service.RebuildDone:
-		return fmt.Sprintf("%s done, %d facts in %.2f s (%.0f/s), %.1f MB", who, r.Events, r.Seconds,
+		return fmt.Sprintf("%s done, %d events in %.2f s (%.0f/s), %.1f MB", view, r.Events, r.Seconds,
 			float64(r.Events)/max(r.Seconds, 0.001), float64(r.Bytes)/1e6)
 	}
-	return fmt.Sprintf("%s %s, %s", who, r.Status, r.Reason)
+	return fmt.Sprintf("%s %s, %s", view, r.Status, r.Reason)
 }

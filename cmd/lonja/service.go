@@ -23,63 +23,63 @@ import (
 	"lonja/shop/codec"
 )
 
-// language is what the services speak.
-var language = codec.Events
+// eventCodec encodes and decodes the events of all services.
+var eventCodec = codec.Events
 
-// metrics are the process's.
+// metrics holds the metrics of this process.
 var metrics = prometheus.NewRegistry()
 
-// shopRules are the flags of single services.
+// shopRules are the flags that configure single services.
 type shopRules struct {
-	ReservationTTL  time.Duration `help:"How long goods are set aside for an order that is not paid." default:"20m"`
-	PaymentDeadline time.Duration `help:"How long a customer may take to pay." default:"15m"`
-	AdminEmail      string        `help:"Address of the first administrator, who is made once." default:"admin@lonja.local"`
-	AdminPassword   string        `help:"Password of the first administrator; without it a random one is made, and printed once." xor:"admin"`
-	// A file is not seen by whoever may look at a process's environment.
+	ReservationTTL  time.Duration `help:"How long stock is reserved for an unpaid order." default:"20m"`
+	PaymentDeadline time.Duration `help:"How long a customer has to pay." default:"15m"`
+	AdminEmail      string        `help:"Email address of the first administrator. Used only when the account is created." default:"admin@lonja.local"`
+	AdminPassword   string        `help:"Password of the first administrator. Default: a random one, which is printed once." xor:"admin"`
+	// Unlike an environment variable, a file is not visible to every observer of the process.
 	AdminPasswordFile string `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
 
-	sandbox bool // up and service have it on, and off, unless they are told
+	sandbox bool // set from the flag of up or service, which have different defaults
 }
 
-// adminPassword is the configured password, "" when there is none.
+// adminPassword returns the configured password, "" when there is none.
 func (r shopRules) adminPassword() (string, error) {
 	if r.AdminPasswordFile == "" {
 		return r.AdminPassword, nil
 	}
-	password, err := secretIn(r.AdminPasswordFile)
+	password, err := readSecret(r.AdminPasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("--admin-password-file: %w", err)
 	}
 	return password, nil
 }
 
-// secretIn is what a file holds, without the end of its line.
-func secretIn(file string) (string, error) {
+// readSecret returns a file's content without the line end.
+func readSecret(file string) (string, error) {
 	data, err := os.ReadFile(file)
 	return strings.TrimRight(string(data), "\r\n"), err
 }
 
-// config is what the flags say of the services.
+// config returns the configuration that the flags describe.
 func (r shopRules) config() shop.Config {
 	return shop.Config{
-		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: ignored},
+		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: reportIgnored},
 		Inventory: inventory.Config{ReservationTTL: r.ReservationTTL},
 		Payments:  payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox},
 	}
 }
 
-// services makes every service of the shop by name.
+// services returns a constructor for every service, by name.
 func (r shopRules) services() map[string]func() *service.Service { return shop.Services(r.config()) }
 
-// announce tells the first administrator's random password, the only time
-// that it can be told.
+// announce prints the first administrator's random password. It is stored only as a
+// hash, so it cannot be printed again.
 func announce(email, password string) {
 	fmt.Printf("admin     %s, password %s (shown only now)\n", email, password)
 }
 
-// ignored says that the administrator has another password than the flag wants.
-func ignored(email string) {
-	fmt.Printf("admin     %s keeps another password: --admin-password counts at the first start only; lonja admin password sets a new one\n", email)
+// reportIgnored prints that the administrator's password differs from the flag's.
+func reportIgnored(email string) {
+	fmt.Printf("admin     %s keeps another password: --admin-password has an effect at the first start only; use lonja admin password to set a new one\n", email)
 }
 
 var serviceNames = shop.Names()
@@ -89,17 +89,17 @@ type serviceCommand struct {
 	shopRules
 	Names   []string `arg:"" help:"The services to run: ${services}."`
 	Data    string   `help:"Folder for the views." default:"data" type:"path"`
-	Replica string   `help:"Name of this replica; each replica of a service needs its own." default:"a"`
-	Sandbox bool     `help:"Let the sandbox provider settle payments, in the service payments: whoever may send its command pays for nothing."`
-	HTTP    string   `name:"http" help:"Where to serve /healthz, /readyz and /metrics of this process; without it, nowhere."`
+	Replica string   `help:"Name of this replica, unique among the replicas of a service." default:"a"`
+	Sandbox bool     `help:"Let the sandbox provider settle payments in the service payments: anyone who may send its command can settle them without money."`
+	HTTP    string   `name:"http" help:"Address for /healthz, /readyz and /metrics of this process. Default: none."`
 
-	probed probed
+	probes probes
 	store  func() context.Context // see service.Config
 }
 
 // Run serves until ctx ends.
 func (c *serviceCommand) Run(ctx context.Context) (err error) {
-	if err := c.usable(); err != nil {
+	if err := c.checkAccess(); err != nil {
 		return err
 	}
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
@@ -109,7 +109,7 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	if err := errors.Join(enoughFiles(filesOfPart), c.checkFolders()); err != nil {
 		return err
 	}
-	stopProbes, err := c.probed.serve(c.HTTP, c.Names)
+	stopProbes, err := c.probes.serve(c.HTTP, c.Names)
 	if err != nil {
 		return err
 	}
@@ -125,9 +125,9 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// usable checks what the services would otherwise find out one after the other,
-// and try again for ever: the folder, and their keys.
-func (c *serviceCommand) usable() error {
+// checkAccess checks the data folder and the keys once. The services would otherwise
+// retry for ever.
+func (c *serviceCommand) checkAccess() error {
 	if err := writableFolder("--data", c.Data); err != nil {
 		return err
 	}
@@ -148,8 +148,8 @@ func (c *serviceCommand) start() (ready <-chan struct{}, stop func()) {
 	return service.Supervise(slog.Default(), services)
 }
 
-// checkFolders makes sure that there are folders for the views, or can be: without
-// them a service would be started again for ever.
+// checkFolders checks that the folders of the views exist or can be created. A
+// service would otherwise be restarted for ever.
 func (c *serviceCommand) checkFolders() error {
 	for _, name := range c.Names {
 		if err := natsembed.CheckDir(filepath.Join(c.Data, name, c.Replica)); err != nil {
@@ -166,7 +166,7 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	}
 	release, err := natsembed.LockDir(filepath.Join(c.Data, name, c.Replica))
 	if errors.Is(err, natsembed.ErrInUse) {
-		return fmt.Errorf("%w, or give this replica another --replica name", err)
+		return fmt.Errorf("%w, or give this replica another name with --replica", err)
 	}
 	if err != nil {
 		return err
@@ -178,9 +178,9 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	}
 	defer nc.Close()
 	s := c.services()[name]()
-	c.probed.add(s)
+	c.probes.add(s)
 	err = s.Run(ctx, service.Config{
-		Application: lonja.Name, Conn: nc, Codec: language, Streams: config, Dir: c.Data, Replica: c.Replica,
+		Application: lonja.Name, Conn: nc, Codec: eventCodec, Streams: config, Dir: c.Data, Replica: c.Replica,
 		Logger: slog.Default(), Metrics: metrics, Store: c.store,
 	}, ready)
 	if errors.Is(err, streams.ErrMissing) {

@@ -6,11 +6,11 @@ import (
 	"lonja/kit/natsembed"
 )
 
-// measureStore tells Prometheus how the store of the server inside does.
-func measureStore(b *natsembed.Server) {
+// registerStoreMetrics registers the metrics of the embedded server's store.
+func registerStoreMetrics(b *natsembed.Server) {
 	metrics.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "lonja_store_failed", Help: "1 while the store takes no events: its disk is full, or has failed.",
+			Name: "lonja_store_failed", Help: "1 while the store accepts no events because its disk is full or has failed, otherwise 0.",
 		}, func() float64 {
 			if b.Healthy().Err() != nil {
 				return 1
@@ -18,7 +18,7 @@ func measureStore(b *natsembed.Server) {
 			return 0
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "lonja_store_free_bytes", Help: "Bytes that are free on the store's disk.",
+			Name: "lonja_store_free_bytes", Help: "Free bytes on the store's disk.",
 		}, func() float64 {
 			free, err := b.FreeBytes()
 			if err != nil {

@@ -19,20 +19,20 @@ import (
 func streamsConfig() (*streams.Config, error) { return streams.Parse(lonja.StreamsYAML) }
 
 type streamsCommand struct {
-	Plan  planCommand  `cmd:"" help:"Show what apply would do. Exit code 2 when there is something."`
-	Apply applyCommand `cmd:"" help:"Make the streams and consumers as streams.yaml says. Nothing is ever deleted."`
+	Plan  planCommand  `cmd:"" help:"Show what apply would change. The exit code is 2 if there is anything."`
+	Apply applyCommand `cmd:"" help:"Create and update the streams and consumers as in streams.yaml. It never deletes any."`
 }
 
 type planCommand struct {
 	connection
-	Replicas int  `help:"Replicas of every stream; 0 leaves those that are there alone." default:"0"`
-	JSON     bool `name:"json" help:"Print JSON, for machines."`
+	Replicas int  `help:"Replicas of every stream; 0 keeps the present number." default:"0"`
+	JSON     bool `name:"json" help:"Print JSON."`
 }
 
-// somethingToDo is the exit code of a plan that is not empty.
-const somethingToDo = exitCode(2)
+// planNotEmpty is the exit code for a plan with changes.
+const planNotEmpty = exitCode(2)
 
-// Run shows what is to be done.
+// Run prints the plan.
 func (c *planCommand) Run(ctx context.Context) error {
 	config, err := streamsConfig()
 	if err != nil {
@@ -49,7 +49,7 @@ func (c *planCommand) Run(ctx context.Context) error {
 			err = writePlan(os.Stdout, plan, inColour(os.Stdout))
 		}
 		if err == nil && len(plan.Changes) > 0 {
-			return somethingToDo
+			return planNotEmpty
 		}
 		return err
 	})
@@ -57,21 +57,21 @@ func (c *planCommand) Run(ctx context.Context) error {
 
 type applyCommand struct {
 	connection
-	Replicas  int           `help:"Replicas of every stream; 0 leaves those that are there alone." default:"0"`
-	AllowLoss []string      `help:"Streams of which messages may be lost by this." placeholder:"STREAM"`
-	Wait      time.Duration `help:"How long to wait for NATS, and for enough servers of a cluster." default:"0s"`
+	Replicas  int           `help:"Replicas of every stream; 0 keeps the present number." default:"0"`
+	AllowLoss []string      `help:"Streams that may lose messages by the change." placeholder:"STREAM"`
+	Wait      time.Duration `help:"How long to retry while NATS, or a quorum of its cluster, is not available." default:"0s"`
 }
 
-// Run makes the streams and consumers. While there is time to wait, whatever
-// goes wrong with the servers is tried again.
+// Run creates and updates the streams and consumers. It retries errors of the
+// servers until --wait is over.
 func (c *applyCommand) Run(ctx context.Context) error {
 	config, err := streamsConfig()
 	if err != nil {
 		return err
 	}
 	for deadline := time.Now().Add(c.Wait); ; {
-		refused, err := c.apply(ctx, config)
-		if err == nil || refused || !time.Now().Before(deadline) {
+		final, err := c.apply(ctx, config)
+		if err == nil || final || !time.Now().Before(deadline) {
 			return err
 		}
 		fmt.Fprintln(os.Stderr, "waiting:", err)
@@ -83,8 +83,8 @@ func (c *applyCommand) Run(ctx context.Context) error {
 	}
 }
 
-// apply tries once. Refused means that it is no use to try again.
-func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (refused bool, err error) {
+// apply tries once. Final means that a retry cannot help.
+func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (final bool, err error) {
 	err = c.withJetStream(ctx, "lonja streams apply", func(js jetstream.JetStream) error {
 		plan, err := config.Plan(ctx, js, c.Replicas)
 		if err != nil {
@@ -94,7 +94,7 @@ func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (refus
 			return err
 		}
 		if err := plan.Validate(c.AllowLoss); err != nil {
-			refused = true
+			final = true
 			return fmt.Errorf("nothing was done:\n%w", err)
 		}
 		return plan.Apply(ctx, js, c.AllowLoss)
@@ -102,18 +102,18 @@ func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (refus
 	if err == nil {
 		fmt.Printf("%d streams are as streams.yaml says\n", len(config.Streams))
 	}
-	return refused, err
+	return final, err
 }
 
-// The marks and colours of changes.
+// marks holds the mark and the colour of each kind of change.
 var marks = map[streams.Action]struct{ mark, colour string }{
 	streams.Create: {"+", "\x1b[32m"},
 	streams.Update: {"~", "\x1b[33m"},
 	streams.Refuse: {"!", "\x1b[31m"},
 }
 
-// writePlan writes a line for each stream and consumer that is to change, and
-// below it what of it.
+// writePlan writes a line for each stream and consumer that changes, and its fields
+// below it.
 func writePlan(w io.Writer, p streams.Plan, colour bool) error {
 	var out bytes.Buffer
 	for _, c := range p.Changes {
@@ -132,7 +132,7 @@ func writePlan(w io.Writer, p streams.Plan, colour bool) error {
 		}
 	}
 	for _, name := range p.Foreign {
-		fmt.Fprintf(&out, "  stream %s is none of the shop's, and is left alone\n", name)
+		fmt.Fprintf(&out, "  stream %s is not in streams.yaml and is left alone\n", name)
 	}
 	fmt.Fprintf(&out, "%d to create, %d to change, %d that cannot be changed, %d as streams.yaml says\n",
 		p.Count(streams.Create), p.Count(streams.Update), p.Count(streams.Refuse), p.Unchanged)
@@ -140,7 +140,7 @@ func writePlan(w io.Writer, p streams.Plan, colour bool) error {
 	return err
 }
 
-// shownValue is a field's value for people: JetStream writes times in nanoseconds.
+// shownValue formats a field's value. JetStream has durations in nanoseconds.
 func shownValue(field string, value json.RawMessage) string {
 	if string(value) == "null" {
 		return "nothing"

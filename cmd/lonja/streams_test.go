@@ -22,7 +22,7 @@ func mustStreams(t *testing.T) *streams.Config {
 
 // streams.yaml and the code are checked against each other, both ways.
 
-func TestEveryFactIsCapturedByExactlyOneStream(t *testing.T) {
+func TestStreams_EveryEventTypeIsCapturedByOneStream(t *testing.T) {
 	config := mustStreams(t)
 	for _, typ := range events.Types() {
 		var capturing []string
@@ -39,8 +39,8 @@ func TestEveryFactIsCapturedByExactlyOneStream(t *testing.T) {
 	}
 }
 
-// A revocation must not be forgotten by the stream before those who follow it do.
-func TestRevocationsAreKeptAsLongAsTheCodeSays(t *testing.T) {
+// The stream must keep a revocation as long as its readers need it.
+func TestStreams_RevocationsAreKeptLongEnough(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
 		if s.Name == revocation.Stream {
 			if s.MaxAge != revocation.Retention || s.MaxMsgsPerSubject != 1 {
@@ -52,11 +52,11 @@ func TestRevocationsAreKeptAsLongAsTheCodeSays(t *testing.T) {
 	t.Error("there is no such stream")
 }
 
-func TestEverySharedConsumerIsClaimedByExactlyOneReaction(t *testing.T) {
+func TestStreams_EverySharedConsumerHasOneReaction(t *testing.T) {
 	claimed := map[string]string{}
 	for name, make := range (shopRules{}).services() {
 		claimed[name+"-retries"] = name
-		if name != "identity" { // its commands hold passwords, and are never left lying about
+		if name != "identity" { // its commands hold passwords, so they are never deferred
 			claimed[name+"-deferred"] = name
 		}
 		for _, r := range make().Reactions {
@@ -72,7 +72,7 @@ func TestEverySharedConsumerIsClaimedByExactlyOneReaction(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
 		for _, c := range s.Consumers {
 			if _, ok := claimed[c.Durable]; !ok {
-				t.Errorf("nobody claims consumer %s", c.Durable)
+				t.Errorf("no service claims consumer %s", c.Durable)
 			}
 			delete(claimed, c.Durable)
 		}
@@ -82,7 +82,7 @@ func TestEverySharedConsumerIsClaimedByExactlyOneReaction(t *testing.T) {
 	}
 }
 
-func TestEveryFilterBringsWhatItsReactionHandlesAndNothingElse(t *testing.T) {
+func TestStreams_FiltersMatchWhatTheReactionHandles(t *testing.T) {
 	reactions := map[string]service.Reaction{}
 	for _, make := range (shopRules{}).services() {
 		for _, r := range make().Reactions {
@@ -111,7 +111,7 @@ func TestEveryFilterBringsWhatItsReactionHandlesAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWhatAnyConsumerFailsOnCanBeGivenBackToIt(t *testing.T) {
+func TestStreams_EveryDeadLetterCanBeRetried(t *testing.T) {
 	config := mustStreams(t)
 	for _, s := range config.Streams {
 		for _, c := range s.Consumers {
@@ -123,16 +123,16 @@ func TestWhatAnyConsumerFailsOnCanBeGivenBackToIt(t *testing.T) {
 	}
 }
 
-func TestEveryStreamOfFactsKeepsThemForEver(t *testing.T) {
+func TestStreams_EventsAreKeptForEver(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
-		facts := strings.HasPrefix(s.Subjects[0], "events.")
-		if facts && !(s.DenyDelete && s.DenyPurge && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.Discard == 1 && s.Storage == 0 && s.PersistMode == 0) {
-			t.Errorf("stream %s may lose facts: %+v", s.Name, s.StreamConfig)
+		isEventStream := strings.HasPrefix(s.Subjects[0], "events.")
+		if isEventStream && !(s.DenyDelete && s.DenyPurge && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.Discard == 1 && s.Storage == 0 && s.PersistMode == 0) {
+			t.Errorf("stream %s may lose events: %+v", s.Name, s.StreamConfig)
 		}
 	}
 }
 
-func TestViewsReadOnlyWhatIsThere(t *testing.T) {
+func TestStreams_ViewsReadOnlyDeclaredSubjects(t *testing.T) {
 	config := mustStreams(t)
 	for name, make := range (shopRules{}).services() {
 		for _, v := range make().Views {
@@ -147,7 +147,7 @@ func TestViewsReadOnlyWhatIsThere(t *testing.T) {
 				}
 				for _, subject := range src.Subjects {
 					if !slices.ContainsFunc(events.Types(), func(typ string) bool { return streams.Matches(subject, events.SubjectsOf(typ)) }) {
-						t.Errorf("view %s of %s reads %s, where no fact is", v.Name(), name, subject)
+						t.Errorf("view %s of %s reads %s, which no event matches", v.Name(), name, subject)
 					}
 				}
 			}

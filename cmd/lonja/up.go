@@ -35,24 +35,23 @@ func (s syncMode) parse() (always bool, every time.Duration, err error) {
 
 type upCommand struct {
 	shopRules
-	fronting
+	gatewayFlags
 	profiling
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
-	HTTP      string   `name:"http" help:"Where the gateway listens; port 0 picks a free one." default:"127.0.0.1:8080"`
-	NATS      string   `name:"nats" help:"Where the NATS server listens; port 0 picks a free one. Other machines may only reach it with --nats-auth." default:"127.0.0.1:4222"`
-	NATSAuth  bool     `name:"nats-auth" help:"Let only those connect to the NATS server who have a key of the folder DATA/keys, which is made. Without it, whoever is on this machine may read and write everything."`
-	PublicURL string   `name:"public-url" help:"Where customers reach the shop, such as https://shop.example; without it, this machine alone."`
-	Sandbox   bool     `help:"Let the sandbox provider take payments: whoever has a payment's link pays for nothing. There is no other provider yet." default:"true" negatable:""`
-	Sync      syncMode `help:"When facts are synced to disk: always (before they are acknowledged) or every so often, such as 1s." default:"always"`
+	HTTP      string   `name:"http" help:"Listen address of the gateway; port 0 picks a free port." default:"127.0.0.1:8080"`
+	NATS      string   `name:"nats" help:"Listen address of the NATS server; port 0 picks a free port. An address that other machines can reach requires --nats-auth." default:"127.0.0.1:4222"`
+	NATSAuth  bool     `name:"nats-auth" help:"Require a key from the folder DATA/keys, which is created, to connect to the NATS server. Without it, every process on this machine can read and write everything."`
+	PublicURL string   `name:"public-url" help:"URL at which customers reach the shop, such as https://shop.example. Default: the gateway's address on this machine."`
+	Sandbox   bool     `help:"Let the sandbox provider take payments: anyone with a payment's link can settle it without money. There is no other provider yet." default:"true" negatable:""`
+	Sync      syncMode `help:"When events are synced to disk: always (before they are acknowledged), or at an interval such as 1s." default:"always"`
 }
 
-// Run is nothing but the other commands wired together: a server, streams
-// apply, every service, the gateway. It stops them the other way round, so that
-// what was begun is finished.
+// Run combines the other commands: a NATS server, streams apply, every service and
+// the gateway. It stops them in reverse order, so that work under way is finished.
 func (c *upCommand) Run(ctx context.Context) error {
 	err := c.serve(ctx)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-		return nil // told to stop before it was ready
+		return nil // stopped before it was ready
 	}
 	return err
 }
@@ -96,20 +95,21 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 	started, stop := services.start()
 	defer stop()
 
-	// It does not drain: there is no other gateway to turn to.
-	config := c.face(listener.Addr().(*net.TCPAddr))
+	// It does not drain, because there is no other gateway to take over.
+	config := c.gatewayConfig(listener.Addr().(*net.TCPAddr))
 	config.Store = b.Healthy
 	return (&gatewayCommand{connection: at}).serve(ctx, listener, config, started)
 }
 
-// openLog starts the NATS server inside, with the shop's streams as they are to be.
-// At is how the parts, and the operator, reach it.
+// openLog starts the embedded NATS server and applies the streams. At is the
+// connection for the services, the gateway and the operator.
 func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connection, err error) {
 	always, every, err := c.Sync.parse()
 	if err != nil {
 		return nil, at, err
 	}
-	// The server opens its store before it listens, which may take its time.
+	// The server opens its store before it listens, which can take long. So check
+	// the address first.
 	probe, err := listen("--nats", c.NATS)
 	if err != nil {
 		return nil, at, err
@@ -142,19 +142,19 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 		b.Stop()
 		return nil, at, err
 	}
-	measureStore(b)
+	registerStoreMetrics(b)
 	return b, at, nil
 }
 
-// face is how the shop looks from outside. Unless it is told where customers
-// reach it, it is for this machine alone.
-func (c *upCommand) face(listening *net.TCPAddr) gateway.Config {
-	config := c.fronting.config()
+// gatewayConfig returns the configuration of the gateway. Without --public-url the
+// shop is for this machine only.
+func (c *upCommand) gatewayConfig(listening *net.TCPAddr) gateway.Config {
+	config := c.gatewayFlags.config()
 	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
 	if c.PublicURL != "" {
 		return config
 	}
-	if listening.IP.IsUnspecified() { // which is nowhere to go
+	if listening.IP.IsUnspecified() { // not an address that a browser can open
 		listening.IP = net.IPv4(127, 0, 0, 1)
 	}
 	config.PublicURL, config.Local = "http://"+listening.String(), true

@@ -19,15 +19,15 @@ func (versionCommand) Run() error {
 	return nil
 }
 
-// version tells which program this is.
+// version returns the version of this program.
 func version() string {
 	info, _ := debug.ReadBuildInfo()
 	return describe(info, os.Getenv)
 }
 
-// describe is the commit that a program was built of, and the versions of Go and
-// of the NATS server inside. An image's program is built without version control,
-// to be the same for whoever builds it: the image's environment tells the rest.
+// describe returns the commit of a build and the versions of Go and of the embedded
+// NATS server. The program of an image is built without version control, so that
+// the build is reproducible; there the environment holds version and revision.
 func describe(info *debug.BuildInfo, env func(string) string) string {
 	build, revision, changed := "", "", ""
 	if info != nil {
@@ -46,7 +46,7 @@ func describe(info *debug.BuildInfo, env func(string) string) string {
 }
 
 type helpCommand struct {
-	Command []string `arg:"" optional:"" help:"The command to explain, such as streams apply."`
+	Command []string `arg:"" optional:"" help:"Name of a command, such as streams apply."`
 }
 
 // Run prints what COMMAND --help prints.

@@ -11,7 +11,7 @@ import (
 	"lonja/test/harness"
 )
 
-func TestTheProgramTellsWhichItIs(t *testing.T) {
+func TestVersion_CommandAndFlagAgree(t *testing.T) {
 	plain := harness.Run(t, "version")
 	if flag := harness.Run(t, "--version"); flag != plain || strings.Count(plain, "\n") != 1 {
 		t.Errorf("version says %q, --version %q", plain, flag)
@@ -21,12 +21,12 @@ func TestTheProgramTellsWhichItIs(t *testing.T) {
 	}
 }
 
-func TestTheVersionIsTheCommitsOrTheImages(t *testing.T) {
+func TestVersion_ComesFromTheBuildOrTheImage(t *testing.T) {
 	clone := &debug.BuildInfo{Main: debug.Module{Version: "v0.1.0"}, Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "false"}}}
 	edited := &debug.BuildInfo{Main: debug.Module{Version: "v0.1.0+dirty"}, Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "abc"}, {Key: "vcs.modified", Value: "true"}}}
 	image := &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}
 	bare := func(string) string { return "" }
-	told := func(name string) string {
+	imageEnv := func(name string) string {
 		return map[string]string{"LONJA_VERSION": "1.2.3", "LONJA_REVISION": "def"}[name]
 	}
 	for _, c := range []struct {
@@ -36,7 +36,7 @@ func TestTheVersionIsTheCommitsOrTheImages(t *testing.T) {
 	}{
 		{clone, bare, "lonja v0.1.0, revision abc, go"},
 		{edited, bare, "lonja v0.1.0+dirty, revision abc and changes, go"},
-		{image, told, "lonja 1.2.3, revision def, go"},
+		{image, imageEnv, "lonja 1.2.3, revision def, go"},
 		{image, bare, "lonja (devel), revision unknown, go"},
 		{nil, bare, "lonja (devel), revision unknown, go"},
 	} {
@@ -46,14 +46,14 @@ func TestTheVersionIsTheCommitsOrTheImages(t *testing.T) {
 	}
 }
 
-func TestHelpExplainsACommand(t *testing.T) {
+func TestHelp_PrintsTheHelpOfACommand(t *testing.T) {
 	for _, command := range []string{"", "up", "streams apply", "service", "deadletters"} {
 		words := strings.Fields(command)
 		if help, flag := harness.Run(t, append([]string{"help"}, words...)...), harness.Run(t, append(words, "--help")...); help != flag || !strings.HasPrefix(help, "Usage: lonja") {
 			t.Errorf("help %s says\n%s", command, help)
 		}
 	}
-	if code, said := harness.Ends(t, t.TempDir(), "help", "nothing"); code == 0 || !strings.Contains(said, "nothing") {
-		t.Errorf("help nothing: exit code %d, %q", code, said)
+	if code, out := harness.Ends(t, t.TempDir(), "help", "nothing"); code == 0 || !strings.Contains(out, "nothing") {
+		t.Errorf("help nothing: exit code %d, %q", code, out)
 	}
 }

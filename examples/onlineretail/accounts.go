@@ -12,13 +12,13 @@ import (
 	"lonja/client"
 )
 
-// staffEmail is the account that keeps products and stock.
+// staffEmail is the account that maintains products and stock.
 const staffEmail = "staff@onlineretail.example"
 
 func customerEmail(number string) string { return "c" + number + "@customers.example" }
 
-// register opens an account, or logs in to it when it is there already.
-func (t *trade) register(ctx context.Context, name, email string) (*client.Client, error) {
+// register opens an account, or logs in to an existing one.
+func (t *importer) register(ctx context.Context, name, email string) (*client.Client, error) {
 	password := t.passwordOf(email)
 	s := t.shop.Session(client.WithPassword(email, password))
 	var res client.Response
@@ -26,7 +26,7 @@ func (t *trade) register(ctx context.Context, name, email string) (*client.Clien
 		client.Key("onlineretail/account/"+email), client.Into(&res))
 	switch {
 	case errors.Is(err, client.Conflict), errors.Is(err, client.Invalid):
-		// Somebody registered it otherwise. If it is ours, the password fits.
+		// The account exists with other data. If this program opened it, the password fits.
 		_, err = s.LogIn(ctx, email, password)
 	case err == nil && !res.Replayed():
 		t.changed.Add(1)
@@ -34,16 +34,16 @@ func (t *trade) register(ctx context.Context, name, email string) (*client.Clien
 	return s, err
 }
 
-// passwordOf is an account's password: made from the administrator's, so that
-// no well-known password guards an account and a second run knows it again.
-func (t *trade) passwordOf(email string) string {
+// passwordOf derives an account's password from the administrator's. So it is not
+// well known, and a second run derives the same one.
+func (t *importer) passwordOf(email string) string {
 	mac := hmac.New(sha256.New, []byte(t.password))
 	mac.Write([]byte("onlineretail " + email))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// employ makes the staff's account, and has the administrator make it staff.
-func (t *trade) employ(ctx context.Context) error {
+// prepareStaff opens the staff account, and grants it the role as administrator.
+func (t *importer) prepareStaff(ctx context.Context) error {
 	s, err := t.register(ctx, "Online Retail staff", staffEmail)
 	if err != nil {
 		return fmt.Errorf("the staff's account: %w", err)
@@ -64,6 +64,6 @@ func (t *trade) employ(ctx context.Context) error {
 		s.Observe(t.admin.Consistency())
 	}
 	t.staff = s
-	_, err = s.LogIn(ctx, staffEmail, t.passwordOf(staffEmail)) // the new role stands in new tokens
+	_, err = s.LogIn(ctx, staffEmail, t.passwordOf(staffEmail)) // new tokens hold the new role
 	return err
 }

@@ -9,8 +9,8 @@ import (
 
 const currency = "GBP"
 
-// create puts a product into the catalogue, or takes it as it is there.
-func (t *trade) create(ctx context.Context, p *product) error {
+// createProduct creates a product, or accepts an existing one.
+func (t *importer) createProduct(ctx context.Context, p *product) error {
 	var res client.Response
 	_, err := t.staff.CreateProduct(ctx, client.NewProduct{SKU: p.sku, Name: p.name, Price: client.Money{Amount: p.price, Currency: currency}},
 		client.Key("onlineretail/product/"+p.sku), client.Into(&res))
@@ -20,26 +20,26 @@ func (t *trade) create(ctx context.Context, p *product) error {
 	if !errors.Is(err, client.Conflict) && !errors.Is(err, client.Invalid) {
 		return err
 	}
-	// It may be there already, made otherwise. Then the shop's price holds.
-	there, lookup := t.staff.GetProduct(ctx, p.sku)
-	if lookup != nil || !there.Available || there.Price.Currency != currency {
+	// It may exist with other data. Then the shop's price is used.
+	existing, lookup := t.staff.GetProduct(ctx, p.sku)
+	if lookup != nil || !existing.Available || existing.Price.Currency != currency {
 		return err
 	}
-	p.price = there.Price.Amount
+	p.price = existing.Price.Amount
 	return nil
 }
 
-// fill adds what the file orders to what is on hand. The key names the file,
-// so a second run adds nothing, and is told the level that the first run made:
-// the one that the file's orders began with.
-func (t *trade) fill(ctx context.Context, p *product) error {
+// addStock adds the pieces that the file orders to the stock. The key contains the
+// file's hash, so a second run adds nothing and gets the first answer: the level
+// from before the file's orders.
+func (t *importer) addStock(ctx context.Context, p *product) error {
 	var res client.Response
 	level, err := t.staff.AdjustStock(ctx, p.sku, client.StockAdjustment{Delta: p.ordered, Reason: "Online Retail " + t.file},
 		client.Key("onlineretail/stock/"+t.file+"/"+p.sku), client.Into(&res))
 	if err != nil {
 		return err
 	}
-	p.began = *level
+	p.initial = *level
 	if !res.Replayed() {
 		t.changed.Add(1)
 	}

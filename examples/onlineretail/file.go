@@ -33,9 +33,9 @@ func (l line) rejected(reason string) rejected {
 
 var columns = []string{"InvoiceNo", "StockCode", "Description", "Quantity", "UnitPrice", "CustomerID"}
 
-// readFile reads an export whose first line names the columns, in any order
-// and with others between them. A line that makes no sense is rejected; an
-// error means that the file as a whole cannot be read.
+// readFile reads an export whose first line names the columns, in any order and
+// among others. An invalid line is rejected. An error means that the file as a whole
+// cannot be read.
 func readFile(r io.Reader) (lines []line, bad []rejected, err error) {
 	rows := csv.NewReader(r)
 	rows.FieldsPerRecord = -1
@@ -61,7 +61,7 @@ func readFile(r io.Reader) (lines []line, bad []rejected, err error) {
 		}
 		number, _ := rows.FieldPos(0)
 		if len(row) != len(header) {
-			bad = append(bad, rejected{number: number, reason: "has not as many fields as the header"})
+			bad = append(bad, rejected{number: number, reason: "has another number of fields than the header"})
 			continue
 		}
 		l := line{number: number, invoice: row[at[0]], sku: row[at[1]], name: strings.ToValidUTF8(strings.TrimSpace(row[at[2]]), "?"), customer: row[at[5]]}
@@ -73,7 +73,7 @@ func readFile(r io.Reader) (lines []line, bad []rejected, err error) {
 	}
 }
 
-// locate finds where each of columns stands.
+// locate returns the index of each of columns.
 func locate(header []string) ([]int, error) {
 	where := map[string]int{}
 	for i, name := range header {

@@ -1,18 +1,18 @@
-// Command onlineretail trades an export of the UCI "Online Retail" data set
-// (https://doi.org/10.24432/C5BW33) through a running shop, with the shop's
-// public client alone. It is a model of a program that uses it:
+// Command onlineretail imports an export of the UCI "Online Retail" data set
+// (https://doi.org/10.24432/C5BW33) into a running shop. It uses only the shop's
+// public client, and shows how to use it:
 //
-//   - Every call that records something gives a key made from the file's own
-//     ids. So a second run of the whole file changes nothing, and says so.
-//   - Each account has a client of its own, which keeps its tokens fresh and what
-//     it has seen. Where one account builds on what another did, its client
+//   - Every call that changes something has an idempotency key that is derived from
+//     the file's ids. So a second run of the same file changes nothing.
+//   - Each account has its own client, which renews its tokens and keeps its
+//     consistency token. When one account depends on what another did, its client
 //     observes the other's consistency token.
-//   - What the shop refuses is reported and the rest goes on. That it is away is
-//     the client's business, which tries again for two minutes.
-//   - Money is an integer of pence from the first line to the last.
+//   - A rejected request is reported, and the import continues. If the shop is not
+//     available, the client retries for two minutes.
+//   - Money is an integer number of pence throughout.
 //
-// The file is real and dirty. Each of its lines either becomes part of an
-// order or of a cancellation, or is reported with its number and the reason.
+// The file is real and dirty. Each line becomes part of an order or of a
+// cancellation, or is reported with its number and the reason.
 package main
 
 import (
@@ -43,12 +43,12 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var o options
-	flag.StringVar(&o.url, "url", "http://127.0.0.1:8080", "the shop")
-	flag.StringVar(&o.adminEmail, "admin-email", os.Getenv("LONJA_ADMIN_EMAIL"), "the administrator's address, or LONJA_ADMIN_EMAIL")
+	flag.StringVar(&o.url, "url", "http://127.0.0.1:8080", "URL of the shop")
+	flag.StringVar(&o.adminEmail, "admin-email", os.Getenv("LONJA_ADMIN_EMAIL"), "the administrator's email address, or LONJA_ADMIN_EMAIL")
 	flag.StringVar(&o.adminPassword, "admin-password", "", "the administrator's password, or LONJA_ADMIN_PASSWORD")
-	flag.IntVar(&o.parallel, "parallel", 16, "requests under way at a time")
-	flag.StringVar(&o.report, "report", "", "write every line that could not be used to this file, as CSV")
-	flag.BoolVar(&o.verbose, "verbose", false, "print every line that could not be used")
+	flag.IntVar(&o.parallel, "parallel", 16, "maximum number of concurrent requests")
+	flag.StringVar(&o.report, "report", "", "write the lines that could not be used to this CSV file")
+	flag.BoolVar(&o.verbose, "verbose", false, "print the lines that could not be used")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: onlineretail [flags] FILE.csv")
 		flag.PrintDefaults()
@@ -67,7 +67,7 @@ func main() {
 	}
 }
 
-// retries go on for about two minutes.
+// retries last about two minutes.
 const retries = 30
 
 func run(ctx context.Context, o options) error {
@@ -85,7 +85,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	t := &trade{
+	t := &importer{
 		shop:     shop,
 		admin:    shop.Session(client.WithPassword(o.adminEmail, o.adminPassword)),
 		password: o.adminPassword,
@@ -103,7 +103,7 @@ func run(ctx context.Context, o options) error {
 	return t.compare(ctx, began)
 }
 
-func (t *trade) report(o options) error {
+func (t *importer) report(o options) error {
 	t.summary(os.Stdout)
 	if o.verbose {
 		if err := writeRejected(os.Stdout, t.rejected); err != nil {
@@ -120,8 +120,9 @@ func (t *trade) report(o options) error {
 	return errors.Join(writeRejected(f, t.rejected), f.Close())
 }
 
-// compare reads the totals back and fails when they are not the file's.
-func (t *trade) compare(ctx context.Context, began time.Time) error {
+// compare reads the shop's totals and returns an error when they differ from the
+// file's.
+func (t *importer) compare(ctx context.Context, began time.Time) error {
 	wanted := t.plan.expected()
 	found, others, err := t.readBack(ctx, wanted, 15*time.Second)
 	if err != nil {
@@ -130,22 +131,22 @@ func (t *trade) compare(ctx context.Context, began time.Time) error {
 	fmt.Println()
 	comparison(os.Stdout, wanted, found)
 	fmt.Printf("\n%d products, %d customers, %.1f s\n", len(t.plan.products), len(t.plan.customers), time.Since(began).Seconds())
-	fmt.Printf("With one price a SKU the orders come to %s; at the file's own prices they would to %s.\n",
+	fmt.Printf("With one price for each SKU the orders total %s; at the file's own prices they would total %s.\n",
 		pounds(wanted.Paid.Pence+wanted.Cancelled.Pence), pounds(t.plan.atFilePrices()))
 	if others > 0 {
 		fmt.Printf("The shop has %d other orders.\n", others)
 	}
 	if n := t.changed.Load(); n > 0 {
-		fmt.Printf("This run changed %d things in the shop.\n", n)
+		fmt.Printf("This run made %d changes in the shop.\n", n)
 	} else {
-		fmt.Println("This run changed nothing: the shop had all of the file already.")
+		fmt.Println("This run changed nothing: the shop already had everything in the file.")
 	}
 	if t.used+len(t.rejected) != t.plan.read {
 		return fmt.Errorf("%d lines read, but %d used and %d reported", t.plan.read, t.used, len(t.rejected))
 	}
 	if found != wanted {
-		return errors.New("the shop's totals are not the file's")
+		return errors.New("the shop's totals differ from the file's")
 	}
-	fmt.Println("The shop's totals are the file's.")
+	fmt.Println("The shop's totals match the file's.")
 	return nil
 }

@@ -38,7 +38,7 @@ func cancelled(cancellation *order, by *customer) (found *order, reason string) 
 	return found, reason
 }
 
-// pieces is how many of each SKU an order, or a cancellation, is about.
+// pieces returns the number of pieces of each SKU in an order or a cancellation.
 func (o *order) pieces() map[string]int64 {
 	sum := map[string]int64{}
 	for _, l := range o.lines {

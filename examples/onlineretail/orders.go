@@ -9,13 +9,13 @@ import (
 )
 
 const (
-	patienceForStep = time.Minute // how long an order may stay where it is
+	patienceForStep = time.Minute // how long an order may keep its status
 	firstPause      = 5 * time.Millisecond
 )
 
-// shopFor opens a customer's account and places their orders, one after
-// another as they stand in the file.
-func (t *trade) shopFor(ctx context.Context, c *customer) error {
+// placeOrders opens a customer's account and places its orders one after another, in
+// the order of the file.
+func (t *importer) placeOrders(ctx context.Context, c *customer) error {
 	s, err := t.register(ctx, "Customer "+c.number, customerEmail(c.number))
 	if err != nil {
 		return fmt.Errorf("customer %s: %w", c.number, err)
@@ -24,13 +24,13 @@ func (t *trade) shopFor(ctx context.Context, c *customer) error {
 	for _, o := range c.orders {
 		whole := true
 		for part, lines := range o.parts() {
-			fate, err := t.settle(ctx, s, o, part, lines)
-			if refused := refusal(err); refused != nil {
-				fate.Status, fate.CancelReason = "refused", refused.Error()
+			result, err := t.settle(ctx, s, o, part, lines)
+			if problem := rejection(err); problem != nil {
+				result.Status, result.CancelReason = "refused", problem.Error()
 			} else if err != nil {
 				return fmt.Errorf("invoice %s: %w", o.invoice, err)
 			}
-			whole = t.outcome(o, lines, fate) && whole
+			whole = t.outcome(o, lines, result) && whole
 		}
 		t.outcomeOfCancellation(o, whole)
 		t.progress.step()
@@ -38,10 +38,10 @@ func (t *trade) shopFor(ctx context.Context, c *customer) error {
 	return nil
 }
 
-// settle places one part of an order and moves it to where it belongs: paid,
-// or cancelled when the file cancels it. It looks at the order's status before
-// each step, so it may begin anywhere and run again.
-func (t *trade) settle(ctx context.Context, s *client.Client, o *order, part int, lines []line) (client.Order, error) {
+// settle places one part of an order and brings it to its final status: paid, or
+// cancelled when the file cancels it. It reads the status before each step, so it
+// can be run again after an interruption at any point.
+func (t *importer) settle(ctx context.Context, s *client.Client, o *order, part int, lines []line) (client.Order, error) {
 	now, err := t.place(ctx, s, o.key(part), lines)
 	paid, waiting := false, time.Now()
 	for pause := firstPause; err == nil; pause = min(2*pause, time.Second) {
@@ -61,7 +61,7 @@ func (t *trade) settle(ctx context.Context, s *client.Client, o *order, part int
 			break
 		}
 		before := now.Status
-		if now, err = t.look(ctx, s, now.ID); now.Status != before {
+		if now, err = t.get(ctx, s, now.ID); now.Status != before {
 			waiting, pause = time.Now(), firstPause
 		}
 	}
@@ -73,7 +73,7 @@ func due(o client.Order) bool {
 	return o.Status == client.AwaitingPayment && o.Payment != nil && o.Payment.Status == client.PaymentPending
 }
 
-func (t *trade) place(ctx context.Context, s *client.Client, key string, lines []line) (client.Order, error) {
+func (t *importer) place(ctx context.Context, s *client.Client, key string, lines []line) (client.Order, error) {
 	items := make([]client.OrderLine, len(lines))
 	for i, l := range lines {
 		items[i] = client.OrderLine{SKU: l.sku, Quantity: l.quantity}
@@ -85,13 +85,13 @@ func (t *trade) place(ctx context.Context, s *client.Client, key string, lines [
 		return client.Order{}, err
 	case res.Replayed():
 		// The answer is the first one; the order has moved since.
-		return t.look(ctx, s, placed.ID)
+		return t.get(ctx, s, placed.ID)
 	}
 	t.changed.Add(1)
 	return *placed, nil
 }
 
-func (t *trade) look(ctx context.Context, s *client.Client, id string) (client.Order, error) {
+func (t *importer) get(ctx context.Context, s *client.Client, id string) (client.Order, error) {
 	o, err := s.GetOrder(ctx, id)
 	if err != nil {
 		return client.Order{}, err
@@ -100,7 +100,7 @@ func (t *trade) look(ctx context.Context, s *client.Client, id string) (client.O
 }
 
 // pay pays in the sandbox.
-func (t *trade) pay(ctx context.Context, s *client.Client, id string) error {
+func (t *importer) pay(ctx context.Context, s *client.Client, id string) error {
 	_, err := s.SettlePayment(ctx, id, client.Pay)
 	if err == nil {
 		t.changed.Add(1)
@@ -108,7 +108,7 @@ func (t *trade) pay(ctx context.Context, s *client.Client, id string) error {
 	return err
 }
 
-func (t *trade) cancel(ctx context.Context, s *client.Client, id string) error {
+func (t *importer) cancel(ctx context.Context, s *client.Client, id string) error {
 	_, err := s.CancelOrder(ctx, id)
 	if err == nil {
 		t.changed.Add(1)
@@ -126,7 +126,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // allOrders reads every order that the shop has, page by page.
-func (t *trade) allOrders(ctx context.Context) (map[string]client.Order, error) {
+func (t *importer) allOrders(ctx context.Context) (map[string]client.Order, error) {
 	all := map[string]client.Order{}
 	for o, err := range t.staff.AllOrders(ctx, client.OrderQuery{}) {
 		if err != nil {

@@ -9,7 +9,7 @@ import (
 	"lonja/client"
 )
 
-// plan is what the file asks of the shop.
+// plan is what the import creates in the shop.
 type plan struct {
 	read      int
 	products  []*product
@@ -22,7 +22,7 @@ type product struct {
 	price     int64        // in pence
 	ordered   int64        // pieces, over all orders
 	returned  int64        // pieces of these whose orders are cancelled again
-	began     client.Stock // the shop's level once the ordered pieces were added
+	initial   client.Stock // the shop's level once the ordered pieces were added
 }
 
 type customer struct {
@@ -37,10 +37,10 @@ type order struct {
 	cancellation []line // the lines of the C invoice that cancels it, if any
 }
 
-// maxItems is how many lines the shop takes in one order.
+// maxItems is the maximum number of lines of an order in the shop.
 const maxItems = 1000
 
-// parts are the order's lines in pieces that the shop takes.
+// parts splits the order's lines into orders that the shop accepts.
 func (o *order) parts() [][]line { return slices.Collect(slices.Chunk(o.lines, maxItems)) }
 
 // The reasons for which a line cannot be used.
@@ -65,7 +65,7 @@ var (
 
 func (l line) cancels() bool { return len(l.invoice) > 0 && l.invoice[0] == 'C' }
 
-// unusable is why a line can be no part of an order or a cancellation, or empty.
+// unusable returns why a line cannot be used, or "".
 func (l line) unusable() string {
 	switch {
 	case !goods.MatchString(l.sku):

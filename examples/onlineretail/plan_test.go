@@ -92,7 +92,7 @@ func TestPlanOfADirtyFile(t *testing.T) {
 		11: notToken,
 		12: "has a quantity that is not a whole number",
 		13: "has a price that is not pounds and whole pence",
-		14: "has not as many fields as the header",
+		14: "has another number of fields than the header",
 		16: cancelPart,
 		17: cancelNone,
 		18: notGoods,
@@ -129,8 +129,8 @@ func TestPlanOfADirtyFile(t *testing.T) {
 
 func TestExpectedTotals(t *testing.T) {
 	p := planOf(t, "testdata/dirty.csv")
-	p.products[0].began = client.Stock{OnHand: 100 + 11, Reserved: 3}
-	p.products[1].began = client.Stock{OnHand: 2}
+	p.products[0].initial = client.Stock{OnHand: 100 + 11, Reserved: 3}
+	p.products[1].initial = client.Stock{OnHand: 2}
 	got := p.expected()
 	want := totals{
 		Paid:      sum{1, 6*210 + 2*300},

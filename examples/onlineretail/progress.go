@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// progress says on one line how far the run is: rewritten in place on a
-// terminal, and now and then elsewhere.
+// progress shows the progress of the run on one line, which is rewritten in place on
+// a terminal. Otherwise it prints a line every ten seconds.
 type progress struct {
 	out   io.Writer
 	live  bool // out is a terminal
@@ -29,7 +29,7 @@ func newProgress(out *os.File) *progress {
 	return p
 }
 
-// begin starts to count of steps of something, after ending what was before.
+// begin ends the previous activity and starts a new one with a number of steps.
 func (p *progress) begin(what string, of int) {
 	p.end()
 	p.mu.Lock()
@@ -62,8 +62,8 @@ func (p *progress) end() {
 	p.what = ""
 }
 
-// say prints a line without breaking the progress line.
-func (p *progress) say(format string, args ...any) {
+// print prints a line without breaking the progress line.
+func (p *progress) print(format string, args ...any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.live {

@@ -10,8 +10,8 @@ import (
 	"text/tabwriter"
 )
 
-// summary prints what the run used, what it could not use and why.
-func (t *trade) summary(w io.Writer) {
+// summary prints the number of used lines, and of unused lines by reason.
+func (t *importer) summary(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer table.Flush()
 	row := func(n int, what string) { fmt.Fprintf(table, "%d\t  %s\n", n, what) }

@@ -9,8 +9,7 @@ import (
 	"lonja/client"
 )
 
-// totals is what came out, by the file or by the shop. Two totals agree when
-// they are equal.
+// totals are the totals of the file or of the shop. They are comparable with ==.
 type totals struct {
 	Paid, Cancelled, Other sum   // orders
 	OnHand, Reserved       int64 // pieces of the file's SKUs
@@ -20,22 +19,22 @@ type sum struct{ Orders, Pence int64 }
 
 func (s *sum) add(pence int64) { s.Orders, s.Pence = s.Orders+1, s.Pence+pence }
 
-// wanted is the status that the file gives an order in the end.
-func (o *order) wanted() client.OrderStatus {
+// expectedStatus returns the final status of an order in the file.
+func (o *order) expectedStatus() client.OrderStatus {
 	if o.cancellation != nil {
 		return client.Cancelled
 	}
 	return client.Paid
 }
 
-// expected is what the file makes, at the shop's prices.
+// expected returns the totals of the file at the shop's prices.
 func (p *plan) expected() totals {
 	var t totals
 	price := map[string]int64{}
 	for _, item := range p.products {
 		price[item.sku] = item.price
-		t.OnHand += item.began.OnHand - item.ordered + item.returned
-		t.Reserved += item.began.Reserved
+		t.OnHand += item.initial.OnHand - item.ordered + item.returned
+		t.Reserved += item.initial.Reserved
 	}
 	for _, c := range p.customers {
 		for _, o := range c.orders {
@@ -44,7 +43,7 @@ func (p *plan) expected() totals {
 				for _, l := range lines {
 					pence += l.quantity * price[l.sku]
 				}
-				t.of(o.wanted()).add(pence)
+				t.of(o.expectedStatus()).add(pence)
 			}
 		}
 	}
@@ -61,7 +60,7 @@ func (t *totals) of(status client.OrderStatus) *sum {
 	return &t.Other
 }
 
-// atFilePrices is what the file itself says that the orders come to.
+// atFilePrices returns the total of the orders at the file's prices.
 func (p *plan) atFilePrices() (pence int64) {
 	for _, c := range p.customers {
 		for _, o := range c.orders {
@@ -73,10 +72,9 @@ func (p *plan) atFilePrices() (pence int64) {
 	return pence
 }
 
-// readBack asks the shop until its totals are those that are wanted, for at
-// most patience: the goods of a paid order leave the stock a moment after the
-// payment.
-func (t *trade) readBack(ctx context.Context, wanted totals, patience time.Duration) (found totals, others int, err error) {
+// readBack reads the shop's totals until they are as wanted, for patience at most,
+// because the stock of a paid order is committed a moment after the payment.
+func (t *importer) readBack(ctx context.Context, wanted totals, patience time.Duration) (found totals, others int, err error) {
 	for giveUp := time.Now().Add(patience); ; {
 		found, others, err = t.readOnce(ctx)
 		if err != nil || found == wanted || time.Now().After(giveUp) {
@@ -90,7 +88,7 @@ func (t *trade) readBack(ctx context.Context, wanted totals, patience time.Durat
 
 // readOnce reads this file's orders and stock. others is how many more orders
 // the shop has.
-func (t *trade) readOnce(ctx context.Context) (found totals, others int, err error) {
+func (t *importer) readOnce(ctx context.Context) (found totals, others int, err error) {
 	all, err := t.allOrders(ctx)
 	if err != nil {
 		return found, 0, err
@@ -98,7 +96,7 @@ func (t *trade) readOnce(ctx context.Context) (found totals, others int, err err
 	for _, p := range t.placed {
 		o, ok := all[p.id]
 		if !ok {
-			t.progress.say("invoice %s: the shop does not list order %s", p.invoice, p.id)
+			t.progress.print("invoice %s: the shop does not list order %s", p.invoice, p.id)
 			continue
 		}
 		found.of(o.Status).add(o.Total.Amount)

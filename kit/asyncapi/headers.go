@@ -147,7 +147,7 @@ func requestHeaderSchema() *huma.Schema {
 			eventlog.HeaderAfter:         text("A consistency token, STREAM:sequence, separated by commas. The request waits until the service's view has reached it"),
 			eventlog.HeaderTokenPosition: number("The sequence at which the actor's access token was signed. If the token was revoked since, the request fails"),
 			eventlog.HeaderClientNetwork: text("A pseudonym of the network address of the actor"),
-			bus.HeaderMaxSize:               number("The client accepts an answer of up to this many bytes, in parts"),
+			bus.HeaderMaxSize:            number("The client accepts an answer of up to this many bytes, in parts"),
 		},
 	}
 }

@@ -12,7 +12,7 @@ type Endpoint struct {
 	Request reflect.Type // the struct that the request's JSON is decoded into
 	// Answer is the type of the answer's JSON. It is nil when the request has no
 	// method Answer; see [Answered].
-	Answer       reflect.Type
+	Answer        reflect.Type
 	OperatorsOnly bool // only operators may send it
 }
 

@@ -20,21 +20,21 @@ import (
 	"lonja/test/harness"
 )
 
-// TestTheWholeStoryOnAClusterWithThreeReplicas runs the shop as it runs in
+// TestStory_OnAClusterWithThreeReplicas runs the shop as it runs in
 // production: three NATS servers, every stream on all of them, two replicas of
 // every service, each part with its own key.
-func TestTheWholeStoryOnAClusterWithThreeReplicas(t *testing.T) {
+func TestStory_OnAClusterWithThreeReplicas(t *testing.T) {
 	d, data := harness.StartServers(t, harness.ThreeServers, "--tls"), t.TempDir()
 	s, processes := d.OpenShop(data, "a", "b")
 	wantReplicas(d, 3)
 	harness.Story(t, s)
 	d.Audit(data)
 
-	// The shop goes on without the server that leads ORDERS.
+	// The shop continues without the server that leads ORDERS.
 	dave := s.As("dave")
 	gone := d.Leader("ORDERS")
 	d.Kill(gone)
-	harness.Within(t, 30*time.Second, func() error { // an election takes its time
+	harness.Within(t, 30*time.Second, func() error { // an election takes seconds
 		a, err := dave.Do("POST", "/api/orders", map[string]any{"items": []events.Quantity{harness.Pieces("71053", 1)}}, "Idempotency-Key", "in the dark")
 		if err == nil && a.Status != 201 {
 			err = fmt.Errorf("%d %s", a.Status, a.Body)
@@ -50,7 +50,7 @@ func TestTheWholeStoryOnAClusterWithThreeReplicas(t *testing.T) {
 	}
 }
 
-// wantReplicas makes sure that every stream is on n servers.
+// wantReplicas checks that every stream is on n servers.
 func wantReplicas(d *harness.Servers, n int) {
 	d.T.Helper()
 	out, err := harness.Command(d.T, append([]string{"streams", "plan", "--replicas", fmt.Sprint(n)}, d.As(shop.Operator)...)...).CombinedOutput()
@@ -77,17 +77,18 @@ func cluster(t *testing.T) *harness.Servers {
 	return d
 }
 
-// shipped is some event of an order. No service checks it here: only its place in
-// the log matters.
+// shipped returns an event of an order. No service is running that could check it;
+// only its position in the log matters.
 func shipped(order string) events.Event { return events.OrderShipped{OrderID: events.OrderID(order)} }
 
 func envelopeOf(id string) eventlog.Envelope {
 	return eventlog.Envelope{ID: id, Causation: "command-" + id, Correlation: "command-" + id, Time: time.Now()}
 }
 
-// TestALostRaceHasTwoCodesOnReplicatedStreams lets many append to one entity at
-// once. The server answers the losers with one of two codes; both are a conflict.
-func TestALostRaceHasTwoCodesOnReplicatedStreams(t *testing.T) {
+// TestAppend_ALostRaceHasTwoCodesOnReplicatedStreams appends to one entity
+// concurrently. The server answers the losers with one of two codes. Both are a
+// conflict.
+func TestAppend_ALostRaceHasTwoCodesOnReplicatedStreams(t *testing.T) {
 	d := cluster(t)
 	log, js := logOn(d, d.Leader("ORDERS"))
 	codes := map[jetstream.ErrorCode]int{}
@@ -100,7 +101,7 @@ func TestALostRaceHasTwoCodesOnReplicatedStreams(t *testing.T) {
 		for racer := range racers {
 			racing.Go(func() {
 				_, err := log.Append(t.Context(), "ORDERS", "events.order."+order+".>", 0, envelopeOf(fmt.Sprintf("%s-%d", order, racer)), shipped(order))
-				raw := expectingNothing(t.Context(), js, order, fmt.Sprintf("%s-late-%d", order, racer))
+				raw := appendFirst(t.Context(), js, order, fmt.Sprintf("%s-late-%d", order, racer))
 				mu.Lock()
 				defer mu.Unlock()
 				switch {
@@ -128,8 +129,8 @@ func TestALostRaceHasTwoCodesOnReplicatedStreams(t *testing.T) {
 	}
 }
 
-// expectingNothing appends as a new entity's first event. The error is the server's own.
-func expectingNothing(ctx context.Context, js jetstream.JetStream, order, id string) error {
+// appendFirst appends the first event of an entity and returns the server's error.
+func appendFirst(ctx context.Context, js jetstream.JetStream, order, id string) error {
 	_, err := js.PublishMsg(ctx, &nats.Msg{Subject: "events.order." + order + ".shipped", Data: []byte(`{}`), Header: nats.Header{
 		jetstream.MsgIDHeader:                   {id},
 		jetstream.ExpectedLastSubjSeqHeader:     {"0"},
@@ -138,10 +139,10 @@ func expectingNothing(ctx context.Context, js jetstream.JetStream, order, id str
 	return err
 }
 
-// TestTheSameFactTwiceIsOneFactOnReplicatedStreams: an event that one server refuses for
-// its place in the log, a cluster may answer as a duplicate. Either way it is
-// recorded once, and the caller can tell the answer from a success.
-func TestTheSameFactTwiceIsOneFactOnReplicatedStreams(t *testing.T) {
+// When an event is appended twice, a single server reports a wrong sequence, and a
+// cluster may report a duplicate. Either way the event is recorded once, and the
+// caller can tell the answer from a success.
+func TestAppend_ADuplicateIsRecordedOnceOnReplicatedStreams(t *testing.T) {
 	d := cluster(t)
 	log, _ := logOn(d, d.Leader("ORDERS"))
 	filter := "events.order.ord_twice.>"
@@ -161,21 +162,21 @@ func TestTheSameFactTwiceIsOneFactOnReplicatedStreams(t *testing.T) {
 	}
 }
 
-// TestAFollowerThatIsBehindIsNotBelieved appends through the leader and loads
-// through a follower, which often answers with what it knew a moment ago. Load asks
-// again until it has seen what it was asked for.
-func TestAFollowerThatIsBehindIsNotBelieved(t *testing.T) {
+// TestLoad_IgnoresAStaleFollower appends through the leader and loads through a
+// follower, whose answers are often stale. Load retries until it has seen the
+// sequence that it was asked for.
+func TestLoad_IgnoresAStaleFollower(t *testing.T) {
 	d := cluster(t)
 	leader := d.Leader("ORDERS")
 	writing, _ := logOn(d, leader)
-	follower := harness.ThreeServers[0]
-	if follower == leader {
-		follower = harness.ThreeServers[1]
+	viewFixture := harness.ThreeServers[0]
+	if viewFixture == leader {
+		viewFixture = harness.ThreeServers[1]
 	}
-	reading, js := logOn(d, follower)
+	reading, js := logOn(d, viewFixture)
 	after, stale := uint64(0), 0
-	const order, filter, facts = "ord_far", "events.order.ord_far.>", 300
-	for n := range facts {
+	const order, filter, appends = "ord_far", "events.order.ord_far.>", 300
+	for n := range appends {
 		event, err := writing.Append(t.Context(), "ORDERS", filter, after, envelopeOf(fmt.Sprintf("far-%d", n)), shipped(order))
 		if err != nil {
 			t.Fatal(err)
@@ -192,7 +193,7 @@ func TestAFollowerThatIsBehindIsNotBelieved(t *testing.T) {
 		}
 		after = event.Sequence
 	}
-	t.Logf("%d of %d single reads by a follower were stale", stale, facts)
+	t.Logf("%d of %d single reads by a follower were stale", stale, appends)
 }
 
 // sees reports whether a direct read, which any server may answer, shows an event.
@@ -207,8 +208,8 @@ func sees(ctx context.Context, js jetstream.JetStream, filter string, seq uint64
 	return false
 }
 
-// TestAFrozenFollowerHoldsNobodyUp: two of three are a majority.
-func TestAFrozenFollowerHoldsNobodyUp(t *testing.T) {
+// Two of three servers are a majority.
+func TestAppend_AFrozenFollowerDoesNotBlock(t *testing.T) {
 	d := cluster(t)
 	leader := d.Leader("ORDERS")
 	log, _ := logOn(d, leader)

@@ -1,5 +1,5 @@
-// Package cluster runs the shop, its log and its views on three NATS servers, of
-// which some are killed or frozen.
+// Package cluster runs the shop, its log and its views on three NATS servers, and
+// kills and freezes some of them.
 package cluster
 
 import (

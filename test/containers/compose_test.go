@@ -15,13 +15,13 @@ import (
 	"lonja/test/harness"
 )
 
-// singleShop is `docker compose up --build`, and what compose.yaml says in its
-// comments.
+// singleShop runs `docker compose up --build` and the commands in the comments of
+// compose.yaml.
 func singleShop(t *testing.T) {
 	t.Parallel()
 	c := composeUp(t)
 	harness.Story(t, c.gateway[0])
-	c.auditIsClean()
+	c.checkAudit()
 
 	seed := filepath.Join(t.TempDir(), "seed")
 	docker(t, "cp", c.id("setup")+":/setup/keys/observer/seed", seed)
@@ -36,7 +36,7 @@ func singleShop(t *testing.T) {
 	if said := docker(t, "logs", c.id("setup")); said == "" || regexp.MustCompile(`S[A-Z][A-Z2-7]{40,}`).MatchString(said) {
 		t.Errorf("setup prints nothing, or secrets:\n%s", said)
 	}
-	c.observerLooks(seed)
+	c.checkObserver(seed)
 }
 
 func contents(t *testing.T, path string) string {
@@ -48,8 +48,8 @@ func contents(t *testing.T, path string) string {
 	return string(data)
 }
 
-// observerLooks connects from outside with the observer's key.
-func (c *containers) observerLooks(seed string) {
+// checkObserver connects from outside with the observer's key.
+func (c *containers) checkObserver(seed string) {
 	c.t.Helper()
 	option, err := nats.NkeyOptionFromSeed(seed)
 	if err != nil {
@@ -70,8 +70,8 @@ func (c *containers) observerLooks(seed string) {
 	}
 }
 
-// auditIsClean waits until nothing is under way, and has the log checked.
-func (c *containers) auditIsClean() {
+// checkAudit waits until nothing is under way, and checks the log.
+func (c *containers) checkAudit() {
 	c.t.Helper()
 	var out string
 	harness.Within(c.t, time.Minute, func() (err error) {
@@ -83,40 +83,40 @@ func (c *containers) auditIsClean() {
 
 func lastLine(s string) string { return s[strings.LastIndexByte(s, '\n')+1:] }
 
-// clusterUnderFire stops, kills and cuts off every container in turn while
-// customers buy, and wants every order that was acknowledged.
-func clusterUnderFire(t *testing.T) {
+// clusterWithFaults stops, kills and disconnects every container in turn under load,
+// and checks that every acknowledged order exists.
+func clusterWithFaults(t *testing.T) {
 	c := composeUp(t, "--profile", "cluster")
 	harness.Story(t, c.gateway[0])
 	c.gateway[1].Boss()
 
-	began, crowd := time.Now(), c.crowd(6)
+	began, customers := time.Now(), c.customers(6)
 	step := func(what string, do func()) {
 		t.Helper()
-		at, before := time.Now(), crowd.acknowledged.Load()
+		at, before := time.Now(), customers.acknowledged.Load()
 		do()
-		t.Logf("%5.1fs: %s took %.1fs, %d orders meanwhile", at.Sub(began).Seconds(), what, time.Since(at).Seconds(), crowd.acknowledged.Load()-before)
+		t.Logf("%5.1fs: %s took %.1fs, %d orders meanwhile", at.Sub(began).Seconds(), what, time.Since(at).Seconds(), customers.acknowledged.Load()-before)
 	}
-	step("undisturbed", func() { crowd.buysOn(t) })
+	step("undisturbed", func() { customers.awaitOrders(t) })
 	for _, suffix := range []string{"", "-b"} {
 		parts := c.parts(suffix)
-		step("stop one of each part", func() { c.together(parts, c.stop); crowd.buysOn(t); c.together(parts, c.start) })
-		step("kill one of each part", func() { c.together(parts, c.crash); crowd.buysOn(t) })
+		step("stop one of each part", func() { c.inParallel(parts, c.stop); customers.awaitOrders(t); c.inParallel(parts, c.start) })
+		step("kill one of each part", func() { c.inParallel(parts, c.crash); customers.awaitOrders(t) })
 	}
 	for i, server := range harness.ThreeServers {
 		one, others := []string{server}, append(slices.Clone(harness.ThreeServers[:i]), harness.ThreeServers[i+1:]...)
-		step("stop "+server, func() { c.together(one, c.stop); crowd.buysOn(t); c.together(one, c.start) })
-		step("kill "+server, func() { c.together(one, c.crash); crowd.buysOn(t) })
+		step("stop "+server, func() { c.inParallel(one, c.stop); customers.awaitOrders(t); c.inParallel(one, c.start) })
+		step("kill "+server, func() { c.inParallel(one, c.crash); customers.awaitOrders(t) })
 		step("cut "+server+" off", func() {
-			c.together(others, c.seesServers(2))
-			c.together(one, c.cutOff)
-			c.together(others, c.seesServers(1)) // only now both sides know
-			crowd.buysOn(t)
-			c.together(one, c.putBack)
-			crowd.buysOn(t)
+			c.inParallel(others, c.connectedTo(2))
+			c.inParallel(one, c.disconnect)
+			c.inParallel(others, c.connectedTo(1)) // now both sides have noticed
+			customers.awaitOrders(t)
+			c.inParallel(one, c.reconnect)
+			customers.awaitOrders(t)
 		})
 	}
-	crowd.goHome(t)
-	crowd.check(t)
-	c.auditIsClean()
+	customers.finish(t)
+	customers.check(t)
+	c.checkAudit()
 }

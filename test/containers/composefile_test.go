@@ -12,10 +12,10 @@ import (
 	"lonja/test/harness"
 )
 
-// What Dockerfile and compose.yaml repeat of the program is checked against it,
-// without an engine.
+// These tests compare Dockerfile and compose.yaml with the program. They need no
+// engine.
 
-// composeFile is what matters here of compose.yaml.
+// composeFile is the part of compose.yaml that the tests read.
 type composeFile struct {
 	Services map[string]struct {
 		Image       string
@@ -45,7 +45,7 @@ func readComposeFile(t *testing.T) (f composeFile) {
 	return f
 }
 
-// identityOf is whose key a container works with, "" when it needs none.
+// identityOf returns the identity whose key a container uses, "" for none.
 func identityOf(service string) string {
 	name := strings.TrimSuffix(strings.TrimSuffix(service, "-a"), "-b")
 	switch {
@@ -57,7 +57,7 @@ func identityOf(service string) string {
 	return name
 }
 
-func TestEachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
+func TestCompose_EachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
 	for name, s := range readComposeFile(t).Services {
 		if !s.ReadOnly || !slices.Equal(s.CapDrop, []string{"ALL"}) || !slices.Equal(s.SecurityOpt, []string{"no-new-privileges:true"}) || s.Privileged || s.User != "" {
 			t.Errorf("%s has more rights than it needs: %+v", name, s)
@@ -70,7 +70,7 @@ func TestEachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
 		}
 		id := identityOf(name)
 		switch {
-		case strings.HasPrefix(name, "setup"): // makes them all
+		case strings.HasPrefix(name, "setup"): // creates all keys
 		case id == "" && len(keys) > 0, id != "" && !slices.Equal(keys, []string{"keys-" + id + ":/keys/" + id + ":ro"}):
 			t.Errorf("%s, which works as %q, sees the keys %v", name, id, keys)
 		}
@@ -79,7 +79,7 @@ func TestEachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
 				t.Errorf("%s publishes %s", name, port)
 			}
 		}
-		for _, port := range s.Ports { // what monitors NATS answers whoever asks
+		for _, port := range s.Ports { // NATS monitoring has no authentication
 			if strings.HasPrefix(name, "nats") && !strings.HasSuffix(port, ":4222") {
 				t.Errorf("%s publishes %s", name, port)
 			}
@@ -92,7 +92,7 @@ func TestEachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
 	}
 }
 
-func TestEachServiceRunsOnceAndTwiceInACluster(t *testing.T) {
+func TestCompose_EachServiceRunsOnceAndTwiceInACluster(t *testing.T) {
 	f := readComposeFile(t)
 	for _, name := range shop.Names() {
 		a, b := f.Services[name], f.Services[name+"-b"]
@@ -110,10 +110,9 @@ func TestEachServiceRunsOnceAndTwiceInACluster(t *testing.T) {
 	}
 }
 
-// `up --wait` takes what has ended for failed, unless something that is there in
-// the same profiles depends on its success; and what does not end must come back
-// when it is killed.
-func TestWhatEndsIsWaitedForAndWhatDoesNotComesBack(t *testing.T) {
+// `up --wait` takes a finished job for a failure, unless a service of the same
+// profiles depends on its success. Services must be restarted when they are killed.
+func TestCompose_JobsAreAwaitedAndServicesRestart(t *testing.T) {
 	f := readComposeFile(t)
 	waitedFor := func(once, profile string) bool {
 		for _, s := range f.Services {
@@ -147,8 +146,8 @@ func TestWhatEndsIsWaitedForAndWhatDoesNotComesBack(t *testing.T) {
 	}
 }
 
-// Who pays in the sandbox pays for nothing: it is asked for, and can be left out.
-func TestTheSandboxIsAskedForWhereItIsNeeded(t *testing.T) {
+// Sandbox payments cost nothing, so the sandbox must be explicit and optional.
+func TestCompose_EnablesTheSandboxWhereNeeded(t *testing.T) {
 	for name, s := range readComposeFile(t).Services {
 		base, want := identityOf(name), ""
 		if base == "gateway" || base == "payments" {
@@ -163,9 +162,9 @@ func TestTheSandboxIsAskedForWhereItIsNeeded(t *testing.T) {
 	}
 }
 
-// A fresh volume gets its owner from the image's folder, so there must be one
+// A new volume takes its owner from the image's folder, so there must be a folder
 // for every identity.
-func TestEveryIdentityHasAVolumeAndAFolder(t *testing.T) {
+func TestCompose_EveryIdentityHasAVolumeAndAFolder(t *testing.T) {
 	f := readComposeFile(t)
 	var want, mounted []string
 	for _, identity := range shop.Identities(harness.Config, harness.Streams(t)) {
@@ -194,8 +193,8 @@ func TestEveryIdentityHasAVolumeAndAFolder(t *testing.T) {
 	}
 }
 
-// The servers of the containers are those that the tests run on.
-func TestDockerfileUsesTheVersionsOfGoMod(t *testing.T) {
+// The containers must run the NATS server that the tests run on.
+func TestDockerfile_UsesTheVersionsOfGoMod(t *testing.T) {
 	mod := harness.ReadFile(t, "go.mod")
 	for image, pattern := range map[string]string{
 		"golang:": `(?m)^go (\d+\.\d+)`,

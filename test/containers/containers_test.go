@@ -1,6 +1,6 @@
-// Package containers builds the image and runs compose.yaml as users do, and checks
-// what both repeat of the program. Most of it needs a Docker engine and the flag
-// -containers.
+// Package containers builds the image and runs compose.yaml as users do. It also
+// checks that both files agree with the program. Most tests require a Docker engine
+// and the flag -containers.
 package containers
 
 import (
@@ -24,7 +24,7 @@ import (
 
 var inContainers = flag.Bool("containers", false, "build the image and run compose.yaml, too")
 
-// needEngine skips the test where containers are not asked for, or cannot be run.
+// needEngine skips the test unless -containers is given and an engine is available.
 func needEngine(t *testing.T) {
 	t.Helper()
 	if !*inContainers {
@@ -68,19 +68,19 @@ func docker(t *testing.T, args ...string) string {
 	return command(t, nil, "docker", args...)
 }
 
-// containers is a shop from compose.yaml, under a project name of the test's own.
+// containers is a shop from compose.yaml under a project name of its own.
 type containers struct {
 	t       *testing.T
 	name    string
 	env     []string
 	flags   []string
-	gateway []*harness.Shop // all that are published
+	gateway []*harness.Shop // the published gateways
 	nats    string          // its published address
 	ids     map[string]string
 }
 
-// composeUp starts compose.yaml as users do, with ports of its own, until the
-// shop is ready. All of it is gone when the test ends. Flags are compose's own.
+// composeUp starts compose.yaml on free ports and waits until the shop is ready. It
+// removes everything when the test ends. Flags are compose's own.
 func composeUp(t *testing.T, flags ...string) *containers {
 	t.Helper()
 	a, b, nats := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
@@ -89,20 +89,20 @@ func composeUp(t *testing.T, flags ...string) *containers {
 		"LONJA_ADMIN_EMAIL=" + harness.AdminEmail, "LONJA_ADMIN_PASSWORD=" + harness.AdminPassword}
 	t.Cleanup(c.down)
 	up := []string{"up", "--build", "-d"}
-	if hasComposeV2() { // which ends with 0 only once all that stays is well
+	if hasComposeV2() { // --wait exits with 0 only when every service is healthy
 		up = append(up, "--wait")
 	}
 	c.compose(up...)
 	c.gateway = append(c.gateway, harness.At(t, "http://"+a))
-	c.together(c.parts(""), c.serves)
+	c.inParallel(c.parts(""), c.serves)
 	if c.id("gateway-b") != "" {
 		c.gateway = append(c.gateway, harness.At(t, "http://"+b))
-		c.together(c.parts("-b"), c.serves)
+		c.inParallel(c.parts("-b"), c.serves)
 	}
 	return c
 }
 
-// parts are the gateway and every service, those whose names end so.
+// parts returns the gateway and every service with the suffix.
 func (c *containers) parts(suffix string) []string {
 	parts := []string{"gateway" + suffix}
 	if suffix == "" && c.id("gateway-a") != "" {
@@ -114,7 +114,7 @@ func (c *containers) parts(suffix string) []string {
 	return parts
 }
 
-// compose is docker compose, or the docker-compose of before.
+// compose runs docker compose, or the older docker-compose.
 func (c *containers) compose(args ...string) string {
 	c.t.Helper()
 	out, err := c.tryCompose(c.flags, args...)
@@ -134,16 +134,15 @@ func (c *containers) tryCompose(flags []string, args ...string) (string, error) 
 
 var hasComposeV2 = sync.OnceValue(func() bool { return exec.Command("docker", "compose", "version").Run() == nil })
 
-// down takes everything down, and shows what the containers said when the test
-// has failed.
+// down removes everything. If the test has failed, it shows the containers' logs.
 func (c *containers) down() {
 	all := []string{"--profile", "single", "--profile", "cluster", "--profile", "tools"}
 	if c.t.Failed() {
 		out, _ := c.tryCompose(all, "logs", "--no-color", "--tail=40")
 		c.t.Log(out)
 	}
-	// A container that was cut off and put back may leave its place in the network
-	// some moments later than itself.
+	// The network endpoint of a container that was disconnected can outlive the
+	// container for a moment.
 	err := harness.TryWithin(30*time.Second, func() error {
 		_, err := c.tryCompose(all, "down", "-v", "--remove-orphans", "--timeout=3")
 		return err
@@ -154,12 +153,12 @@ func (c *containers) down() {
 	_ = exec.Command("docker", "image", "rm", c.name, c.name+"-nats").Run()
 }
 
-// run runs the operator's tools to their end.
+// run runs an operator's command.
 func (c *containers) run(args ...string) (string, error) {
 	return c.tryCompose(c.flags, append([]string{"run", "--rm", "-T", "lonja"}, args...)...)
 }
 
-// id is a service's container.
+// id returns the id of a service's container.
 func (c *containers) id(service string) string {
 	c.t.Helper()
 	if _, known := c.ids[service]; !known {
@@ -169,8 +168,8 @@ func (c *containers) id(service string) string {
 	return c.ids[service]
 }
 
-// serves waits until a service's own health check says so, without waiting for
-// its turn.
+// serves runs a service's health check at once until it succeeds, without waiting
+// for its interval.
 func (c *containers) serves(service string) error {
 	check, err := tryCommand(nil, "docker", "inspect", "--format", `{{join .Config.Healthcheck.Test " "}}`, c.id(service))
 	if err != nil {
@@ -195,23 +194,23 @@ func (c *containers) start(service string) error {
 	return c.serves(service)
 }
 
-// cutOff takes a container off the shop's network: nothing comes through any
-// more, and nobody is told.
-func (c *containers) cutOff(service string) error {
+// disconnect takes a container off the shop's network. Its connections are not
+// closed; packets are lost.
+func (c *containers) disconnect(service string) error {
 	_, err := tryCommand(nil, "docker", "network", "disconnect", c.name+"_shop", c.id(service))
 	return err
 }
 
-// putBack undoes cutOff for a NATS server.
-func (c *containers) putBack(server string) error {
+// reconnect undoes disconnect for a NATS server.
+func (c *containers) reconnect(server string) error {
 	if _, err := tryCommand(nil, "docker", "network", "connect", "--alias", "nats", "--alias", server, c.name+"_shop", c.id(server)); err != nil {
 		return err
 	}
 	return c.serves(server)
 }
 
-// seesServers waits until a NATS server is connected to so many others.
-func (c *containers) seesServers(n int) func(server string) error {
+// connectedTo waits until a NATS server is connected to n others.
+func (c *containers) connectedTo(n int) func(server string) error {
 	const each = 4 // NATS's pool of three, and one for its own account
 	want := fmt.Sprintf(`"num_routes": %d,`, each*n)
 	return func(server string) error {
@@ -225,15 +224,14 @@ func (c *containers) seesServers(n int) func(server string) error {
 	}
 }
 
-// crash kills a container's process as the kernel would, not as an operator
-// does (docker kill), waits until its restart policy has brought it back, and
-// until it serves.
+// crash kills a container's process like the kernel does, because a restart policy
+// ignores docker kill. It waits until the container is restarted and serves.
 func (c *containers) crash(service string) error {
 	pid, before, err := c.process(service)
 	if err != nil {
 		return err
 	}
-	// The engine may run elsewhere, where that number is another process's.
+	// The engine may run on another machine, where the pid is another process's.
 	group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 	if err == nil && strings.Contains(string(group), c.id(service)) {
 		err = syscall.Kill(pid, syscall.SIGKILL)
@@ -260,8 +258,8 @@ func (c *containers) crash(service string) error {
 	return c.serves(service)
 }
 
-// process is a service's process, 0 when there is none, and how often the
-// engine has started it again.
+// process returns a service's pid, 0 when it does not run, and the number of
+// restarts.
 func (c *containers) process(service string) (pid int, restarts string, err error) {
 	out, err := tryCommand(nil, "docker", "inspect", "--format", "{{.State.Pid}} {{.RestartCount}}", c.id(service))
 	if err != nil {
@@ -272,12 +270,12 @@ func (c *containers) process(service string) (pid int, restarts string, err erro
 	return pid, restarts, err
 }
 
-// together does something to several containers at once.
-func (c *containers) together(services []string, do func(service string) error) {
+// inParallel calls do for several containers at once.
+func (c *containers) inParallel(services []string, do func(service string) error) {
 	c.t.Helper()
 	failed := make(chan error, len(services))
 	for _, service := range services {
-		c.id(service) // looked up by one, before many read it
+		c.id(service) // fill the cache before it is read concurrently
 	}
 	for _, service := range services {
 		go func() { failed <- do(service) }()

@@ -22,22 +22,22 @@ import (
 // TestInContainers builds the image and runs compose.yaml, both as users do.
 func TestInContainers(t *testing.T) {
 	needEngine(t)
-	takeTurns(t)
-	needBases(t)
+	lockEngine(t)
+	requireBaseImages(t)
 	image := fmt.Sprintf("lonja-test-%d", os.Getpid())
 	t.Cleanup(func() {
 		_ = exec.Command("docker", "image", "rm", "-f", image).Run()
 	})
 	docker(t, "build", "-t", image, "--build-arg", "VERSION=1.2.3", "--build-arg", "REVISION=abc", "--build-arg", "CREATED=2026-11-24T10:00:00Z", ".")
 
-	t.Run("cluster", clusterUnderFire)
-	t.Run("image", func(t *testing.T) { t.Parallel(); imageIsLean(t, image) })
-	t.Run("alone", func(t *testing.T) { t.Parallel(); imageRunsAlone(t, image) })
+	t.Run("cluster", clusterWithFaults)
+	t.Run("image", func(t *testing.T) { t.Parallel(); checkImage(t, image) })
+	t.Run("alone", func(t *testing.T) { t.Parallel(); checkImageRuns(t, image) })
 	t.Run("single", singleShop)
 }
 
-// imageIsLean looks at what the image is made of.
-func imageIsLean(t *testing.T, image string) {
+// checkImage checks the content of the image.
+func checkImage(t *testing.T, image string) {
 	var inspected []struct {
 		Config struct {
 			User       string
@@ -70,7 +70,7 @@ func imageIsLean(t *testing.T, image string) {
 	if libraries, err := binary.ImportedLibraries(); len(libraries) > 0 || binary.Section(".interp") != nil {
 		t.Errorf("the program is not static: needs %v (%v)", libraries, err)
 	}
-	// The same commit, built in another folder, is the same bytes.
+	// A build of the same commit in another folder must give the same bytes.
 	here, err := os.ReadFile(buildLikeImage(t, "lonja/cmd/lonja"))
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func imageIsLean(t *testing.T, image string) {
 	}
 }
 
-// goVersion is which Go made the program in an image, or is here.
+// goVersion returns the Go version of the program in an image, or of this machine.
 func goVersion(t *testing.T, image string) string {
 	t.Helper()
 	if image == "" {
@@ -94,8 +94,8 @@ func goVersion(t *testing.T, image string) string {
 	return version
 }
 
-// filesOf are the files in an image that hold anything; the engine adds empty
-// ones to mount its own on.
+// filesOf returns the non-empty files in an image. The engine adds empty ones as
+// mount points.
 func filesOf(t *testing.T, image string) map[string][]byte {
 	t.Helper()
 	id := docker(t, "create", image)
@@ -130,9 +130,9 @@ func filesOf(t *testing.T, image string) map[string][]byte {
 	return files
 }
 
-// imageRunsAlone runs the whole shop in one container that may do nothing but
-// write to its volume.
-func imageRunsAlone(t *testing.T, image string) {
+// checkImageRuns runs the whole shop in one container that may only write to its
+// volume.
+func checkImageRuns(t *testing.T, image string) {
 	name := image + "-alone"
 	t.Cleanup(func() {
 		_ = exec.Command("docker", "rm", "-f", name).Run()
@@ -145,7 +145,7 @@ func imageRunsAlone(t *testing.T, image string) {
 		return err
 	})
 	if out, err := tryCommand(nil, "docker", "exec", name, "/lonja", "healthcheck", "http://127.0.0.1:1/healthz"); err == nil {
-		t.Errorf("nobody is there, and the health check says\n%s", out)
+		t.Errorf("without a server, the health check succeeds:\n%s", out)
 	}
 	harness.Within(t, 30*time.Second, func() error {
 		var state struct{ Health struct{ Status string } }

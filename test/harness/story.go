@@ -18,7 +18,7 @@ func Up(t *testing.T, flags ...string) (*Process, *Shop) {
 }
 
 // Story is the whole life of a shop: a product is created and sold, and orders are
-// paid, shipped, delivered, cancelled, refunded, refused and declined. It runs on
+// paid, shipped, delivered, cancelled, refunded, rejected and declined. It runs on
 // any shop that has no products yet, however its parts are spread.
 func Story(t *testing.T, s *Shop) {
 	boss := s.Boss()
@@ -85,7 +85,7 @@ func WantStock(t *testing.T, p *Person, sku string, want query.StockView) {
 
 // WantTimeline waits until an order's timeline has these event types, for ten
 // seconds at most.
-func WantTimeline(t *testing.T, p *Person, id events.OrderID, facts ...string) {
+func WantTimeline(t *testing.T, p *Person, id events.OrderID, types ...string) {
 	t.Helper()
 	Eventually(t, func() error {
 		var entries []query.TimelineEntry
@@ -94,8 +94,8 @@ func WantTimeline(t *testing.T, p *Person, id events.OrderID, facts ...string) {
 		for _, e := range entries {
 			got = append(got, strings.TrimSuffix(strings.TrimPrefix(e.Type, "lonja."), ".v1"))
 		}
-		if strings.Join(got, " ") != strings.Join(facts, " ") {
-			return fmt.Errorf("timeline is %v, want %v", got, facts)
+		if strings.Join(got, " ") != strings.Join(types, " ") {
+			return fmt.Errorf("timeline is %v, want %v", got, types)
 		}
 		return nil
 	})

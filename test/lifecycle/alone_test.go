@@ -13,7 +13,7 @@ import (
 
 // Parts that start before NATS report that they live and are not ready. They take
 // up work once NATS is there.
-func TestPartsStartBeforeNATS(t *testing.T) {
+func TestParts_StartBeforeNATS(t *testing.T) {
 	nats, front, back := harness.FreeAddr(t), harness.FreeAddr(t), harness.FreeAddr(t)
 	run := func(args ...string) {
 		cmd := harness.Command(t, append(args, "--nats", "nats://"+nats)...)
@@ -54,7 +54,7 @@ func TestPartsStartBeforeNATS(t *testing.T) {
 	harness.At(t, "http://"+front).Boss()
 }
 
-func TestAPasswordInTheURLIsNotShown(t *testing.T) {
+func TestParts_DoNotShowAPasswordInAURL(t *testing.T) {
 	url := "nats://ana:geheim@" + harness.FreeAddr(t) + ",nats://ana:geheim@" + harness.FreeAddr(t)
 	out, err := harness.Command(t, "streams", "plan", "--nats", url).CombinedOutput()
 	if err == nil || strings.Contains(string(out), "geheim") || !strings.Contains(string(out), "ana:xxxxx@") {

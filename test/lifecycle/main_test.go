@@ -1,5 +1,5 @@
-// Package lifecycle starts and stops the program: before NATS is there, with what it
-// cannot use, and at every moment of its start.
+// Package lifecycle starts and stops the program: without NATS, with resources that
+// it cannot use, and at every stage of its start.
 package lifecycle
 
 import (

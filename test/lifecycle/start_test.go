@@ -12,23 +12,23 @@ import (
 	"lonja/test/harness"
 )
 
-// What the program needs and cannot have ends it with an error that names it.
-func TestUp_EndsAndSaysWhatItCannotHave(t *testing.T) {
+// The program exits with an error that names the resource that it cannot use.
+func TestUp_ReportsWhatItCannotUse(t *testing.T) {
 	for name, c := range map[string]struct {
-		prepare func(t *testing.T, data string)
-		limit   string // what the shell does first
-		says    []string
+		prepare   func(t *testing.T, data string)
+		limit     string // what the shell does first
+		awaitLine []string
 	}{
-		"open files":               {limit: "ulimit -n 64", says: []string{"64 open files", "512"}},
-		"data is a file":           {prepare: file(""), says: []string{"nats cannot be used", "not a directory"}},
-		"the store is a file":      {prepare: file("nats"), says: []string{"nats cannot be used", "not a directory"}},
-		"JetStream's is a file":    {prepare: file("nats/jetstream"), says: []string{"nats/jetstream is not a folder"}},
-		"a service's is a file":    {prepare: file("orders"), says: []string{"orders/a cannot be used", "not a directory"}},
-		"a replica's is a file":    {prepare: file("payments/a"), says: []string{"payments/a cannot be used", "not a directory"}},
-		"a lock is a folder":       {prepare: file("catalog/a/.lock/x"), says: []string{"catalog/a cannot be used", "is a directory"}},
-		"the store's is a folder":  {prepare: file("nats/.lock/x"), says: []string{"nats cannot be used", "is a directory"}},
-		"a stream's is no stream":  {prepare: file("nats/jetstream/$G/streams/ORDERS/msgs/1.blk"), says: []string{"stream ORDERS", "cannot be opened"}},
-		"a stream's block is none": {prepare: file("nats/jetstream/$G/streams/ORDERS/msgs/1.blk/x"), says: []string{"ORDERS/msgs/1.blk is not a file"}},
+		"open files":               {limit: "ulimit -n 64", awaitLine: []string{"64 open files", "512"}},
+		"data is a file":           {prepare: file(""), awaitLine: []string{"nats cannot be used", "not a directory"}},
+		"the store is a file":      {prepare: file("nats"), awaitLine: []string{"nats cannot be used", "not a directory"}},
+		"JetStream's is a file":    {prepare: file("nats/jetstream"), awaitLine: []string{"nats/jetstream is not a folder"}},
+		"a service's is a file":    {prepare: file("orders"), awaitLine: []string{"orders/a cannot be used", "not a directory"}},
+		"a replica's is a file":    {prepare: file("payments/a"), awaitLine: []string{"payments/a cannot be used", "not a directory"}},
+		"a lock is a folder":       {prepare: file("catalog/a/.lock/x"), awaitLine: []string{"catalog/a cannot be used", "is a directory"}},
+		"the store's is a folder":  {prepare: file("nats/.lock/x"), awaitLine: []string{"nats cannot be used", "is a directory"}},
+		"a stream's is no stream":  {prepare: file("nats/jetstream/$G/streams/ORDERS/msgs/1.blk"), awaitLine: []string{"stream ORDERS", "cannot be opened"}},
+		"a stream's block is none": {prepare: file("nats/jetstream/$G/streams/ORDERS/msgs/1.blk/x"), awaitLine: []string{"ORDERS/msgs/1.blk is not a file"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := filepath.Join(t.TempDir(), "data")
@@ -59,7 +59,7 @@ func TestUp_EndsAndSaysWhatItCannotHave(t *testing.T) {
 			if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 				t.Errorf("ended with %v", err)
 			}
-			for _, words := range c.says {
+			for _, words := range c.awaitLine {
 				if !strings.Contains(said.String(), words) {
 					t.Errorf("it does not say %q:\n%s", words, &said)
 				}
@@ -68,7 +68,7 @@ func TestUp_EndsAndSaysWhatItCannotHave(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesDoNotShareAFolder(t *testing.T) {
+func TestUp_TwoProcessesDoNotShareAFolder(t *testing.T) {
 	data := t.TempDir()
 	p, _ := harness.Up(t, "--data", data)
 	out, err := harness.Command(t, "up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0").CombinedOutput()
@@ -78,7 +78,7 @@ func TestTwoProcessesDoNotShareAFolder(t *testing.T) {
 	p.Stop()
 }
 
-// file puts a file at a place in the data folder.
+// file creates a file in the data folder.
 func file(at string) func(*testing.T, string) {
 	return func(t *testing.T, data string) {
 		path := filepath.Join(data, at)

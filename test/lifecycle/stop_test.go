@@ -21,12 +21,12 @@ import (
 	"lonja/test/harness"
 )
 
-// interrupted is the exit code of a command that was told to stop before it was
-// done, as shells have it.
+// interruptedCode is the exit code of a command that was interrupted before it was
+// done, as in shells.
 const interruptedCode = 130
 
-// begin starts the program. Out is its standard output and standard error.
-func begin(t *testing.T, args ...string) (cmd *exec.Cmd, out *bufio.Reader) {
+// start starts the program. Out is its standard output and standard error.
+func start(t *testing.T, args ...string) (cmd *exec.Cmd, out *bufio.Reader) {
 	t.Helper()
 	cmd = harness.Command(t, args...)
 	pipe, err := cmd.StdoutPipe()
@@ -41,8 +41,8 @@ func begin(t *testing.T, args ...string) (cmd *exec.Cmd, out *bufio.Reader) {
 	return cmd, bufio.NewReader(pipe)
 }
 
-// says waits for a line of output that begins with start.
-func says(t *testing.T, out *bufio.Reader, start string) {
+// awaitLine waits for a line of output that begins with start.
+func awaitLine(t *testing.T, out *bufio.Reader, start string) {
 	t.Helper()
 	for line := ""; !strings.HasPrefix(line, start); {
 		var err error
@@ -52,7 +52,7 @@ func says(t *testing.T, out *bufio.Reader, start string) {
 	}
 }
 
-// interrupt presses Ctrl-C and waits for the end.
+// interrupt sends SIGINT and waits for the exit.
 func interrupt(t *testing.T, cmd *exec.Cmd, out io.Reader) (code int, said string) {
 	t.Helper()
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -65,20 +65,20 @@ func interrupt(t *testing.T, cmd *exec.Cmd, out io.Reader) (code int, said strin
 	return cmd.ProcessState.ExitCode(), string(rest)
 }
 
-// TestAStopIsSilentHoweverEarlyItComes interrupts up at every stage of its start.
-func TestAStopIsSilentHoweverEarlyItComes(t *testing.T) {
+// TestStop_IsSilentAtEveryStageOfTheStart interrupts up at every stage of its start.
+func TestStop_IsSilentAtEveryStageOfTheStart(t *testing.T) {
 	stages := []string{"the folder is taken", "the NATS server opens its store", "data ", "nats ", "shop ", "ready "}
 	for _, stage := range stages {
-		for range 3 { // the stages are short: not every try finds the same
+		for range 3 { // the stages are short, so repetitions hit different moments
 			data := t.TempDir()
-			cmd, out := begin(t, "up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--admin-password", harness.AdminPassword)
+			cmd, out := start(t, "up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--admin-password", harness.AdminPassword)
 			switch stage {
 			case stages[0]:
 				harness.Eventually(t, exists(filepath.Join(data, "nats", ".lock")))
 			case stages[1]:
 				harness.Eventually(t, exists(filepath.Join(data, "nats", "jetstream")))
 			default:
-				says(t, out, stage)
+				awaitLine(t, out, stage)
 			}
 			code, said := interrupt(t, cmd, out)
 			for line := range strings.Lines(said) {
@@ -98,14 +98,14 @@ func exists(path string) func() error {
 }
 
 // Services and gateways that wait for NATS log that, and still stop cleanly.
-func TestAStopIsCleanWhileNATSIsAway(t *testing.T) {
+func TestStop_IsCleanWithoutNATS(t *testing.T) {
 	away := "nats://" + harness.FreeAddr(t)
 	for _, args := range [][]string{
 		append([]string{"service", "--nats", away, "--data", t.TempDir(), "--http", "127.0.0.1:0"}, shop.Names()...),
 		{"gateway", "--nats", away, "--http", "127.0.0.1:0", "--public-url", "https://shop.example", "--drain", "0s"},
 	} {
-		cmd, out := begin(t, args...)
-		says(t, out, "time=") // that it waits
+		cmd, out := start(t, args...)
+		awaitLine(t, out, "time=") // that it waits
 		if code, said := interrupt(t, cmd, out); code != 0 || strings.Contains(said, "lonja:") {
 			t.Errorf("%s: exit code %d\n%s", args[0], code, said)
 		}
@@ -113,14 +113,14 @@ func TestAStopIsCleanWhileNATSIsAway(t *testing.T) {
 }
 
 // A command that is interrupted exits with an error: it has not done its work.
-func TestACommandThatIsInterruptedHasFailed(t *testing.T) {
+func TestStop_AnInterruptedCommandFails(t *testing.T) {
 	nc, err := nats.Connect(harness.StartNATS(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
 	asked := make(chan struct{}, 1)
-	replica := func(m *nats.Msg) { // one that never comes to an end
+	replica := func(m *nats.Msg) { // a rebuild that never ends
 		going, _ := json.Marshal(service.RebuildStatus{Service: "orders", Replica: "a", View: "orders", Status: service.RebuildRunning})
 		_ = m.Respond(going)
 		asked <- struct{}{}
@@ -131,22 +131,22 @@ func TestACommandThatIsInterruptedHasFailed(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	cmd, out := begin(t, "rebuild", "orders", "--nats", nc.ConnectedUrl())
+	cmd, out := start(t, "rebuild", "orders", "--nats", nc.ConnectedUrl())
 	<-asked
-	if code, said := interrupt(t, cmd, out); code != interruptedCode || !strings.Contains(said, "what has begun goes on") {
+	if code, said := interrupt(t, cmd, out); code != interruptedCode || !strings.Contains(said, "rebuilds that have started go on") {
 		t.Errorf("rebuild: exit code %d, %q", code, said)
 	}
-	cmd, out = begin(t, "streams", "apply", "--wait", "10m", "--nats", "nats://"+harness.FreeAddr(t))
-	says(t, out, "waiting:")
+	cmd, out = start(t, "streams", "apply", "--wait", "10m", "--nats", "nats://"+harness.FreeAddr(t))
+	awaitLine(t, out, "waiting:")
 	if code, said := interrupt(t, cmd, out); code != interruptedCode {
 		t.Errorf("streams apply: exit code %d, %q", code, said)
 	}
 }
 
 // The second interrupt does not wait for the drain.
-func TestTheSecondInterruptEndsAtOnce(t *testing.T) {
+func TestStop_ASecondInterruptEndsAtOnce(t *testing.T) {
 	addr := harness.FreeAddr(t)
-	cmd, out := begin(t, append(harness.GatewayOn(addr), "--nats", harness.StartNATS(t), "--drain", "10m")...)
+	cmd, out := start(t, append(harness.GatewayOn(addr), "--nats", harness.StartNATS(t), "--drain", "10m")...)
 	answers := func(status int) func() error {
 		return func() error {
 			if got := harness.StatusOf("http://" + addr + "/readyz/gateway"); got != status {
@@ -166,8 +166,8 @@ func TestTheSecondInterruptEndsAtOnce(t *testing.T) {
 	}
 }
 
-// A terminal's Ctrl-C reaches task, too, which must not take a clean stop for a failure.
-func TestTaskUpEndsWell(t *testing.T) {
+// A terminal's Ctrl-C reaches task too. It must not report a clean stop as a failure.
+func TestStop_TaskUpSucceeds(t *testing.T) {
 	cmd := exec.Command(harness.Root(t)+"/task", "up", "--", "--data", t.TempDir(), "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	pipe, err := cmd.StdoutPipe()
@@ -180,7 +180,7 @@ func TestTaskUpEndsWell(t *testing.T) {
 	group := -cmd.Process.Pid
 	t.Cleanup(func() { _ = syscall.Kill(group, syscall.SIGKILL) })
 	out := bufio.NewReader(pipe)
-	says(t, out, "ready ")
+	awaitLine(t, out, "ready ")
 	if err := syscall.Kill(group, syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}

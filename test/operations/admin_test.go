@@ -19,7 +19,7 @@ func admin(p *harness.Process, env string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func TestAnAdministratorGetsANewPassword(t *testing.T) {
+func TestAdminPassword_SetsANewPassword(t *testing.T) {
 	data := t.TempDir()
 	p, s := harness.Up(t, "--data", data)
 	boss, ana := s.Boss(), s.As("ana")
@@ -27,7 +27,7 @@ func TestAnAdministratorGetsANewPassword(t *testing.T) {
 		return (&harness.Person{Shop: s, Name: email}).Status("POST", "/api/auth/login", map[string]string{"email": email, "password": password})
 	}
 
-	// The administrator: whoever knew the one before is out, with all that came of it.
+	// The administrator: the old password, its sessions and their tokens stop working.
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("correct horse battery\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestAnAdministratorGetsANewPassword(t *testing.T) {
 	boss.Wants(200, "GET", "/api/users", nil, nil)
 	who := boss.Refreshes()
 
-	// Somebody else; the password of the others stays.
+	// Another account. The other passwords stay.
 	if out, err := admin(p, "LONJA_PASSWORD=another horse", "--email", "Ana@Example.com"); err != nil || !strings.Contains(out, "ana@example.com") {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -85,8 +85,8 @@ func TestAnAdministratorGetsANewPassword(t *testing.T) {
 	harness.Run(t, "audit", "--data", data, "--nats", p.Said["nats"])
 	p.Stop()
 
-	// At a later start the flag's password is not the administrator's any more. That
-	// is said, and changes nothing.
+	// At a later start the flag's password differs from the administrator's. The
+	// program reports that and changes nothing.
 	p, s = harness.Up(t, "--data", data)
 	if said := p.Said["admin"]; !strings.Contains(said, harness.AdminEmail) || !strings.Contains(said, "lonja admin password") {
 		t.Errorf("at the start it is said %q", said)

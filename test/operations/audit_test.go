@@ -17,7 +17,7 @@ import (
 	"lonja/test/harness"
 )
 
-func TestAuditAndTimelineOfARunningShop(t *testing.T) {
+func TestAuditAndTimeline_OfARunningShop(t *testing.T) {
 	data := t.TempDir()
 	p, s := harness.Up(t, "--data", data)
 	boss := s.Boss()
@@ -26,28 +26,28 @@ func TestAuditAndTimelineOfARunningShop(t *testing.T) {
 	s.As("ana").Wants(201, "POST", "/api/orders", harness.Order("71053", 2), &o, "Prefer", "wait=10")
 
 	var clean audit.Report
-	code, out := runs(t, "audit", "--nats", p.Said["nats"], "--data", data, "--json")
+	code, out := runToEnd(t, "audit", "--nats", p.Said["nats"], "--data", data, "--json")
 	if err := json.Unmarshal([]byte(out), &clean); code != 0 || err != nil || len(clean.Views) != 6 {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, out)
 	}
-	code, out = runs(t, "timeline", string(o.ID), "--nats", p.Said["nats"])
+	code, out = runToEnd(t, "timeline", string(o.ID), "--nats", p.Said["nats"])
 	if code != 0 || strings.Count(out, string(o.ID)) != 0 || !strings.Contains(out, "  order.awaiting_payment") || strings.Contains(out, "\x1b") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
-	if code, out = runs(t, "timeline", "ord_unknown", "--nats", p.Said["nats"]); code != 1 || !strings.Contains(out, "no order, payment, product or user has this id") {
+	if code, out = runToEnd(t, "timeline", "ord_unknown", "--nats", p.Said["nats"]); code != 1 || !strings.Contains(out, "no order, payment, product or user has this id") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
 
 	forge(t, p.Said["nats"], events.OrderDelivered{OrderID: o.ID})
-	code, out = runs(t, "audit", "--nats", p.Said["nats"], "--data", data)
-	if want := "order " + string(o.ID) + ": delivered after awaiting_payment; it may only come after shipped\n"; code != 1 || !strings.Contains(out, want) {
+	code, out = runToEnd(t, "audit", "--nats", p.Said["nats"], "--data", data)
+	if want := "order " + string(o.ID) + ": delivered after awaiting_payment; expected after shipped\n"; code != 1 || !strings.Contains(out, want) {
 		t.Errorf("exit code %d, want 1 and %q:\n%s", code, want, out)
 	}
 	p.Stop()
 }
 
-// runs runs the program to its end, whatever its exit code.
-func runs(t *testing.T, args ...string) (code int, out string) {
+// runToEnd runs the program and returns its exit code and output.
+func runToEnd(t *testing.T, args ...string) (code int, out string) {
 	t.Helper()
 	said, err := harness.Command(t, args...).CombinedOutput()
 	var exit *exec.ExitError

@@ -24,10 +24,10 @@ func natsCLI(d *harness.Servers, args ...string) string {
 	return string(out)
 }
 
-// TestABackupRestoredIntoAnEmptyServerIsTheSameShop does what docs/operate.md
-// says: the streams are all that is backed up. Views and shared consumers are
-// rebuilt, and every reaction runs again, which changes nothing.
-func TestABackupRestoredIntoAnEmptyServerIsTheSameShop(t *testing.T) {
+// TestBackup_RestoresTheSameShopIntoAnEmptyServer follows docs/operate.md. Only the
+// streams are backed up. Views and shared consumers are rebuilt, and every reaction
+// runs again, which changes nothing.
+func TestBackup_RestoresTheSameShopIntoAnEmptyServer(t *testing.T) {
 	before, data, backup := harness.StartServers(t, []string{"nats"}), t.TempDir(), filepath.Join(t.TempDir(), "backup")
 	s, processes := before.OpenShop(data, "a")
 	harness.Story(t, s)
@@ -43,14 +43,14 @@ func TestABackupRestoredIntoAnEmptyServerIsTheSameShop(t *testing.T) {
 	after, fresh := harness.StartServers(t, []string{"nats"}), t.TempDir()
 	natsCLI(after, "backup", "restore", "account", backup)
 	s, _ = after.OpenShop(fresh, "a")
-	eve.Shop = s // her token is as good as it was
+	eve.Shop = s // her token is still valid
 	if o := eve.Sees(waiting.ID, func(o query.OrderView) bool { return o.Payment != nil }); o.Status != query.AwaitingPayment {
 		t.Fatalf("the order that waited is %+v", o)
 	}
 	if is := after.Audit(fresh); counts(is) != counts(was) {
 		t.Errorf("restored, the log is another one:\n%s\nwas\n%s", is, was)
 	}
-	// And it goes on from there.
+	// The restored shop continues to work.
 	eve.Pays(eve.Sees(waiting.ID, func(o query.OrderView) bool { return o.Payment != nil }))
 	if o := s.As("fay").Places(harness.Pieces("71053", 1)); o.Status != query.AwaitingPayment {
 		t.Errorf("a new order is %+v", o)
@@ -58,7 +58,7 @@ func TestABackupRestoredIntoAnEmptyServerIsTheSameShop(t *testing.T) {
 	after.Audit(fresh)
 }
 
-// counts is what an audit counted: streams, events and orders.
+// counts returns the counts of an audit: streams, events and orders.
 func counts(audit string) string {
 	_, summary, _ := strings.Cut(audit, "STREAM ")
 	lines := slices.DeleteFunc(strings.Split(summary, "\n"), func(line string) bool { return strings.Contains(line, "/a/") })

@@ -8,11 +8,11 @@ import (
 	"lonja/test/harness"
 )
 
-func TestViewsAreRebuiltInTheRunningShop(t *testing.T) {
+func TestRebuild_OfARunningShop(t *testing.T) {
 	p, s := harness.Up(t, "--data", t.TempDir())
 	s.Boss().Sells("71053", 339, 10)
 	out := harness.Run(t, "rebuild", "catalog", "--nats", p.Said["nats"])
-	if !regexp.MustCompile(`(?m)^catalog replica a, view shelf: done, 1 facts in \d+\.\d\d s \(\d+/s\), \d+\.\d MB$`).MatchString(out) {
+	if !regexp.MustCompile(`(?m)^catalog replica a, view shelf: done, 1 events in \d+\.\d\d s \(\d+/s\), \d+\.\d MB$`).MatchString(out) {
 		t.Errorf("said\n%s", out)
 	}
 	out = harness.Run(t, "rebuild", "orders", "--nats", p.Said["nats"])

@@ -10,10 +10,10 @@ import (
 	"lonja/test/harness"
 )
 
-// TestStreamsOfAnOlderProgramAreBoundWithoutALoss begins with the side streams as
-// they were before they were bounded, full of messages. REVOCATIONS is bounded
-// otherwise: by age, and to one message a user.
-func TestStreamsOfAnOlderProgramAreBoundWithoutALoss(t *testing.T) {
+// TestStreams_OfAnOlderVersionAreBoundedWithoutLoss starts with side streams that
+// hold messages and have no limits, as in older versions. REVOCATIONS is left out:
+// its limits are an age and one message for each user.
+func TestStreams_OfAnOlderVersionAreBoundedWithoutLoss(t *testing.T) {
 	older, now := harness.Streams(t), harness.Streams(t)
 	var side []string
 	for i := range older.Streams {

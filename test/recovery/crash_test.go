@@ -10,9 +10,9 @@ import (
 	"lonja/test/harness"
 )
 
-// A shop that is killed at any moment has every order that it acknowledged,
-// once, and goes on where it was.
-func TestKilledUnderLoadNothingAcknowledgedIsLost(t *testing.T) {
+// A shop that is killed at any moment keeps every acknowledged order, once, and
+// continues after a restart.
+func TestKill_KeepsEveryAcknowledgedOrder(t *testing.T) {
 	const rounds, customers = 3, 8
 	data := t.TempDir()
 	p, s := harness.Up(t, "--data", data)
@@ -27,7 +27,7 @@ func TestKilledUnderLoadNothingAcknowledgedIsLost(t *testing.T) {
 		crashWhileBuying(p, buyers, tried, round)
 		p, s = harness.Up(t, "--data", data)
 		for _, b := range buyers {
-			b.Shop = s // the same tokens: accounts and keys have survived, too
+			b.Shop = s // the same tokens: accounts and signing keys have survived too
 		}
 		for i, b := range buyers {
 			for _, a := range tried[i] {
@@ -45,8 +45,8 @@ func TestKilledUnderLoadNothingAcknowledgedIsLost(t *testing.T) {
 	p.Stop()
 }
 
-// crashWhileBuying lets the buyers buy until the shop, killed after a number of
-// orders, answers no more.
+// crashWhileBuying runs the buyers until the shop, which is killed after a number of
+// orders, no longer answers.
 func crashWhileBuying(p *harness.Process, buyers []*harness.Person, tried [][]harness.Attempt, round int) {
 	acknowledged := make(chan struct{}, 1_000_000)
 	var buying sync.WaitGroup
@@ -74,14 +74,14 @@ func crashWhileBuying(p *harness.Process, buyers []*harness.Person, tried [][]ha
 	buying.Wait()
 }
 
-// checkAttempt makes sure that an acknowledged order is there, and that trying
-// again with the same key makes no second one.
+// checkAttempt checks that an acknowledged order exists, and that a retry with the
+// same key creates no second one.
 func checkAttempt(t *testing.T, b *harness.Person, a harness.Attempt) {
 	t.Helper()
 	var again query.OrderView
 	got := b.Wants(201, "POST", "/api/orders", harness.Order("71053", 1), &again, "Idempotency-Key", a.Key)
 	if a.ID == "" {
-		return // unknown before: now it is certain
+		return // the result was unknown before the retry
 	}
 	if again.ID != a.ID || got.Header.Get("Idempotent-Replayed") != "true" {
 		t.Fatalf("order %s was acknowledged; the same key now gives %s, replayed %q", a.ID, again.ID, got.Header.Get("Idempotent-Replayed"))

@@ -1,5 +1,5 @@
 // Package recovery kills and freezes processes under load, and measures how soon
-// orders move on.
+// orders progress again.
 package recovery
 
 import (

@@ -19,26 +19,26 @@ import (
 	"lonja/test/harness"
 )
 
-// measured are times that something took.
-type measured []time.Duration
+// durations holds repeated measurements.
+type durations []time.Duration
 
-func (m measured) worst() time.Duration { return slices.Max(m) }
+func (m durations) worst() time.Duration { return slices.Max(m) }
 
-func (m measured) median() time.Duration {
+func (m durations) median() time.Duration {
 	sorted := slices.Sorted(slices.Values(m))
 	return sorted[len(sorted)/2]
 }
 
-func (m measured) String() string {
+func (m durations) String() string {
 	return fmt.Sprintf("%d times: median %v, worst %v", len(m), m.median().Round(time.Millisecond), m.worst().Round(time.Millisecond))
 }
 
-// moveOn lets many place an order each at once, and measures how long it is until
-// the last of them has moved on: until inventory and orders have reacted. An order
-// that was deferred, because the service died before it answered, does not count.
-func moveOn(s *harness.Shop, buyers []*harness.Person, moved func(*harness.Person, events.OrderID) error) time.Duration {
+// measureProgress places one order for each buyer at once, and measures how long it
+// takes until inventory and orders have reacted to the last of them. It ignores
+// orders that were deferred because the service died before it answered.
+func measureProgress(s *harness.Shop, buyers []*harness.Person, moved func(*harness.Person, events.OrderID) error) time.Duration {
 	s.T.Helper()
-	times := make(measured, len(buyers))
+	times := make(durations, len(buyers))
 	var buying sync.WaitGroup
 	for i, b := range buyers {
 		buying.Go(func() {
@@ -62,8 +62,8 @@ func moveOn(s *harness.Shop, buyers []*harness.Person, moved func(*harness.Perso
 	return times.worst()
 }
 
-// seenToMove tells whether a customer sees that an order has moved on.
-func seenToMove(p *harness.Person, id events.OrderID) error {
+// orderProgressed returns nil when a customer sees that an order has progressed.
+func orderProgressed(p *harness.Person, id events.OrderID) error {
 	var o query.OrderView
 	a, err := p.Do("GET", "/api/orders/"+string(id), nil)
 	if err == nil {
@@ -75,9 +75,9 @@ func seenToMove(p *harness.Person, id events.OrderID) error {
 	return nil
 }
 
-// A shop that was killed goes on with what it was doing as soon as it is ready:
-// nothing waits until what the dead process had in hand is redelivered by itself.
-func TestKilledUnderLoadOrdersMoveOnOnceItIsReady(t *testing.T) {
+// A shop that was killed continues as soon as it is ready. No message waits until
+// the ack wait of the dead process ends.
+func TestKill_OrdersProgressOnceReady(t *testing.T) {
 	const rounds, customers = 5, 8
 	data := t.TempDir()
 	p, s := harness.Up(t, "--data", data)
@@ -87,16 +87,16 @@ func TestKilledUnderLoadOrdersMoveOnOnceItIsReady(t *testing.T) {
 		buyers[i] = s.As(fmt.Sprintf("buyer%d", i))
 	}
 	tried := make([][]harness.Attempt, customers)
-	var first, usual measured
+	var first, usual durations
 	for round := range rounds {
 		crashWhileBuying(p, buyers, tried, round)
 		p, s = harness.Up(t, "--data", data)
 		for _, b := range buyers {
 			b.Shop = s
 		}
-		first = append(first, moveOn(s, buyers, seenToMove))
+		first = append(first, measureProgress(s, buyers, orderProgressed))
 		for range 5 {
-			usual = append(usual, moveOn(s, buyers, seenToMove))
+			usual = append(usual, measureProgress(s, buyers, orderProgressed))
 		}
 	}
 	t.Logf("from ready until the first order moves on, %v; later orders, %v", first, usual)
@@ -105,9 +105,9 @@ func TestKilledUnderLoadOrdersMoveOnOnceItIsReady(t *testing.T) {
 	}
 }
 
-// pair is a shop in which two processes serve inventory and orders, each as a
-// replica of its own.
-type pair struct {
+// replicaPair is a shop with two processes that each serve a replica of inventory
+// and orders.
+type replicaPair struct {
 	*harness.Shop
 	url, data         string
 	orders            jetstream.Stream
@@ -115,9 +115,9 @@ type pair struct {
 	buyers, witnesses []*harness.Person
 }
 
-func startPair(t *testing.T) *pair {
+func startReplicaPair(t *testing.T) *replicaPair {
 	t.Helper()
-	p := &pair{url: harness.StartNATS(t), data: t.TempDir(), replicas: map[string]*harness.Process{}}
+	p := &replicaPair{url: harness.StartNATS(t), data: t.TempDir(), replicas: map[string]*harness.Process{}}
 	harness.Run(t, "streams", "apply", "--nats", p.url)
 	harness.Start(t, append(harness.ServicesOn(p.data, "catalog", "identity", "payments"), "--nats", p.url)...)
 	for _, name := range []string{"a", "b"} {
@@ -146,14 +146,14 @@ func startPair(t *testing.T) *pair {
 	return p
 }
 
-func (p *pair) run(t *testing.T, replica string) {
+func (p *replicaPair) run(t *testing.T, replica string) {
 	t.Helper()
 	p.replicas[replica] = harness.Start(t, append(harness.ServicesOn(p.data, "inventory", "orders"), "--replica", replica, "--nats", p.url)...)
 }
 
-// signal sends a replica a signal in the midst of trade, and measures how long it
-// is until orders move on that are placed at once.
-func (p *pair) signal(t *testing.T, replica string, signal syscall.Signal) time.Duration {
+// signal sends a replica a signal under load, and measures how long it takes until
+// orders that are placed right after it progress.
+func (p *replicaPair) signal(t *testing.T, replica string, signal syscall.Signal) time.Duration {
 	t.Helper()
 	var buying sync.WaitGroup
 	var placed atomic.Int64
@@ -180,14 +180,14 @@ func (p *pair) signal(t *testing.T, replica string, signal syscall.Signal) time.
 	if signal == syscall.SIGKILL {
 		<-p.replicas[replica].Exited
 	}
-	took := moveOn(p.Shop, p.witnesses, p.moved)
+	took := measureProgress(p.Shop, p.witnesses, p.progressed)
 	buying.Wait()
 	return took
 }
 
-// moved tells whether an order has moved on, by the log: a replica that has just
-// died takes questions with it.
-func (p *pair) moved(_ *harness.Person, id events.OrderID) error {
+// progressed returns nil when the log shows that an order has progressed. It does
+// not ask the services, because a killed replica loses queries.
+func (p *replicaPair) progressed(_ *harness.Person, id events.OrderID) error {
 	last, err := p.orders.GetLastMsgForSubject(p.T.Context(), "events.order."+string(id)+".>")
 	if err == nil && strings.HasSuffix(last.Subject, ".placed") {
 		err = fmt.Errorf("order %s has not moved on", id)
@@ -195,8 +195,8 @@ func (p *pair) moved(_ *harness.Person, id events.OrderID) error {
 	return err
 }
 
-// audit fails the test unless everything comes to rest, and every order happened once.
-func (p *pair) audit(t *testing.T) {
+// audit fails the test unless the shop becomes idle and the audit finds no violation.
+func (p *replicaPair) audit(t *testing.T) {
 	t.Helper()
 	harness.Within(t, time.Minute, func() error {
 		out, err := harness.Command(t, "audit", "--settled", "--nats", p.url, "--data", p.data).CombinedOutput()
@@ -207,13 +207,13 @@ func (p *pair) audit(t *testing.T) {
 	})
 }
 
-// What a killed replica had in hand, and its turn at the ledger, soon pass to the
-// other one.
-func TestAReplicaIsKilledAndTheOtherGoesOn(t *testing.T) {
-	p := startPair(t)
-	var took, usual measured
+// The other replica soon takes over the messages in flight of a killed replica, and
+// its lock on the stock.
+func TestKill_AnotherReplicaTakesOver(t *testing.T) {
+	p := startReplicaPair(t)
+	var took, usual durations
 	for round := range 6 {
-		usual = append(usual, moveOn(p.Shop, p.witnesses, p.moved))
+		usual = append(usual, measureProgress(p.Shop, p.witnesses, p.progressed))
 		replica := []string{"a", "b"}[round%2]
 		took = append(took, p.signal(t, replica, syscall.SIGKILL))
 		p.run(t, replica)
@@ -225,17 +225,17 @@ func TestAReplicaIsKilledAndTheOtherGoesOn(t *testing.T) {
 	p.audit(t)
 }
 
-// What a frozen replica had in hand is given to the other one meanwhile. When it
-// thaws, it does all that again, and nothing happens twice.
-func TestAReplicaThatThawsDoesNothingTwice(t *testing.T) {
-	p := startPair(t)
-	var took measured
+// The messages in flight of a frozen replica are redelivered to the other one. When
+// the replica is resumed, it handles them again, and nothing happens twice.
+func TestFreeze_AResumedReplicaRepeatsNothing(t *testing.T) {
+	p := startReplicaPair(t)
+	var took durations
 	for _, replica := range []string{"a", "b"} {
 		took = append(took, p.signal(t, replica, syscall.SIGSTOP))
 		if err := p.replicas[replica].Cmd.Process.Signal(syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		moveOn(p.Shop, p.witnesses, p.moved)
+		measureProgress(p.Shop, p.witnesses, p.progressed)
 	}
 	t.Logf("from the freeze until orders move on, %v", took)
 	p.audit(t)

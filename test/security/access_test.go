@@ -19,9 +19,9 @@ import (
 	"lonja/test/harness"
 )
 
-// TestEachPartDoesItsOwnWorkWithItsOwnKey runs the whole story, and what operators
-// do, on a server that lets each identity do only what it declares.
-func TestEachPartDoesItsOwnWorkWithItsOwnKey(t *testing.T) {
+// TestPermissions_AllowEachPartItsOwnWork runs the whole story and the operator's
+// commands on a server that enforces each identity's permissions.
+func TestPermissions_AllowEachPartItsOwnWork(t *testing.T) {
 	d, data := harness.StartServers(t, []string{"nats"}, "--tls"), t.TempDir()
 	s, processes := d.OpenShop(data, "a")
 	harness.Story(t, s)
@@ -79,9 +79,9 @@ func TestEachPartDoesItsOwnWorkWithItsOwnKey(t *testing.T) {
 	}
 }
 
-// TestNobodyDoesTheWorkOfOthers tries, as each identity, everything that the
-// others may.
-func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
+// TestPermissions_DenyTheWorkOfOthers tries as each identity everything that only
+// the others may do.
+func TestPermissions_DenyTheWorkOfOthers(t *testing.T) {
 	config := harness.Streams(t)
 	d := harness.StartServers(t, []string{"nats"})
 	harness.Run(t, append([]string{"streams", "apply"}, d.As(shop.Operator)...)...)
@@ -99,7 +99,7 @@ func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
 				for _, subject := range other.Permissions.Sorted().Publish {
 					if try := instance(subject); !covered(me.Permissions.Publish, try) || covered(me.Permissions.DenyPublish, try) {
 						denied++
-						if err := publishes(d, me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
+						if err := publish(d, me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
 							t.Errorf("%s may publish %s, which is %s's: %v", me.Name, try, other.Name, err)
 						}
 					}
@@ -107,7 +107,7 @@ func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
 				for _, subject := range other.Permissions.Sorted().Subscribe {
 					if try := instance(subject); !covered(me.Permissions.Subscribe, try) {
 						denied++
-						if err := subscribes(d, me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
+						if err := subscribe(d, me.Name, try); !errors.Is(err, nats.ErrPermissionViolation) {
 							t.Errorf("%s may subscribe to %s, which is %s's: %v", me.Name, try, other.Name, err)
 						}
 					}
@@ -120,8 +120,8 @@ func TestNobodyDoesTheWorkOfOthers(t *testing.T) {
 	}
 }
 
-// What must never be possible, whatever the services declare.
-func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
+// The subjects here must be denied, whatever the services declare.
+func TestPermissions_NeverAllowForbiddenSubjects(t *testing.T) {
 	d := harness.StartServers(t, []string{"nats"})
 	harness.Run(t, append([]string{"streams", "apply"}, d.As(shop.Operator)...)...)
 	everybody := []string{"observer", "gateway", "catalog", "identity", "inventory", "orders", "payments"}
@@ -143,7 +143,7 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 	} {
 		for _, who := range never.who {
 			for _, subject := range never.subjects {
-				if err := publishes(d, who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
+				if err := publish(d, who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
 					t.Errorf("%s may publish %s: %v", who, subject, err)
 				}
 			}
@@ -160,18 +160,18 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 	} {
 		for _, who := range never.who {
 			for _, subject := range never.subjects {
-				if err := subscribes(d, who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
+				if err := subscribe(d, who, subject); !errors.Is(err, nats.ErrPermissionViolation) {
 					t.Errorf("%s may subscribe to %s: %v", who, subject, err)
 				}
 			}
 		}
 	}
 	for _, subject := range []string{"$JS.API.STREAM.INFO.ORDERS", "$JS.API.STREAM.MSG.GET.ORDERS", "$JS.API.CONSUMER.LIST.ORDERS", "$SRV.PING"} {
-		if err := publishes(d, "observer", subject); err != nil {
+		if err := publish(d, "observer", subject); err != nil {
 			t.Errorf("the observer cannot read: %v", err)
 		}
 	}
-	if err := subscribes(d, "observer", "events.order.*.paid"); err != nil {
+	if err := subscribe(d, "observer", "events.order.*.paid"); err != nil {
 		t.Errorf("the observer cannot watch: %v", err)
 	}
 	if nc, err := nats.Connect(d.URL()); err == nil {
@@ -180,14 +180,14 @@ func TestTheGrantsKeepWhatTheyMustKeep(t *testing.T) {
 	}
 }
 
-// publishes tries to publish as an identity; the error is the server's.
-func publishes(d *harness.Servers, identity, subject string) error {
+// publish publishes as an identity and returns the server's error.
+func publish(d *harness.Servers, identity, subject string) error {
 	nc := d.Connect(identity)
 	defer nc.Close()
 	return errors.Join(nc.Publish(subject, nil), nc.Flush(), nc.LastError())
 }
 
-func subscribes(d *harness.Servers, identity, subject string) error {
+func subscribe(d *harness.Servers, identity, subject string) error {
 	nc := d.Connect(identity)
 	defer nc.Close()
 	_, err := nc.SubscribeSync(subject)
@@ -209,7 +209,7 @@ func covered(filters []string, subject string) bool {
 	return slices.ContainsFunc(filters, func(f string) bool { return streams.Matches(f, subject) })
 }
 
-func TestNATSConfigIsWrittenAgainWithoutAChange(t *testing.T) {
+func TestNATSConfig_IsIdempotent(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "conf")
 	write := func(flags ...string) map[string]string {
 		t.Helper()
@@ -255,8 +255,8 @@ func TestNATSConfigIsWrittenAgainWithoutAChange(t *testing.T) {
 	}
 }
 
-// The tests attack what shop.Identities declares. That must be what the program
-// writes for the server: written over it, it changes nothing.
+// The tests use shop.Identities. The program must write the same permissions for
+// the server: writing them again changes nothing.
 func TestIdentities_AreThoseOfTheProgram(t *testing.T) {
 	dir := t.TempDir()
 	harness.Run(t, "nats-config", "--out", dir)

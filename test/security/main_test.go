@@ -1,5 +1,5 @@
-// Package security checks what each identity may do on NATS, what a stolen key is
-// good for, and how soon rights end that were taken back.
+// Package security checks what each identity may do on NATS, what a stolen key
+// allows, and how soon a revocation takes effect.
 package security
 
 import (

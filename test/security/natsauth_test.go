@@ -16,9 +16,9 @@ import (
 	"lonja/test/harness"
 )
 
-// TestNATSAuthKeepsStrangersOut runs the whole story on a server that lets in those
-// only who hold a key, and looks whether a folder that was open before still opens.
-func TestNATSAuthKeepsStrangersOut(t *testing.T) {
+// TestNATSAuth_RejectsClientsWithoutAKey runs the whole story on a server that
+// requires a key, and checks that a folder that was used without keys still works.
+func TestNATSAuth_RejectsClientsWithoutAKey(t *testing.T) {
 	data := t.TempDir()
 	p, s := harness.Up(t, "--data", data)
 	s.Boss().Sells("22423", 1275, 5)
@@ -50,7 +50,7 @@ func TestNATSAuthKeepsStrangersOut(t *testing.T) {
 		t.Errorf("%d seeds in %s: %v", seeds, keys, err)
 	}
 
-	// Each part connects as itself: what it may not, it may not here either.
+	// Each part connects with its own identity and its own permissions.
 	seed := filepath.Join(keys, "orders", "seed")
 	option, err := nats.NkeyOptionFromSeed(seed)
 	if err != nil {
@@ -65,7 +65,8 @@ func TestNATSAuthKeepsStrangersOut(t *testing.T) {
 		t.Errorf("orders may write what payments records: %v", err)
 	}
 
-	// The operator's commands need the key, say so, and find it where up said.
+	// The operator's commands require the key, report that, and find it in the folder
+	// that up prints.
 	code, said := harness.Ends(t, t.TempDir(), "timeline", "22423", "--nats", p.Said["nats"])
 	if code == 0 || !strings.Contains(said, "--nats-keys") {
 		t.Errorf("without a key: exit code %d, %q", code, said)
@@ -81,7 +82,7 @@ func TestNATSAuthKeepsStrangersOut(t *testing.T) {
 		t.Errorf("a part wanted what it may not:\n%s", said)
 	}
 
-	p, s = harness.Up(t, "--data", data) // and open again
+	p, s = harness.Up(t, "--data", data) // and without keys again
 	s.Boss().Wants(200, "GET", "/api/products/22423", nil, nil)
 	if said := taskNATS(t, p.Said["nats"], "DATA="+t.TempDir(), "--", "stream", "ls", "--names"); !strings.Contains(said, "ORDERS") {
 		t.Errorf("task nats needs a key:\n%s", said)
@@ -89,7 +90,7 @@ func TestNATSAuthKeepsStrangersOut(t *testing.T) {
 	p.Stop()
 }
 
-// taskNATS is ./task nats.
+// taskNATS runs ./task nats.
 func taskNATS(t *testing.T, url string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(harness.Root(t)+"/task", append([]string{"nats", "NATS_URL=" + url}, args...)...)
@@ -101,8 +102,8 @@ func taskNATS(t *testing.T, url string, args ...string) string {
 	return string(out)
 }
 
-// An open server is for this machine alone.
-func TestAnOpenNATSServerIsRefusedWhereOthersReachIt(t *testing.T) {
+// A server without authentication must listen on loopback only.
+func TestUp_RejectsAnOpenNATSServerOnAPublicAddress(t *testing.T) {
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:4222", "shop.example:4222"} {
 		if code, said := harness.Ends(t, t.TempDir(), "up", "--http", "127.0.0.1:0", "--nats", addr); code == 0 || !strings.Contains(said, "--nats-auth") {
 			t.Errorf("--nats %s: exit code %d, %q", addr, code, said)

@@ -12,8 +12,8 @@ import (
 	"lonja/test/harness"
 )
 
-// Clients that follow their orders cost little, and keep nobody else from reading.
-func TestManyFollowOrdersAtLittleCost(t *testing.T) {
+// Clients that follow their orders cost little and do not block other readers.
+func TestFollowers_ManyAtLittleCost(t *testing.T) {
 	const followers = 1_000
 	p, s := harness.Up(t, "--data", t.TempDir(), "--max-followers", strconv.Itoa(followers))
 	s.Boss().Sells("71053", 339, 10)
@@ -47,7 +47,7 @@ func TestManyFollowOrdersAtLittleCost(t *testing.T) {
 		streams[i] = open()
 		reads(streams[i], query.AwaitingPayment)
 	}
-	// Memory that is garbage cannot be told from what is needed, but stacks can.
+	// Heap memory includes garbage, so only stacks are measured.
 	each, stack := (s.Metric(routines)-had)/followers, (s.Metric(stacks)-held)/followers
 	if t.Logf("%.1f goroutines, %.0f bytes of stack for each follower", each, stack); each > 2.5 || stack > 12<<10 {
 		t.Errorf("each follower takes %.1f goroutines with stacks of %.0f bytes", each, stack)

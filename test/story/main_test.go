@@ -1,5 +1,5 @@
-// Package story runs the shop as its customers see it: in one process, as services
-// apart, with many who follow their orders, and as README.md tells it.
+// Package story uses the shop as its customers do: in one process, as separate
+// services, with many clients that follow their orders, and as README.md describes.
 package story
 
 import (

@@ -11,7 +11,7 @@ import (
 	"lonja/test/harness"
 )
 
-func TestTheWholeStoryInOneProcess(t *testing.T) {
+func TestStory_InOneProcess(t *testing.T) {
 	p, s := harness.Up(t, "--data", t.TempDir())
 	harness.Story(t, s)
 	s.Boss().Sells("22423", 1275, 1)
@@ -21,7 +21,7 @@ func TestTheWholeStoryInOneProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Host = "evil.example" // whoever sends it is told where the shop listens
+	req.Host = "evil.example" // a foreign Host header must not appear in the payment link
 	req.Header.Set("Authorization", "Bearer "+eve.Token)
 	resp, err := s.HTTPClient().Do(req)
 	if err != nil {
@@ -34,7 +34,7 @@ func TestTheWholeStoryInOneProcess(t *testing.T) {
 	p.Stop()
 }
 
-func TestTheWholeStoryAsSeparateProcessesTwoReplicasEach(t *testing.T) {
+func TestStory_AsSeparateProcessesWithTwoReplicas(t *testing.T) {
 	nats := harness.StartNATS(t)
 	against := func(args ...string) *harness.Process { return harness.Start(t, append(args, "--nats", nats)...) }
 	harness.Run(t, "streams", "apply", "--nats", nats)

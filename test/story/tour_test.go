@@ -11,9 +11,9 @@ import (
 	"lonja/test/harness"
 )
 
-// TestTheTourMayBeTypedTwice types what README.md says under "Five minutes", in
-// one piece, twice against one folder.
-func TestTheTourMayBeTypedTwice(t *testing.T) {
+// TestTour_CanBeRepeated runs the commands of README.md's section "Five minutes" as
+// one script, twice on one folder.
+func TestTour_CanBeRepeated(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("the tour is left out: there is no curl")
 	}
@@ -26,7 +26,7 @@ func TestTheTourMayBeTypedTwice(t *testing.T) {
 	var typed strings.Builder
 	for _, b := range blocks[1:] {
 		for line := range strings.Lines(b[1]) {
-			if !strings.Contains(line, " sub '") { // that waits for more to come
+			if !strings.Contains(line, " sub '") { // a subscription does not end by itself
 				typed.WriteString(line)
 			}
 		}

@@ -303,7 +303,7 @@ func TestNotesTellWhatMatters(t *testing.T) {
 				t.Errorf("%s: the notes do not say %q:\n%s", set, text, notes)
 			}
 		}
-		if set == "production" && strings.Contains(notes, "Mind:") {
+		if set == "production" && strings.Contains(notes, "Warning:") {
 			t.Errorf("the notes warn of production's values:\n%s", notes)
 		}
 		if strings.Contains(notes, "horse") {

@@ -6,40 +6,40 @@ import (
 	"lonja/events"
 )
 
-// checkLog checks what must be true of the log alone: no gap, stock never
-// below zero at any point, money and goods of every order in agreement with
-// its status. It is written anew on purpose, and shares nothing with the services.
+// checkLog checks the log alone: it has no gap, stock is never negative, and the
+// money and stock of every order agree with its status. It deliberately shares no
+// code with the services or with audit.
 func (t *trial) checkLog() {
 	for _, d := range t.log.damaged {
-		t.wrong("%s", d)
+		t.fail("%s", d)
 	}
 	t.checkStock()
-	for id, facts := range t.log.order {
-		t.checkOrder(id, facts)
+	for id, recorded := range t.log.order {
+		t.checkOrder(id, recorded)
 	}
 }
 
 func (t *trial) checkStock() {
 	onHand, reserved := map[events.SKU]int64{}, map[events.SKU]int64{}
 	for _, f := range t.log.all {
-		if e, ok := f.event.(events.StockCounted); ok {
+		if e, ok := f.data.(events.StockCounted); ok {
 			onHand[e.SKU] = e.OnHand
 		}
-		if e, ok := f.event.(events.StockAdjusted); ok {
+		if e, ok := f.data.(events.StockAdjusted); ok {
 			onHand[e.SKU] += e.Delta
 		}
-		lines, hand, held := movement(f.event)
+		lines, hand, held := movement(f.data)
 		for _, l := range lines {
 			onHand[l.SKU] += hand * l.Quantity
 			reserved[l.SKU] += held * l.Quantity
 			if onHand[l.SKU] < reserved[l.SKU] || reserved[l.SKU] < 0 {
-				t.wrong("%s:%d leaves %d of %s on hand, and %d reserved", f.stream, f.sequence, onHand[l.SKU], l.SKU, reserved[l.SKU])
+				t.fail("%s:%d leaves %d of %s on hand, and %d reserved", f.stream, f.sequence, onHand[l.SKU], l.SKU, reserved[l.SKU])
 			}
 		}
 	}
 }
 
-// movement is what an event does to each piece of its lines.
+// movement returns an event's lines, and how it changes the stock for each piece.
 func movement(e events.Event) (lines []events.Quantity, onHand, reserved int64) {
 	switch e := e.(type) {
 	case events.StockReserved:
@@ -57,8 +57,8 @@ func movement(e events.Event) (lines []events.Quantity, onHand, reserved int64) 
 	return nil, 0, 0
 }
 
-// follows is which status an order may have before each of its events.
-var follows = map[string][]string{
+// predecessors lists the statuses that an order may have before each event.
+var predecessors = map[string][]string{
 	"order.placed":           {""},
 	"order.awaiting_payment": {"placed"},
 	"order.paid":             {"awaiting_payment"},
@@ -67,31 +67,31 @@ var follows = map[string][]string{
 	"order.cancelled":        {"placed", "awaiting_payment", "paid"},
 }
 
-// statusIn is the status that an order has after its events.
-func statusIn(facts []fact) (status string) {
-	for _, f := range facts {
-		if follows[f.typ] != nil {
+// statusIn returns the status of an order after its events.
+func statusIn(recorded []event) (status string) {
+	for _, f := range recorded {
+		if predecessors[f.typ] != nil {
 			status = f.typ[len("order."):]
 		}
 	}
 	return status
 }
 
-func (t *trial) checkOrder(id string, facts []fact) {
+func (t *trial) checkOrder(id string, recorded []event) {
 	status, times := "", map[string]int{}
-	var held int64 // pieces set aside or taken for the order
-	for _, f := range facts {
+	var held int64 // pieces reserved or taken for the order
+	for _, f := range recorded {
 		times[f.typ]++
-		if may := follows[f.typ]; may != nil {
+		if may := predecessors[f.typ]; may != nil {
 			if !slices.Contains(may, status) {
-				t.wrong("order %s: %s after %q", id, f.typ, status)
+				t.fail("order %s: %s after %q", id, f.typ, status)
 			}
 			status = f.typ[len("order."):]
 		}
-		lines, onHand, reserved := movement(f.event)
+		lines, onHand, reserved := movement(f.data)
 		for _, l := range lines {
 			switch {
-			case reserved > 0 || onHand < 0 && reserved == 0: // set aside, or taken at once
+			case reserved > 0 || onHand < 0 && reserved == 0: // reserved, or taken at once
 				held += l.Quantity
 			case onHand == 0 || onHand > 0: // given back
 				held -= l.Quantity
@@ -101,23 +101,23 @@ func (t *trial) checkOrder(id string, facts []fact) {
 	captured, refunded := times["payment.captured"], times["payment.refunded"]
 	for typ, n := range times {
 		if n > 1 && typ != "stock.released" && typ != "stock.refused" {
-			t.wrong("order %s: %s %d times", id, typ, n)
+			t.fail("order %s: %s %d times", id, typ, n)
 		}
 	}
 	switch status {
 	case "placed", "":
-		t.wrong("order %s is still %q although all is at rest", id, status)
+		t.fail("order %s is still %q although the shop is idle", id, status)
 	case "awaiting_payment":
 		if captured > 0 || held <= 0 {
-			t.wrong("order %s awaits payment with %d captured and %d pieces held", id, captured, held)
+			t.fail("order %s awaits payment with %d captured and %d pieces held", id, captured, held)
 		}
 	case "paid", "shipped", "delivered":
 		if captured != 1 || refunded != 0 || held <= 0 || times["stock.committed"] != 1 {
-			t.wrong("order %s is %s with %d captured, %d refunded, %d pieces held", id, status, captured, refunded, held)
+			t.fail("order %s is %s with %d captured, %d refunded, %d pieces held", id, status, captured, refunded, held)
 		}
 	case "cancelled":
 		if captured != refunded || held != 0 {
-			t.wrong("order %s is cancelled with %d captured, %d refunded, %d pieces held", id, captured, refunded, held)
+			t.fail("order %s is cancelled with %d captured, %d refunded, %d pieces held", id, captured, refunded, held)
 		}
 	}
 }

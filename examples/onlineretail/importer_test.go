@@ -41,14 +41,14 @@ func TestInParallel(t *testing.T) {
 	}
 }
 
-func TestRefusal(t *testing.T) {
+func TestRejection_IsAFinalClientError(t *testing.T) {
 	for status, want := range map[int]bool{400: true, 401: false, 403: true, 404: true, 409: true, 422: true, 429: false, 500: false, 503: false} {
 		err := fmt.Errorf("POST /: %w", &client.Problem{Status: status})
-		if got := refusal(err) != nil; got != want {
+		if got := rejection(err) != nil; got != want {
 			t.Errorf("%d is a refusal: %v; want %v", status, got, want)
 		}
 	}
-	if refusal(errors.New("connection reset")) != nil {
+	if rejection(errors.New("connection reset")) != nil {
 		t.Error("a broken connection is a refusal")
 	}
 }

@@ -11,9 +11,9 @@ import (
 	"lonja/client"
 )
 
-// trade is one run: a plan on its way into the shop.
-type trade struct {
-	shop         *client.Client // nobody's
+// importer imports a plan into the shop.
+type importer struct {
+	shop         *client.Client // without an account
 	admin, staff *client.Client
 	password     string // the administrator's
 	plan         *plan
@@ -28,24 +28,24 @@ type trade struct {
 	used     int // lines
 }
 
-// placed is an order, or a part of one, that the shop took.
+// placed is an order, or a part of one, that the shop accepted.
 type placed struct {
 	id, invoice string
 }
 
-// run takes the plan into the shop: first the products, then their stock, then
-// the customers, each with their orders.
-func (t *trade) run(ctx context.Context) error {
+// run imports the plan: first the products, then their stock, then the customers
+// with their orders.
+func (t *importer) run(ctx context.Context) error {
 	t.rejected = t.plan.rejected
-	if err := t.employ(ctx); err != nil {
+	if err := t.prepareStaff(ctx); err != nil {
 		return err
 	}
 	t.progress.begin("products", len(t.plan.products))
-	if err := t.inParallelThenLast(ctx, t.plan.products, t.create); err != nil {
+	if err := t.inParallelThenLast(ctx, t.plan.products, t.createProduct); err != nil {
 		return err
 	}
 	t.progress.begin("stock", len(t.plan.products))
-	if err := t.inParallelThenLast(ctx, t.plan.products, t.fill); err != nil {
+	if err := t.inParallelThenLast(ctx, t.plan.products, t.addStock); err != nil {
 		return err
 	}
 	orders := 0
@@ -54,35 +54,35 @@ func (t *trade) run(ctx context.Context) error {
 	}
 	t.progress.begin("orders", orders)
 	defer t.progress.end()
-	return inParallel(ctx, t.parallel, t.plan.customers, t.shopFor)
+	return inParallel(ctx, t.parallel, t.plan.customers, t.placeOrders)
 }
 
-// inParallelThenLast handles all products but the last at once, and then the
-// last alone: its consistency token covers the others, which were answered
-// before it began. What the shop refuses of a product is told and the rest
-// goes on; the orders of that product will then be refused and reported.
-func (t *trade) inParallelThenLast(ctx context.Context, all []*product, handle func(context.Context, *product) error) error {
-	tell := func(ctx context.Context, p *product) error {
+// inParallelThenLast handles all products but the last in parallel, and then the
+// last one alone, so that its consistency token covers the others. It prints a
+// rejection and continues; the orders of that product are then rejected too.
+func (t *importer) inParallelThenLast(ctx context.Context, all []*product, handle func(context.Context, *product) error) error {
+	report := func(ctx context.Context, p *product) error {
 		defer t.progress.step()
 		err := handle(ctx, p)
-		if refusal(err) == nil {
+		if rejection(err) == nil {
 			return err
 		}
-		t.progress.say("product %s: %v", p.sku, err)
+		t.progress.print("product %s: %v", p.sku, err)
 		return nil
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	if err := inParallel(ctx, t.parallel, all[:len(all)-1], tell); err != nil {
+	if err := inParallel(ctx, t.parallel, all[:len(all)-1], report); err != nil {
 		return err
 	}
-	return tell(ctx, all[len(all)-1])
+	return report(ctx, all[len(all)-1])
 }
 
-// refusal is the shop's final no to what is asked, or nil: not that the shop is
-// away or broken, nor that it does not know who asks.
-func refusal(err error) *client.Problem {
+// rejection returns the problem if the shop finally rejected the request. It returns
+// nil for other errors: the shop is not available, asks to retry later, or did not
+// authenticate the client.
+func rejection(err error) *client.Problem {
 	var p *client.Problem
 	if errors.As(err, &p) && p.Status < 500 && p.Status != http.StatusUnauthorized && p.Status != http.StatusTooManyRequests {
 		return p
@@ -92,24 +92,24 @@ func refusal(err error) *client.Problem {
 
 // outcome notes what became of a part of an order, and reports whether it is
 // what the file wants.
-func (t *trade) outcome(o *order, lines []line, fate client.Order) bool {
+func (t *importer) outcome(o *order, lines []line, result client.Order) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if fate.ID != "" {
-		t.placed = append(t.placed, placed{fate.ID, o.invoice})
+	if result.ID != "" {
+		t.placed = append(t.placed, placed{result.ID, o.invoice})
 	}
-	if fate.Status == o.wanted() {
+	if result.Status == o.expectedStatus() {
 		t.used += len(lines)
 		return true
 	}
 	for _, l := range lines {
-		t.rejected = append(t.rejected, l.rejected(fmt.Sprintf("was ordered, but the order is %s: %s", fate.Status, fate.CancelReason)))
+		t.rejected = append(t.rejected, l.rejected(fmt.Sprintf("was ordered, but the order was %s: %s", result.Status, result.CancelReason)))
 	}
 	return false
 }
 
 // outcomeOfCancellation notes what became of the lines that cancel an order.
-func (t *trade) outcomeOfCancellation(o *order, whole bool) {
+func (t *importer) outcomeOfCancellation(o *order, whole bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if whole {
@@ -121,7 +121,7 @@ func (t *trade) outcomeOfCancellation(o *order, whole bool) {
 	}
 }
 
-// inParallel handles all of a list, at most n at a time, until one fails.
+// inParallel calls handle for all of a list, at most n at a time, until one fails.
 func inParallel[T any](ctx context.Context, n int, all []T, handle func(context.Context, T) error) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)

@@ -13,11 +13,11 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// The NATS servers are processes of this very program, started with childFlag,
-// so that they can be killed and nothing else needs to be installed.
-const childFlag = "--be-a-nats-server"
+// nodeFlag makes this program run as a NATS server. The servers are processes of
+// this program, so that they can be killed and nothing needs to be installed.
+const nodeFlag = "--be-a-nats-server"
 
-// node says how such a server runs.
+// node is the configuration of a NATS server.
 type node struct {
 	Name     string
 	Dir      string
@@ -27,9 +27,10 @@ type node struct {
 	MaxStore int64 // bytes; 0 means 4 GiB
 }
 
-// child is true when this process was a NATS server, and has ended as one.
-func child() bool {
-	if len(os.Args) != 3 || os.Args[1] != childFlag {
+// runNode runs a NATS server and returns true if this process was started as one.
+// It returns false at once otherwise.
+func runNode() bool {
+	if len(os.Args) != 3 || os.Args[1] != nodeFlag {
 		return false
 	}
 	if err := serveNode(os.Args[2]); err != nil {
@@ -80,9 +81,9 @@ func (n node) options() *server.Options {
 	return o
 }
 
-// argument is a node as an argument of this program.
+// argument returns the node as a command-line argument of this program.
 func (n node) argument() string {
-	data, _ := json.Marshal(n) // numbers and strings
+	data, _ := json.Marshal(n) // cannot fail: numbers and strings
 	return string(data)
 }
 

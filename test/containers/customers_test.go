@@ -14,10 +14,9 @@ import (
 	"lonja/test/harness"
 )
 
-// crowd are customers who order one piece after the other, each with a key of
-// its own, and who ask again with that key, at another gateway, until the
-// order is acknowledged.
-type crowd struct {
+// customers place one order after another, each with its own key. They retry with
+// the same key at another gateway until the order is acknowledged.
+type customers struct {
 	buyers       []*harness.Person
 	kept         [][]harness.Attempt // by buyer
 	acknowledged atomic.Int64
@@ -25,17 +24,17 @@ type crowd struct {
 	stop         context.CancelFunc
 }
 
-func (c *containers) crowd(customers int) *crowd {
+func (c *containers) customers(n int) *customers {
 	c.gateway[0].Boss().Sells("22423", 1275, 1_000_000)
 	ctx, stop := context.WithCancel(c.t.Context())
-	w := &crowd{stop: stop, kept: make([][]harness.Attempt, customers)}
-	for i := range customers {
+	w := &customers{stop: stop, kept: make([][]harness.Attempt, n)}
+	for i := range n {
 		w.buyers = append(w.buyers, c.gateway[0].As(fmt.Sprintf("buyer%d", i)))
 	}
 	for i, b := range w.buyers {
 		w.buying.Go(func() {
-			for n := i; ctx.Err() == nil; n++ {
-				w.kept[i] = append(w.kept[i], w.buy(c.gateway, n, b))
+			for order := i; ctx.Err() == nil; order++ {
+				w.kept[i] = append(w.kept[i], w.placeOrder(c.gateway, order, b))
 			}
 		})
 	}
@@ -43,13 +42,12 @@ func (c *containers) crowd(customers int) *crowd {
 	return w
 }
 
-// patience is how long a customer tries to place one order. Whatever is done
-// to the shop is over sooner.
+// patience bounds the retries of one order. It is longer than every fault.
 const patience = 90 * time.Second
 
-// buy places a customer's nth order: tries until it is acknowledged, at most
-// for as long as their patience, and not faster than customers do.
-func (w *crowd) buy(gateways []*harness.Shop, n int, b *harness.Person) harness.Attempt {
+// placeOrder places a customer's nth order. It retries with pauses until the order
+// is acknowledged, for patience at most.
+func (w *customers) placeOrder(gateways []*harness.Shop, n int, b *harness.Person) harness.Attempt {
 	a := harness.Attempt{Key: fmt.Sprintf("%s-%d", b.Name, n)}
 	deadline, tick := time.After(patience), time.NewTicker(200*time.Millisecond)
 	defer tick.Stop()
@@ -74,8 +72,8 @@ func (w *crowd) buy(gateways []*harness.Shop, n int, b *harness.Person) harness.
 	}
 }
 
-// buysOn waits until some more orders are acknowledged: the shop goes on.
-func (w *crowd) buysOn(t *testing.T) {
+// awaitOrders waits until more orders are acknowledged.
+func (w *customers) awaitOrders(t *testing.T) {
 	t.Helper()
 	before := w.acknowledged.Load()
 	harness.Within(t, time.Minute, func() error {
@@ -86,8 +84,8 @@ func (w *crowd) buysOn(t *testing.T) {
 	})
 }
 
-// goHome lets everybody finish the order that they are about.
-func (w *crowd) goHome(t *testing.T) {
+// finish waits until every customer has finished the current order.
+func (w *customers) finish(t *testing.T) {
 	t.Helper()
 	w.stop()
 	w.buying.Wait()
@@ -100,8 +98,8 @@ func (w *crowd) goHome(t *testing.T) {
 	}
 }
 
-// check wants every acknowledged order to be there, and nothing besides.
-func (w *crowd) check(t *testing.T) {
+// check checks that exactly the acknowledged orders exist.
+func (w *customers) check(t *testing.T) {
 	t.Helper()
 	failed := make(chan error, len(w.buyers))
 	for i, b := range w.buyers {
@@ -117,28 +115,27 @@ func (w *crowd) check(t *testing.T) {
 	}
 }
 
-// hasExactly tries each key again, which must give the same order and make no
-// other, and counts the orders.
+// hasExactly retries each key, which must return the same order and create no other,
+// and counts the orders.
 func hasExactly(p *harness.Person, kept []harness.Attempt) error {
 	for _, a := range kept {
-		again, err := answered(p, "POST", "/api/orders", harness.Order("22423", 1), "Idempotency-Key", a.Key)
+		again, err := doUntilAnswered(p, "POST", "/api/orders", harness.Order("22423", 1), "Idempotency-Key", a.Key)
 		var o query.OrderView
 		if err = errors.Join(err, json.Unmarshal(again.Body, &o)); err != nil || o.ID != a.ID || again.Header.Get("Idempotent-Replayed") != "true" {
 			return fmt.Errorf("%s: order %s was acknowledged; its key %s now gives %d, order %s, %w", p.Name, a.ID, a.Key, again.Status, o.ID, err)
 		}
 	}
 	var all query.List[query.OrderView]
-	got, err := answered(p, "GET", "/api/orders?limit=1", nil)
+	got, err := doUntilAnswered(p, "GET", "/api/orders?limit=1", nil)
 	if err = errors.Join(err, json.Unmarshal(got.Body, &all)); err != nil || all.Meta.Total != len(kept) {
 		return fmt.Errorf("%s has %d orders after %d keys, %w", p.Name, all.Meta.Total, len(kept), err)
 	}
 	return nil
 }
 
-// answered sends a request until it is answered with something else than that
-// this is not possible now: NATS may still be choosing leaders after the last
-// server came back. What the answer says is no matter here.
-func answered(p *harness.Person, method, path string, body any, headers ...string) (a harness.Answer, err error) {
+// doUntilAnswered sends a request until the answer is not 503, because NATS may still
+// be electing leaders. It returns any other answer.
+func doUntilAnswered(p *harness.Person, method, path string, body any, headers ...string) (a harness.Answer, err error) {
 	err = harness.TryWithin(30*time.Second, func() (err error) {
 		if a, err = p.Do(method, path, body, headers...); err == nil && a.Status == 503 {
 			err = fmt.Errorf("%s %s: %d %s", method, path, a.Status, a.Body)

@@ -12,13 +12,13 @@ import (
 // everyProxy sets one rule for all services.
 func (t *trial) everyProxy(rule func(message) verdict) {
 	for _, p := range t.named(serviceNames...) {
-		p.proxy.judge(rule)
+		p.proxy.setRule(rule)
 	}
 }
 
-// everythingTwice delivers every command and query twice, and loses a third of
-// the acknowledgements, so that events are delivered again, late and out of order.
-func everythingTwice(ctx context.Context, t *trial) {
+// duplicates delivers every command and query twice and drops a third of the
+// acknowledgements, so that events are redelivered late and out of order.
+func duplicates(ctx context.Context, t *trial) {
 	if !t.impatientConsumers(ctx) {
 		return
 	}
@@ -27,21 +27,21 @@ func everythingTwice(ctx context.Context, t *trial) {
 		switch {
 		case !m.toServer && (strings.HasPrefix(m.subject, "commands.") || strings.HasPrefix(m.subject, "queries.")):
 			doubled.Add(1)
-			return twice
+			return duplicate
 		case m.toServer && strings.HasPrefix(m.subject, "$JS.ACK.") && rand.IntN(3) == 0:
 			lost.Add(1)
-			return lose
+			return drop
 		}
 		return pass
 	})
-	pause(ctx, t.options.load)
+	pause(ctx, t.options.duration)
 	t.everyProxy(nil)
-	t.must(t.applyStreams()) // as patient again as streams.yaml says
-	t.measured("%d requests doubled, %d acks lost", doubled.Load(), lost.Load())
+	t.must(t.applyStreams()) // restores ack_wait
+	t.record("%d requests doubled, %d acks lost", doubled.Load(), lost.Load())
 }
 
-// impatientConsumers makes the server deliver again after a second what was not
-// acknowledged.
+// impatientConsumers makes the server redeliver unacknowledged messages after one
+// second.
 func (t *trial) impatientConsumers(ctx context.Context) bool {
 	for info := range t.js.ListStreams(ctx).Info() {
 		stream, err := t.js.Stream(ctx, info.Config.Name)
@@ -60,8 +60,8 @@ func (t *trial) impatientConsumers(ctx context.Context) bool {
 	return true
 }
 
-// answersLost loses some answers of services to commands and to queries, and
-// holds some back until after the gateway gave up.
+// answersLost drops some answers of services, and delays some until the gateway has
+// given up.
 func answersLost(ctx context.Context, t *trial) {
 	var lost, late atomic.Int64
 	t.everyProxy(func(m message) verdict {
@@ -71,26 +71,26 @@ func answersLost(ctx context.Context, t *trial) {
 		switch n := rand.IntN(100); {
 		case n < 3:
 			lost.Add(1)
-			return lose
+			return drop
 		case n < 5:
 			late.Add(1)
-			return later(7 * time.Second)
+			return delay(7 * time.Second)
 		}
 		return pass
 	})
-	pause(ctx, t.options.load)
+	pause(ctx, t.options.duration)
 	t.everyProxy(nil)
 	pause(ctx, time.Second)
-	t.measured("%d answers lost, %d late", lost.Load(), late.Load())
+	t.record("%d answers lost, %d late", lost.Load(), late.Load())
 }
 
-// crashPoints kills services exactly where it hurts.
+// crashPoints kills services at the most critical points.
 func crashPoints(ctx context.Context, t *trial) {
 	points := []struct {
 		name     string
 		services []string
 		here     func(message) bool
-		delay    bool // some moments later, in the middle of what the message sets off
+		delay    bool // kill a moment later, while the message is being handled
 	}{
 		{"before an answer", []string{"orders", "payments", "inventory", "catalog"}, func(m message) bool {
 			return m.toServer && strings.HasPrefix(m.subject, "_INBOX.") && bytes.Contains(m.body, []byte("lonja-position"))
@@ -103,32 +103,32 @@ func crashPoints(ctx context.Context, t *trial) {
 			return !m.toServer && strings.HasPrefix(m.subject, "events.") && ofReplica
 		}, true},
 	}
-	var back comeback
+	var restarts restarts
 	for _, point := range points {
-		before := len(back)
-		for range max(2, int(t.options.load/(2*time.Second))) {
+		before := len(restarts)
+		for range max(2, int(t.options.duration/(2*time.Second))) {
 			name := point.services[t.rng.IntN(len(point.services))]
 			replicas := t.named(name)
 			p := replicas[t.rng.IntN(len(replicas))]
-			if t.crashAt(ctx, p, point.here, point.delay) && !back.start(t, p) {
+			if t.crashAt(ctx, p, point.here, point.delay) && !restarts.start(t, p) {
 				return
 			}
 			pause(ctx, 100*time.Millisecond)
 		}
-		if t.measured("%d %s", len(back)-before, point.name); len(back) == before {
-			t.wrong("nothing could be killed %s", point.name)
+		if t.record("%d %s", len(restarts)-before, point.name); len(restarts) == before {
+			t.fail("nothing could be killed %s", point.name)
 		}
 	}
-	back.report(t, "crashes in all")
+	restarts.report(t, "crashes in all")
 }
 
-// crashAt kills a process when a message passes, which is lost. It is false
-// when none came in time.
+// crashAt kills a process when a message passes, and drops the message. It returns
+// false when no such message passes in time.
 func (t *trial) crashAt(ctx context.Context, p *part, here func(message) bool, delayed bool) bool {
 	reached := make(chan struct{})
 	var once atomic.Bool
 	moments := t.between(0, 3*time.Millisecond)
-	p.proxy.judge(func(m message) verdict {
+	p.proxy.setRule(func(m message) verdict {
 		if !here(m) {
 			return pass
 		}
@@ -140,9 +140,9 @@ func (t *trial) crashAt(ctx context.Context, p *part, here func(message) bool, d
 			p.kill()
 			close(reached)
 		}
-		return lose
+		return drop
 	})
-	defer p.proxy.judge(nil)
+	defer p.proxy.setRule(nil)
 	select {
 	case <-reached:
 		return true

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// line is a TCP proxy to a server that can be cut.
-type line struct {
+// cutProxy is a TCP proxy that can be disconnected.
+type cutProxy struct {
 	t      *testing.T
 	addr   string
 	target string
@@ -17,13 +17,13 @@ type line struct {
 	open   []net.Conn
 }
 
-func newLine(t *testing.T, target string) *line {
+func newCutProxy(t *testing.T, target string) *cutProxy {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &line{t: t, addr: l.Addr().String(), target: target}
+	w := &cutProxy{t: t, addr: l.Addr().String(), target: target}
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -37,7 +37,7 @@ func newLine(t *testing.T, target string) *line {
 	return w
 }
 
-func (w *line) carry(from net.Conn) {
+func (w *cutProxy) carry(from net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	to, err := net.Dial("tcp", w.target)
@@ -54,8 +54,8 @@ func (w *line) carry(from net.Conn) {
 	}
 }
 
-// setCut cuts the line, or mends it.
-func (w *line) setCut(cut bool) {
+// setCut disconnects or reconnects the proxy.
+func (w *cutProxy) setCut(cut bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.cut = cut

@@ -17,44 +17,45 @@ import (
 	"lonja/kit/eventlog"
 )
 
-// person is somebody who uses the shop, with a client that tries nothing again:
-// what a single answer says, or that none comes, is what the trials look at.
-type person struct {
+// user is a user of the shop. Its client does not retry, because the trials examine
+// every single answer, or its absence.
+type user struct {
 	*client.Client
-	way      *balancer
+	balancer *balancer
 	history  *history
 	email    string
 	password string
 }
 
-// newPerson is somebody who begins at one of the gateways.
-func newPerson(s *shop, h *history, email, password string, gateway int) *person {
+// newUser returns a user that starts with one of the gateways.
+func newUser(s *shop, h *history, email, password string, gateway int) *user {
 	way := &balancer{shop: s, history: h, gateway: gateway}
-	return &person{Client: visit(s.gateways[0], way), way: way, history: h, email: email, password: password}
+	return &user{Client: newClient(s.gateways[0], way), balancer: way, history: h, email: email, password: password}
 }
 
-// hand is another hand of theirs, which begins at a gateway: logged in as they
-// are, and with no consistency token, for what is away may not be waited for.
-func (p *person) hand(gateway int) *person {
-	other := newPerson(p.way.shop, p.history, p.email, p.password, gateway)
+// session returns a second session of the user that starts with a gateway. It is
+// logged in, but has no consistency token, so that it does not wait for a service
+// that is down.
+func (p *user) session(gateway int) *user {
+	other := newUser(p.balancer.shop, p.history, p.email, p.password, gateway)
 	other.Client = other.Session(client.WithAccessToken(p.Tokens().AccessToken))
 	return other
 }
 
-// web reuses connections, as browsers do.
-var web = &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute}
+// transport reuses connections, as browsers do.
+var transport = &http.Transport{MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute}
 
-// visit is a client that tries nothing again.
-func visit(url string, by http.RoundTripper) *client.Client {
+// newClient returns a client that does not retry.
+func newClient(url string, by http.RoundTripper) *client.Client {
 	c, err := client.New(url, client.WithHTTPClient(&http.Client{Transport: by}), client.WithRetries(0), client.WithTimeout(20*time.Second))
 	if err != nil {
-		panic(err) // only a URL that is none
+		panic(err) // only for an invalid URL
 	}
 	return c
 }
 
-// balancer takes a person's requests to a gateway. When that does not answer, or
-// says that this was its connection's last answer, it turns to the next, as any
+// balancer sends a user's requests to a gateway. When the gateway does not answer,
+// or closes the connection after an answer, it changes to the next, as a load
 // balancer does.
 type balancer struct {
 	shop    *shop
@@ -63,8 +64,8 @@ type balancer struct {
 	gateway int
 }
 
-// RoundTrip sends a request and reads the answer. An error means that none came. A
-// gateway where nobody listens is passed over.
+// RoundTrip sends a request and reads the answer. An error means that none came. It
+// skips a gateway that refuses the connection.
 func (b *balancer) RoundTrip(req *http.Request) (res *http.Response, err error) {
 	var body []byte
 	for range b.shop.gateways {
@@ -91,9 +92,9 @@ func (b *balancer) send(req *http.Request) (*http.Response, []byte, error) {
 	if req.GetBody != nil {
 		out.Body, _ = req.GetBody() // of bytes
 	}
-	res, err := web.RoundTrip(out)
+	res, err := transport.RoundTrip(out)
 	if err != nil || res.Close {
-		b.turnFrom(gateway)
+		b.next(gateway)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -103,8 +104,8 @@ func (b *balancer) send(req *http.Request) (*http.Response, []byte, error) {
 	return res, body, err
 }
 
-// turnFrom goes to the next gateway, unless another hand of theirs did already.
-func (b *balancer) turnFrom(gateway int) {
+// next changes to the next gateway, unless a concurrent request already did.
+func (b *balancer) next(gateway int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gateway == gateway {
@@ -112,7 +113,7 @@ func (b *balancer) turnFrom(gateway int) {
 	}
 }
 
-// answer is what came back; status 0 means that nothing did.
+// answer is an HTTP response; status 0 means that none came.
 type answer struct {
 	status int
 	header http.Header
@@ -120,7 +121,7 @@ type answer struct {
 }
 
 // do sends a request once and returns the answer. An error means that none came.
-func (p *person) do(ctx context.Context, method, path, body string, headers ...string) (answer, error) {
+func (p *user) do(ctx context.Context, method, path, body string, headers ...string) (answer, error) {
 	r := client.Request{Method: method, Path: path, Header: http.Header{}}
 	for i := 0; i+1 < len(headers); i += 2 {
 		if headers[i+1] != "" {
@@ -142,22 +143,22 @@ func keepTrying(ctx context.Context, call func() error) error {
 	return eventually(ctx, time.Minute, call)
 }
 
-func (p *person) logIn(ctx context.Context) error {
+func (p *user) logIn(ctx context.Context) error {
 	return keepTrying(ctx, func() error {
 		_, err := p.LogIn(ctx, p.email, p.password)
 		return err
 	})
 }
 
-func (p *person) register(ctx context.Context) error {
+func (p *user) register(ctx context.Context) error {
 	return keepTrying(ctx, func() error {
 		_, err := p.Register(ctx, client.NewAccount{Name: "Somebody", Email: p.email, Password: p.password}, client.Key(p.email))
 		return err
 	})
 }
 
-// sells puts a product with so many pieces on the shelf.
-func (p *person) sells(ctx context.Context, sku string, pieces int) error {
+// createProduct creates a product and sets its stock.
+func (p *user) createProduct(ctx context.Context, sku string, pieces int) error {
 	product := client.NewProduct{SKU: sku, Name: "Product " + sku, Price: client.Money{Amount: 295, Currency: "GBP"}}
 	return errors.Join(keepTrying(ctx, func() error {
 		_, err := p.CreateProduct(ctx, product, client.Key("product "+sku))
@@ -168,20 +169,21 @@ func (p *person) sells(ctx context.Context, sku string, pieces int) error {
 	}))
 }
 
-// command is the id that the gateway gives to the command of a keyed request.
-func (p *person) command(route, key string) string {
+// commandID returns the id that the gateway derives for the command of a request
+// with a key.
+func (p *user) commandID(route, key string) string {
 	return eventlog.DeriveID("http", p.Tokens().User.ID, route, key)
 }
 
-func asJSON(v any) string {
+func mustJSON(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only what cannot be JSON at all
+		panic(err) // only for a type that JSON does not support
 	}
 	return string(b)
 }
 
-// orderOf is the body of an order of some pieces.
+// orderOf returns the body of an order.
 func orderOf(sku string, pieces int) string {
 	return fmt.Sprintf(`{"items":[{"sku":%q,"quantity":%d}]}`, sku, pieces)
 }

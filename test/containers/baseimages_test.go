@@ -18,13 +18,13 @@ import (
 	"lonja/test/harness"
 )
 
-// Images are built and run as users build and run them, from Dockerfile and
-// compose.yaml as they are. Where a base image can neither be found nor pulled,
-// one made of this machine's own Go takes its name while the test runs.
+// The tests build and run the images from Dockerfile and compose.yaml unchanged. If
+// a base image can neither be found nor pulled, a replacement that is made from this
+// machine's Go takes its name while the test runs.
 
-// takeTurns waits until no other run of these tests uses this machine's engine:
-// the names of base images are the same for all.
-func takeTurns(t *testing.T) {
+// lockEngine waits until no other run of these tests uses this machine's engine,
+// because all runs share the names of the base images.
+func lockEngine(t *testing.T) {
 	t.Helper()
 	harness.Within(t, 8*time.Minute, func() error {
 		release, err := natsembed.LockDir(filepath.Dir(buildCache(t)))
@@ -35,19 +35,19 @@ func takeTurns(t *testing.T) {
 	})
 }
 
-// standIn makes the root filesystem of a base image.
-type standIn struct {
+// baseImage describes the replacement of a base image.
+type baseImage struct {
 	config []string // Dockerfile instructions
 	write  func(t *testing.T, w *archive)
 }
 
-var standIns = map[string]standIn{
-	"golang": {[]string{"ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOCACHE=/cache GOPROXY=off GOTOOLCHAIN=local", "WORKDIR /go"}, likeGolang},
-	"nats":   {[]string{"ENV PATH=/bin:/", `ENTRYPOINT ["/nats-server"]`, `CMD ["--config", "nats-server.conf"]`}, likeNATS},
+var standIns = map[string]baseImage{
+	"golang": {[]string{"ENV PATH=/usr/local/go/bin:/bin GOPATH=/go GOCACHE=/cache GOPROXY=off GOTOOLCHAIN=local", "WORKDIR /go"}, golangImage},
+	"nats":   {[]string{"ENV PATH=/bin:/", `ENTRYPOINT ["/nats-server"]`, `CMD ["--config", "nats-server.conf"]`}, natsImage},
 }
 
-// needBases makes sure that every image that the Dockerfile begins with is there.
-func needBases(t *testing.T) {
+// requireBaseImages provides every base image of the Dockerfile.
+func requireBaseImages(t *testing.T) {
 	t.Helper()
 	for _, base := range baseImages(t) {
 		if exec.Command("docker", "image", "inspect", base).Run() == nil || exec.Command("docker", "pull", base).Run() == nil {
@@ -64,8 +64,8 @@ func needBases(t *testing.T) {
 	}
 }
 
-// removeWithStages removes an image, and the stages that the classic builder
-// left of what was built on it.
+// removeWithStages removes an image and the stages that the classic builder built
+// on it.
 func removeWithStages(base string) {
 	id, _ := exec.Command("docker", "image", "inspect", "--format", "{{.Id}}", base).Output()
 	nameless, _ := exec.Command("docker", "image", "ls", "-q", "--filter", "dangling=true").Output()
@@ -78,7 +78,7 @@ func removeWithStages(base string) {
 	_ = exec.Command("docker", "image", "rm", base).Run()
 }
 
-// baseImages are the images that the Dockerfile begins with.
+// baseImages returns the base images of the Dockerfile.
 func baseImages(t *testing.T) []string {
 	t.Helper()
 	dockerfile := harness.ReadFile(t, "Dockerfile")
@@ -96,7 +96,7 @@ func baseImages(t *testing.T) []string {
 	return bases
 }
 
-func (s standIn) importAs(t *testing.T, name string) {
+func (s baseImage) importAs(t *testing.T, name string) {
 	t.Helper()
 	args := []string{"import"}
 	for _, change := range s.config {
@@ -119,8 +119,7 @@ func (s standIn) importAs(t *testing.T, name string) {
 	}
 }
 
-// buildCache is a Go build cache of its own, kept like Go's own one, so that
-// only what an image needs goes into it.
+// buildCache returns a separate Go build cache, which holds only what an image needs.
 func buildCache(t *testing.T) string {
 	t.Helper()
 	dir, err := os.UserCacheDir()
@@ -130,7 +129,7 @@ func buildCache(t *testing.T) string {
 	return filepath.Join(dir, "lonja-test", "go-build")
 }
 
-// buildLikeImage builds a program here as the Dockerfile does there.
+// buildLikeImage builds a program with the flags of the Dockerfile.
 func buildLikeImage(t *testing.T, pkg string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "program")
@@ -153,9 +152,8 @@ func goRun(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// likeGolang is a Go toolchain that has every module, and everything compiled
-// before, and a shell for RUN.
-func likeGolang(t *testing.T, a *archive) {
+// golangImage adds a Go toolchain, the module and build caches, and a shell for RUN.
+func golangImage(t *testing.T, a *archive) {
 	buildLikeImage(t, "lonja/cmd/lonja")
 	var env struct{ GOROOT, GOMODCACHE string }
 	mustDecode(t, goRun(t, "env", "-json"), &env)
@@ -185,8 +183,8 @@ func likeGolang(t *testing.T, a *archive) {
 	a.folder("root")
 }
 
-// likeNATS is the server of the version in go.mod.
-func likeNATS(t *testing.T, a *archive) {
+// natsImage adds the NATS server of the version in go.mod.
+func natsImage(t *testing.T, a *archive) {
 	a.add(buildLikeImage(t, "github.com/nats-io/nats-server/v2"), "nats-server", nil)
 }
 
@@ -197,14 +195,14 @@ func mustDecode(t *testing.T, data []byte, into any) {
 	}
 }
 
-// archive is a root filesystem being written.
+// archive writes a root filesystem.
 type archive struct {
 	t       *testing.T
 	w       *tar.Writer
 	written map[string]bool
 }
 
-// add copies a file, or all that a folder holds but for what is left out.
+// add copies a file, or a folder without what leaveOut matches.
 func (a *archive) add(from, to string, leaveOut func(path string) bool) {
 	a.t.Helper()
 	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {

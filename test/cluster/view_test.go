@@ -16,8 +16,8 @@ import (
 	"lonja/test/harness"
 )
 
-// counted is a view that counts the events of orders.
-var counted = projection.Definition{
+// countView is a view that counts the events of orders.
+var countView = projection.Definition{
 	Name:   "counted",
 	Schema: `CREATE TABLE counted (one INTEGER PRIMARY KEY, facts INTEGER NOT NULL);`,
 	Reads:  []projection.Source{{Stream: "ORDERS", Subjects: []string{"events.order.>"}}},
@@ -26,9 +26,9 @@ var counted = projection.Definition{
 	},
 }
 
-// follower is a view on a cluster, all of whose requests go to the server that
-// leads the orders.
-type follower struct {
+// viewFixture is a view on a cluster. All its requests go to the server that leads
+// the stream ORDERS.
+type viewFixture struct {
 	*harness.Servers
 	home     string
 	log      *eventlog.Log
@@ -37,12 +37,12 @@ type follower struct {
 	recorded int
 }
 
-// its is the view's durable consumer.
-const its = "test-a-counted-orders"
+// durable is the name of the view's consumer.
+const durable = "test-a-counted-orders"
 
-func follow(t *testing.T, d *harness.Servers) *follower {
+func openView(t *testing.T, d *harness.Servers) *viewFixture {
 	t.Helper()
-	f := &follower{Servers: d, home: d.Leader("ORDERS"), view: projection.New(counted)}
+	f := &viewFixture{Servers: d, home: d.Leader("ORDERS"), view: projection.New(countView)}
 	f.log, f.js = logOn(d, f.home)
 	config := projection.Config{JetStream: f.js, Log: f.log, Dir: t.TempDir(), Consumer: "test-a", Logger: slog.New(slog.DiscardHandler)}
 	if err := f.view.Open(t.Context(), config); err != nil {
@@ -61,7 +61,7 @@ func follow(t *testing.T, d *harness.Servers) *follower {
 }
 
 // record appends fifty events and returns the last one's sequence.
-func (f *follower) record() (last uint64) {
+func (f *viewFixture) record() (last uint64) {
 	f.T.Helper()
 	for range 50 {
 		f.recorded++
@@ -69,7 +69,7 @@ func (f *follower) record() (last uint64) {
 		harness.Within(f.T, time.Minute, func() error {
 			event, err := f.log.Append(f.T.Context(), "ORDERS", "events.order."+order+".>", 0, envelopeOf(order), shipped(order))
 			if errors.Is(err, eventlog.ErrConflict) || errors.Is(err, eventlog.ErrDuplicate) {
-				return nil // by a try that was not answered
+				return nil // recorded by an attempt without an answer
 			}
 			last = max(last, event.Sequence)
 			return err
@@ -78,8 +78,8 @@ func (f *follower) record() (last uint64) {
 	return last
 }
 
-// follows measures how long it takes until the view holds an event.
-func (f *follower) follows(when string, seq uint64) {
+// awaitView measures how long it takes until the view holds an event.
+func (f *viewFixture) awaitView(when string, seq uint64) {
 	f.T.Helper()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(f.T.Context(), time.Minute)
@@ -90,21 +90,22 @@ func (f *follower) follows(when string, seq uint64) {
 	f.T.Logf("%s: after %v", when, time.Since(began).Round(time.Millisecond))
 }
 
-// ask asks for something about the consumer, and ignores the answer.
-func (f *follower) ask(api string) {
-	_, _ = f.js.Conn().Request("$JS.API.CONSUMER."+api+".ORDERS."+its, nil, 5*time.Second)
+// request sends a request about the consumer and ignores the answer.
+func (f *viewFixture) request(api string) {
+	_, _ = f.js.Conn().Request("$JS.API.CONSUMER."+api+".ORDERS."+durable, nil, 5*time.Second)
 }
 
-// foreign is a server that leads the consumer and not the orders.
-func (f *follower) foreign() (name string) {
+// otherLeader returns the server that leads the consumer, once it is another one
+// than the leader of ORDERS.
+func (f *viewFixture) otherLeader() (name string) {
 	f.T.Helper()
 	harness.Within(f.T, time.Minute, func() error {
-		cons, err := f.js.Consumer(f.T.Context(), "ORDERS", its)
+		cons, err := f.js.Consumer(f.T.Context(), "ORDERS", durable)
 		if err != nil {
 			return err
 		}
 		if name = cons.CachedInfo().Cluster.Leader; name == "" || name == f.home {
-			f.ask("LEADER.STEPDOWN")
+			f.request("LEADER.STEPDOWN")
 			return fmt.Errorf("the consumer is led by %q", name)
 		}
 		return nil
@@ -112,35 +113,35 @@ func (f *follower) foreign() (name string) {
 	return name
 }
 
-// TestAViewFollowsWhateverBecomesOfItsConsumer disturbs the consumer of a view while
-// events are recorded. In the end its rows count each event once.
-func TestAViewFollowsWhateverBecomesOfItsConsumer(t *testing.T) {
-	f := follow(t, cluster(t))
-	f.follows("at first", f.record())
+// TestView_FollowsWhateverHappensToItsConsumer disturbs the consumer of a view while
+// events are recorded. At the end its rows count each event once.
+func TestView_FollowsWhateverHappensToItsConsumer(t *testing.T) {
+	f := openView(t, cluster(t))
+	f.awaitView("at first", f.record())
 
-	f.ask("DELETE")
-	f.follows("once the consumer is deleted", f.record())
+	f.request("DELETE")
+	f.awaitView("once the consumer is deleted", f.record())
 
-	f.ask("LEADER.STEPDOWN")
-	f.follows("once its leader steps down", f.record())
+	f.request("LEADER.STEPDOWN")
+	f.awaitView("once its leader steps down", f.record())
 
-	if _, err := f.js.PauseConsumer(t.Context(), "ORDERS", its, time.Now().Add(time.Hour)); err != nil {
+	if _, err := f.js.PauseConsumer(t.Context(), "ORDERS", durable, time.Now().Add(time.Hour)); err != nil {
 		t.Error(err)
 	}
-	f.follows("once it is paused", f.record())
+	f.awaitView("once it is paused", f.record())
 
-	frozen := f.Process(f.foreign())
+	frozen := f.Process(f.otherLeader())
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	f.follows("once its leader stands still", f.record())
+	f.awaitView("once its leader is frozen", f.record())
 	if err := frozen.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	f.follows("once it goes on", f.record())
+	f.awaitView("once its leader is resumed", f.record())
 
-	var facts int
-	if _, err := f.view.Get(t.Context(), `SELECT facts FROM counted`, nil, &facts); err != nil || facts != f.recorded {
-		t.Errorf("%d facts are counted, %d were recorded: %v", facts, f.recorded, err)
+	var counted int
+	if _, err := f.view.Get(t.Context(), `SELECT facts FROM counted`, nil, &counted); err != nil || counted != f.recorded {
+		t.Errorf("%d events are counted, %d were recorded: %v", counted, f.recorded, err)
 	}
 }

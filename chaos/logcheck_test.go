@@ -7,8 +7,8 @@ import (
 	"lonja/events"
 )
 
-// The checkers are no use unless they find what is wrong.
-func TestWhatIsWrongInTheLogIsFound(t *testing.T) {
+// TestCheckLog_FindsViolations checks the checker: it must find each violation.
+func TestCheckLog_FindsViolations(t *testing.T) {
 	const id = events.OrderID("ord_1")
 	lines := []events.Quantity{{SKU: "A", Quantity: 2}}
 	counted := events.StockCounted{Location: "main", Level: events.Level{SKU: "A", OnHand: 2}}
@@ -34,24 +34,24 @@ func TestWhatIsWrongInTheLogIsFound(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			trial := newTrial(fault{}, options{}, "")
-			trial.log = &facts{order: map[string][]fact{}}
+			trial.log = &eventLog{order: map[string][]event{}}
 			for _, e := range tt.log {
-				f := fact{typ: e.EventName()[:len(e.EventName())-len(".v1")], event: e}
+				f := event{typ: e.EventName()[:len(e.EventName())-len(".v1")], data: e}
 				trial.log.all = append(trial.log.all, f)
 				if of, ok := e.(events.OfOrder); ok && of.Order() == id {
 					trial.log.order[string(id)] = append(trial.log.order[string(id)], f)
 				}
 			}
 			trial.checkLog()
-			if got := len(trial.wrongs) > 0; got != tt.wrong {
-				t.Errorf("found %v", trial.wrongs)
+			if got := len(trial.failures) > 0; got != tt.wrong {
+				t.Errorf("found %v", trial.failures)
 			}
 		})
 	}
 }
 
-func TestWhatCustomersWereToldIsComparedWithTheLog(t *testing.T) {
-	ana := newPerson(&shop{gateways: []string{"http://shop.example"}}, newHistory(), "ana@example.com", "", 0)
+func TestCheckCommands_ComparesAnswersWithTheLog(t *testing.T) {
+	ana := newUser(&shop{gateways: []string{"http://shop.example"}}, newHistory(), "ana@example.com", "", 0)
 	ana.Client = ana.Session(client.WithTokens(client.Tokens{User: client.User{ID: "usr_1"}}))
 	tests := map[string]struct {
 		result  result
@@ -72,18 +72,18 @@ func TestWhatCustomersWereToldIsComparedWithTheLog(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			trial := newTrial(fault{}, options{}, "")
-			trial.crowd = &crowd{}
-			w := &wish{kind: "place", who: ana, path: "/api/orders", key: "k", result: tt.result, order: tt.order}
-			trial.history.add(w)
-			trial.log = &facts{caused: map[string][]fact{}}
+			trial.load = &load{}
+			c := &command{kind: "place", by: ana, path: "/api/orders", key: "k", result: tt.result, order: tt.order}
+			trial.history.add(c)
+			trial.log = &eventLog{caused: map[string][]event{}}
 			for _, id := range tt.effects {
-				f := fact{typ: "order.placed", causation: w.commandID(), event: events.OrderPlaced{OrderID: id}}
+				f := event{typ: "order.placed", causation: c.commandID(), data: events.OrderPlaced{OrderID: id}}
 				trial.log.caused[f.causation] = append(trial.log.caused[f.causation], f)
 				trial.log.all = append(trial.log.all, f)
 			}
-			trial.checkWishes()
-			if got := len(trial.wrongs) > 0; got != tt.wrong {
-				t.Errorf("found %v", trial.wrongs)
+			trial.checkCommands()
+			if got := len(trial.failures) > 0; got != tt.wrong {
+				t.Errorf("found %v", trial.failures)
 			}
 		})
 	}

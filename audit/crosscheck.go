@@ -1,0 +1,165 @@
+package audit
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"lonja/events"
+)
+
+// The checks of one order across the streams ORDERS, INVENTORY and PAYMENTS.
+
+// causes lists what must be recorded on another stream for an effect to be legal.
+// Captures are not listed: checkMoney checks what they require and what requires
+// them.
+var causes = []struct{ effect, cause step }{
+	{reserved, placed},
+	{refused, placed},
+	{committed, paid},
+	{released, cancelled},
+	{returned, cancelled},
+	{awaiting, reserved},
+	{paid, reserved},
+	{shipped, committed},
+	{requested, awaiting},
+	{voided, cancelled},
+	{refunded, cancelled},
+}
+
+// causeOfReason maps the reason of a cancellation that no person commanded to the
+// step that must have caused it.
+var causeOfReason = map[string]step{
+	events.OutOfStock:         refused,
+	events.ReservationExpired: lapsed,
+	events.PaymentWasDeclined: declined,
+	events.PaymentHasExpired:  expired,
+}
+
+// effects lists the steps in which a reaction that has run may leave another
+// stream's history. Several outcomes are possible, because events can overtake
+// each other.
+var effects = []struct {
+	cause    step
+	consumer string
+	leaves   []step
+}{
+	{placed, "inventory-on-orders", []step{reserved, refused, committed, released, lapsed, returned}},
+	{paid, "inventory-on-orders", []step{committed, refused, released, returned}},
+	{cancelled, "inventory-on-orders", []step{refused, released, lapsed, returned}},
+	{reserved, "orders-on-stock", []step{awaiting, paid, shipped, delivered, cancelled}},
+	{refused, "orders-on-stock", []step{cancelled}},
+	{lapsed, "orders-on-stock", []step{paid, shipped, delivered, cancelled}},
+	{awaiting, "payments-on-orders", []step{requested, captured, unwanted, declined, expired, voided, refunded}},
+	{cancelled, "payments-on-orders", []step{voided, declined, refunded, captured, unwanted}}, // checkMoney decides about the last two
+	{captured, "orders-on-payments", []step{paid, shipped, delivered, cancelled}},
+	{declined, "orders-on-payments", []step{cancelled}},
+	{expired, "orders-on-payments", []step{paid, shipped, delivered, cancelled}},
+}
+
+// checkOrders checks every order across its streams. It runs after the last event
+// was applied, and counts the orders by status.
+func (m *model) checkOrders() {
+	m.report.Orders = map[string]int{}
+	for _, compactID := range slices.Sorted(maps.Keys(m.orders)) {
+		o := m.orders[compactID]
+		m.checkCauses(compactID, o)
+		m.checkAmounts(compactID, o)
+		underWay := m.checkEffects(compactID, o)
+		if m.checkMoney(compactID, o) || underWay {
+			m.report.UnderWay++
+			m.violateIfSettled(Violation{Entity: "order " + string(compactID), Problem: "a reaction to one of its events has not run yet"})
+		}
+		if status := o.last[ofOrder]; status != nothing {
+			m.report.Orders[status.String()]++
+		}
+	}
+}
+
+func (m *model) checkCauses(compactID events.OrderID, o *order) {
+	for _, c := range causes {
+		m.checkCause(compactID, o, c.effect, c.cause)
+	}
+	if o.cancelCause != nothing {
+		m.checkCause(compactID, o, cancelled, o.cancelCause)
+	}
+}
+
+func (m *model) checkCause(compactID events.OrderID, o *order, effect, cause step) {
+	if o.sequences[effect] != 0 && o.sequences[cause] == 0 && m.beforeCut(historyOf(effect), o.sequences[effect]) {
+		m.violateOrder(Order, compactID, o, effect, "%s, but %s does not record that it was %s", effect, streamOf[historyOf(cause)], cause)
+	}
+}
+
+// checkEffects checks that every cause has its effect. It reports whether a
+// reaction has yet to run.
+func (m *model) checkEffects(compactID events.OrderID, o *order) (underWay bool) {
+	for _, e := range effects {
+		if o.sequences[e.cause] == 0 {
+			continue
+		}
+		if !m.acknowledge(e.consumer, e.cause, o) {
+			underWay = true
+			continue
+		}
+		if e.cause == awaiting && o.total.Amount == 0 {
+			continue // recorded by an older version: nobody is asked to pay nothing
+		}
+		if left := o.last[historyOf(e.leaves[0])]; !slices.Contains(e.leaves, left) {
+			m.violateOrder(Order, compactID, o, e.cause, "%s, and %s has handled it, but %s left it at %s; expected %s",
+				e.cause, e.consumer, streamOf[historyOf(e.leaves[0])], left, oneOf(e.leaves))
+		}
+	}
+	return underWay
+}
+
+// checkAmounts compares the amounts and lines that the services record for an order.
+func (m *model) checkAmounts(compactID events.OrderID, o *order) {
+	if o.sequences[placed] == 0 {
+		return // already reported
+	}
+	if o.sequences[requested] != 0 && o.requested != o.total {
+		m.violateOrder(Money, compactID, o, requested, "%s are requested; expected the order's total of %s", o.requested, o.total)
+	}
+	if s := max(o.sequences[reserved], o.sequences[committed]); s != 0 && o.reserved != o.orderedLines {
+		m.violate(Violation{Check: Order, Stream: streamOf[ofStock], Sequence: s, Entity: "order " + string(compactID),
+			Problem: "the reserved lines differ from the ordered lines"})
+	}
+}
+
+// checkMoney checks that the captured amount less the refunded amount is what the
+// shop is owed: the total of a paid order, nothing for a cancelled one. It reports
+// whether a reaction must run before that can be checked.
+func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
+	taken := max(o.sequences[captured], o.sequences[unwanted])
+	switch status := o.last[ofOrder]; status {
+	case paid, shipped, delivered:
+		if taken == 0 && o.total.Amount > 0 && m.beforeCut(ofOrder, o.sequences[status]) {
+			m.violateOrder(Money, compactID, o, status, "%s, but nothing was captured; expected %s", status, o.total)
+		}
+	case cancelled:
+		last := o.last[ofPayment]
+		if last != captured && last != unwanted {
+			break
+		}
+		if !m.acknowledge("payments-on-orders", cancelled, o) || last == unwanted && !m.acknowledge("payments-on-payments", unwanted, o) {
+			return true
+		}
+		m.violateOrder(Money, compactID, o, last, "cancelled, but %s were captured and nothing was refunded; expected a full refund", o.requested)
+	}
+	return false
+}
+
+// beforeCut reports whether a sequence on a history's stream is before the cut.
+func (m *model) beforeCut(h history, seq uint64) bool { return seq <= m.cuts[streamOf[h]].effects }
+
+// handled reports whether a consumer's reaction to a step has run.
+func (m *model) acknowledge(consumer string, s step, o *order) bool {
+	return m.reactions.ran(consumer, streamOf[historyOf(s)], o.sequences[s])
+}
+
+// violateOrder reports a violation of an order at one of its steps.
+func (m *model) violateOrder(check string, compactID events.OrderID, o *order, at step, format string, args ...any) {
+	m.violate(Violation{Check: check, Stream: streamOf[historyOf(at)], Sequence: o.sequences[at],
+		Entity: "order " + string(compactID), Problem: fmt.Sprintf(format, args...)})
+}
