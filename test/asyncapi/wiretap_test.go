@@ -311,7 +311,7 @@ func TestAsyncAPI_IsPrintedAndServed(t *testing.T) {
 			t.Error(kind)
 		}
 		page := nobody.Wants(200, "GET", "/docs/events", nil, nil)
-		for _, says := range []string{"events.order.{orderId}.placed", "inventory (inventory-on-orders)", "commands.orders.place", "OrderPlaced begins an order", "items[].unit_price.amount", "ce-causationid", "which only identity may read"} {
+		for _, says := range []string{"events.order.{orderId}.placed", "inventory (inventory-on-orders)", "commands.orders.place", "OrderPlaced is recorded when a customer placed an order", "items[].unit_price.amount", "ce-causationid", "which only identity may read"} {
 			if !strings.Contains(string(page.Body), says) {
 				t.Errorf("the page does not say %q", says)
 			}
