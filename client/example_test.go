@@ -28,7 +28,7 @@ func buys(ctx context.Context, baseURL string) error {
 		return err
 	}
 	fmt.Println(order.Total.Amount, order.Total.Currency, order.Status)
-	if order.Payment != nil { // in the sandbox; else the customer pays at order.Payment.URL
+	if order.Payment != nil { // in the sandbox; with a real provider the customer pays at order.Payment.URL
 		_, err = ana.SettlePayment(ctx, order.Payment.ID, client.Pay)
 	}
 	return err

@@ -30,8 +30,8 @@ type OfOrder interface {
 	Order() OrderID
 }
 
-// registry lists every event type, each version once. Besides its struct and its golden
-// file, a new event needs only its line here.
+// registry lists every event type, each version once. A new event needs its line
+// here; ARCHITECTURE.md lists the other places.
 var registry = index(
 	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](), kind[ProductRestored](),
 

@@ -105,7 +105,7 @@ func (b *builder) addInbox() {
 	c := b.channel(Answers, inbox, natsauth.InboxPrefix("*")+".*", "identity", "inbox")
 	c.Description = "The reply subject that a request names. It must be an inbox, as every client of NATS makes one: a request with any other reply subject is not handled. " +
 		"On a server with keys, only the owner of the inbox can subscribe to it."
-	b.message(inbox, &Message{Name: errorMessage, Title: "Error", Summary: "The request failed. The code tells why.",
+	b.message(inbox, &Message{Name: errorMessage, Title: "Error", Summary: "The request failed. The code is the reason.",
 		ContentType: jsonType, Headers: ref(errorHeaders), Payload: b.open.Of(reflect.TypeFor[errs.Error]())})
 }
 

@@ -94,7 +94,7 @@ func (b *builder) addShared() {
 	const binary = "application/octet-stream"
 	if b.Streams.HasStream(bus.DeadLetterStream) {
 		name, c := b.add(Failures, bus.DeadLetterSubject("*", "*", "*"), "consumer", "stream", "sequence")
-		c.Description = "A message that a consumer could not handle, once for each consumer. The headers tell why."
+		c.Description = "A message that a consumer could not handle, once for each consumer. The headers give the reason."
 		b.message(name, &Message{Name: "deadletter", Title: "Dead letter", ContentType: binary, Headers: ref(deadLetterHeaders), Payload: original})
 	}
 	for _, s := range b.Services {

@@ -122,7 +122,7 @@ func eventHeaderSchema() *huma.Schema {
 			eventlog.HeaderCausation:                text("The id of the command or reaction that made the event"),
 			eventlog.HeaderCorrelation:              text("The same for everything that follows from one request"),
 			eventlog.HeaderActor:                    actorHeader,
-			eventlog.HeaderRequestHash:              text("Tells commands apart that have the same id and different bodies"),
+			eventlog.HeaderRequestHash:              text("Distinguishes commands that have the same id and different bodies"),
 			eventlog.HeaderTrace:                    traceHeader,
 			wmnats.WatermillUUIDHdr:                 text("The event's id, for Watermill"),
 			jetstream.MsgIDHeader:                   text("The event's id, for JetStream"),

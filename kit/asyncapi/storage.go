@@ -63,7 +63,7 @@ func (d *Document) Uncovered(config *streams.Config) error {
 		kept := !slices.Contains([]Kind{Commands, Queries, Answers, Changes, Operator}, c.kind)
 		switch {
 		case kept && c.XJetStream == nil:
-			wrong = append(wrong, fmt.Errorf("channel %s of %s is kept by no stream", key, c.kind))
+			wrong = append(wrong, fmt.Errorf("channel %s of %s is stored by no stream", key, c.kind))
 		case !kept && c.XJetStream != nil:
 			wrong = append(wrong, fmt.Errorf("channel %s of %s is kept by stream %s", key, c.kind, c.XJetStream.Stream))
 		}

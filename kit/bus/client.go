@@ -26,8 +26,9 @@ type Client struct {
 func NewClient(conn *nats.Conn) *Client { return NewClientWith(conn, conn) }
 
 // NewClientWith returns a client that uses a connection of its own for JetStream. Services
-// learn the inboxes that they answer to. If a service's key was stolen, the thief could have
-// the server deliver to such an inbox what would pass for an answer of JetStream.
+// see the inbox of each request: whoever stole a service's key could make the server deliver
+// forged JetStream replies there. On a connection of its own, JetStream's inboxes are unknown
+// to services.
 func NewClientWith(conn, jetStream *nats.Conn) *Client {
 	js, err := jetstream.New(jetStream)
 	if err != nil {

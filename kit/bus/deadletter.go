@@ -218,7 +218,7 @@ func (b *DeadLetterQueue) Retry(ctx context.Context, id uint64, config *streams.
 	to = []string{l.Consumer}
 	if l.Consumer == Undecodable {
 		if to = config.ConsumersOf(l.Stream, l.Subject); len(to) == 0 {
-			return nil, errs.New(errs.Conflict, "no reaction reads dead letter %d, only views, which read it again when they are rebuilt: drop it", id)
+			return nil, errs.New(errs.Conflict, "no reaction reads dead letter %d, so there is nothing to retry: keep it as the record of why the message is skipped", id)
 		}
 	}
 	for _, consumer := range to {

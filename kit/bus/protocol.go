@@ -6,7 +6,8 @@ import (
 	"lonja/kit/errs"
 )
 
-// Command is what a command's struct implements. The entity's id may be empty when the service
+// Command is what a command's struct implements: its payload on NATS. (A service.Command
+// declares that a service handles one; a decider.Command identifies one that is decided.) The entity's id may be empty when the service
 // chooses it. Check reports what is wrong with the command's form, without any state.
 type Command interface {
 	CommandName() string
@@ -31,7 +32,7 @@ const (
 // `nats request` works for every answer that fits into one message.
 const (
 	HeaderSize    = "lonja-size" // of an error: the size of the answer in bytes
-	HeaderMaxSize = "lonja-room" // of a request: the answer may come in parts and have so many bytes
+	HeaderMaxSize = "lonja-room" // of a request: the largest answer, in bytes, that the client takes in parts
 	HeaderPart    = "lonja-part" // of one part of an answer: "2/7"
 )
 
@@ -73,7 +74,8 @@ func DeferredSubject(name, id string) string { return "deferred." + name + "." +
 // OutcomeSubject returns the subject of a deferred command's outcome.
 func OutcomeSubject(id string) string { return "outcomes." + id }
 
-// The statuses of an Outcome. A command is rejected when its decision returned an error.
+// The statuses of an Outcome. A command is rejected when its decision returned an error;
+// "refused" is the name that this status has always had in messages.
 const (
 	OutcomePending  = "pending"
 	OutcomeDone     = "done"

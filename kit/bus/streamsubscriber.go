@@ -18,7 +18,9 @@ import (
 
 // StreamSubscriber is a Watermill subscriber to a shared durable consumer of JetStream.
 //
-// Several messages are in flight at once, in no order. A message is acknowledged when its
+// JetStream, Consumer, Logger and Unreadable are required.
+//
+// Several messages are in flight at once, in any order. A message is acknowledged when its
 // handler acks it. When the handler nacks it, it is delivered again after a delay that
 // grows from 50 ms to 30 s. Delivery is at least once: a handler must expect duplicates.
 // The connection is not the subscriber's, which never closes it.

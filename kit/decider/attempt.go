@@ -129,7 +129,8 @@ func unavailable(err error) error {
 }
 
 // IDReused returns the errs.Invalid error of a command whose id was used for another
-// command. Its field is the HTTP header that ids are derived from.
+// command. Its field is Idempotency-Key, the HTTP header that ids
+// are derived from, also when the command came over NATS.
 func IDReused() error {
 	return errs.InvalidField("Idempotency-Key", "was used before with another request; use a new one")
 }

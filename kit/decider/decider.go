@@ -37,7 +37,8 @@ type EntityType[S any] struct {
 	EvolveRecord func(s S, event eventlog.Record) S
 }
 
-// Command identifies what is to be decided: a command, or a reaction to an event.
+// Command identifies what is to be decided: a command, or a reaction to an event. The
+// payload is not part of it; the Decide function knows that.
 type Command struct {
 	// Envelope is the command's. Its ID makes the command take effect once; its RequestHash
 	// distinguishes two commands with the same ID.
@@ -67,7 +68,7 @@ type Receipt struct {
 	Reply    any    // what the reply function returned; nil without one
 }
 
-// Config configures a Decider. The zero Config works.
+// Config configures a Decider. The zero Config works, but its events have no source.
 type Config struct {
 	Source    string           // Envelope.Source of the events, "lonja/orders"
 	Clock     func() time.Time // nil means time.Now
@@ -89,7 +90,7 @@ type Decider[S any] struct {
 func (t EntityType[S]) Filter(id string) string { return t.Subject + "." + id + ".>" }
 
 // New returns a decider, which must be bound before it is used. It panics if t lacks
-// Subject, Stream or a function to evolve, or has two of them.
+// Subject, Stream or a function to evolve, or has both Evolve and EvolveRecord.
 func New[S any](t EntityType[S]) *Decider[S] {
 	if t.Subject == "" || t.Stream == "" || (t.Evolve == nil) == (t.EvolveRecord == nil) {
 		panic("decider: an EntityType needs Subject, Stream and one of Evolve and EvolveRecord")
@@ -101,7 +102,7 @@ func New[S any](t EntityType[S]) *Decider[S] {
 }
 
 // Bind connects the decider to its log. Only the first call has an effect, so every user of
-// a shared decider may bind it. It panics if Config.CacheSize is negative.
+// a shared decider may bind it to the same log; another log is ignored. It panics if Config.CacheSize is negative.
 func (d *Decider[S]) Bind(log *eventlog.Log, config Config) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

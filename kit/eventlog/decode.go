@@ -8,8 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Read decodes a message that the server has just delivered from this stream and sequence,
-// and notes that the stream reaches that far. It must not be called for a message from any
+// Read is Decode for a message that the server has just delivered from this stream and
+// sequence. It also records that the stream reaches that far. It must not be called for a message from any
 // other origin, which could make the log appear to have lost events: use At or Decode.
 // Read cannot fail; Record.Err says what is wrong with the message.
 func (l *Log) Read(stream string, seq uint64, subject string, h nats.Header, data []byte) Record {

@@ -71,7 +71,7 @@ type Actor struct {
 	// do not store it.
 	TokenPosition uint64
 	// ClientNetwork is a pseudonym of the network that the actor's client is in, or empty if
-	// it is not known. Guesses at passwords are limited by it. It is sent only to services
+	// it is not known. Rate limits, such as that of logins, count by it. It is sent only to services
 	// that need it, and events do not store it.
 	ClientNetwork string
 }

@@ -49,7 +49,7 @@ type Record struct {
 	Err      error       // why Event is nil
 	// UnknownType reports that Event is nil because this program does not know its type,
 	// although the type fits the subject: a newer program has recorded it. If UnknownType is
-	// false and Event is nil, the message is no event at all.
+	// false and Event is nil, the message is not a valid event.
 	UnknownType bool
 }
 

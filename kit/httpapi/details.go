@@ -74,6 +74,9 @@ func (rt *RouteDetails) describeHeaders() {
 }
 
 // Option sets something on a route: how it behaves, how it is described, or both.
+// Options are SignedIn, OnlyFor, OrTicket, Idempotent, Deferrable, Accepts, AcceptsForm,
+// AnyQuery, Returns, ReturnsNoContent, ReturnsToken, Redirects, Fails, FailsWithPage and
+// About.
 type Option func(*RouteDetails)
 
 // Options combines several options into one.

@@ -20,8 +20,8 @@
 //   - The memory for request bodies and for large responses is bounded.
 //   - /openapi.json and /docs describe exactly the routes that are served.
 //
-// A request passes through metrics and panic recovery, CORS, then begin (actor,
-// command ID, consistency token, trace), then the route's handler.
+// A request passes through metrics and panic recovery, CORS, the reading of its headers
+// (actor, command ID, consistency token, trace), then the route's handler.
 //
 // The packages below do not import this one and can be used alone: problem
 // (errors), input (bodies, forms and query strings), bearer (access tokens),

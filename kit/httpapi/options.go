@@ -31,10 +31,10 @@ func SignedIn(d *RouteDetails) {
 	d.Errors = append(d.Errors, http.StatusUnauthorized)
 }
 
-// OnlyFor describes a route for users with one of the roles, whom the description calls
-// users, such as "Staff". It requires an access token, like SignedIn. The service
-// decides whether the actor may do this; the roles here only decide whose commands are
-// deferred.
+// OnlyFor does not check roles: the service that handles the command does. It requires
+// an access token, like SignedIn, describes the route as one for users with one of the
+// roles, whom the description calls users, such as "Staff", and keeps commands of others
+// from being deferred.
 func OnlyFor(users string, roles ...string) Option {
 	return func(d *RouteDetails) {
 		SignedIn(d)

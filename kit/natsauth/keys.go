@@ -15,7 +15,7 @@ import (
 // rotation, the public key of the previous one.
 type keyDir string
 
-// LoadKey reads an identity's key from keys/<identity>/seed. It returns an error
+// LoadKey reads an identity's key from <keys>/<identity>/seed; keys is a folder. It returns an error
 // that names the file if that is missing or holds no user seed; the error never
 // contains the seed. Call Wipe on the key when it is no longer needed.
 func LoadKey(keys, identity string) (nkeys.KeyPair, error) {

@@ -9,8 +9,8 @@ import (
 )
 
 // Users returns the users of a NATS server that runs in this process, with their
-// permissions. It does for such a server what auth.conf does for others. A key
-// that is missing in keys/<identity>/seed is created, readable by its owner only.
+// permissions. It is the equivalent of auth.conf for such a server. A key
+// that is missing in <keys>/<identity>/seed is created, readable by its owner only.
 // During a rotation an identity has two users, one for each key. The error names
 // the identity whose key cannot be read or created.
 func Users(keys string, identities []Identity) ([]*natsserver.NkeyUser, error) {

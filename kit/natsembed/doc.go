@@ -6,8 +6,8 @@
 // store again as soon as the disk has space and can sync files. Its URL stays the
 // same, so clients reconnect by themselves.
 //
-// Before it opens a store, it rewrites all files that may not be on the disk as they
-// read. When it opens a store again, it makes sure that no stream ends before the
+// Before it opens a store, it copies every file whose content may exist only in the
+// page cache to a new, synced file. When it opens a store again, it makes sure that no stream ends before the
 // last sequence that it had while the store was healthy.
 //
 // [Server.Healthy] reports to the rest of the process whether messages are accepted,

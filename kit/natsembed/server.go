@@ -27,15 +27,16 @@ type Config struct {
 	// every two minutes.
 	SyncAlways   bool
 	SyncInterval time.Duration
-	// MaxStore limits the store, in bytes. 0 means half of what SharedDir holds and
-	// the disk has free, at most 64 GiB.
+	// MaxStore limits the store, in bytes. 0 means half of the sum of what SharedDir
+	// holds and what the disk has free, at most 64 GiB. At the limit the store is
+	// full, as with ErrFull.
 	MaxStore int64
 	// SharedDir is the folder that contains Dir and everything that grows with the
 	// store, such as views. "" means that nothing else does.
 	SharedDir string
 	Logger    *slog.Logger // nil discards
 	// Users are the only clients that may connect. Without any, every client may
-	// connect and do everything. The store does not depend on the users.
+	// connect and do everything. Users may change between starts.
 	Users []*server.NkeyUser
 }
 

@@ -9,7 +9,7 @@
 // (stream, sequence, event id) commit in one transaction, and the acknowledgement follows.
 // The view resumes from its checkpoint after any interruption. It first verifies that the
 // stream still holds the event there; if not, it stops with [ErrLost]. Messages that cannot
-// be decoded go to the dead letters. A view whose file is lost or damaged, or whose
+// be decoded are given to Config.DeadLetter and skipped. A view whose file is lost or damaged, or whose
 // definition has changed, is rebuilt from the first event while intact old rows keep
 // answering queries. Readers see their own writes by waiting for a [Token].
 package projection

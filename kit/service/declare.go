@@ -208,9 +208,9 @@ func (h *CommandHandler[S, C]) awaitFresh(ctx context.Context, cmd decider.Comma
 
 // React declares that the service reacts to the event E by a decision on an entity with the
 // state S. Target names the entity; "" means that the event concerns none. The decision
-// returns the event to record, or nil for none; it may be called several times. An error is
-// retried, and ends in a dead letter after six failures. An Unavailable error is retried until
-// it is gone.
+// returns the event to record, or nil for none; it may be called several times. Nobody waits
+// for an answer, so every error but Unavailable is a fault of the reaction: it is retried, and
+// ends in a dead letter after six failures. An Unavailable error is retried until it is gone.
 func React[S any, E eventlog.Event](d *decider.Decider[S], target func(E) string,
 	decide func(S, E, decider.Meta) (eventlog.Event, error)) Handler {
 	return &reactHandler[S, E]{d, target, decide}
@@ -245,8 +245,10 @@ func (h *reactHandler[S, E]) handle(ctx context.Context, cmd decider.Command, ev
 }
 
 // Remind declares that the event E is delivered again at a later time, to the consumer named
-// due. It is delivered at least once, even if the service is down at that time. Setting the
-// reminder again replaces it.
+// due. It is delivered at least once, even if the service is down at that time. The
+// consumer is one of the stream that holds timers.>, with the filter timers.due.<due>.>. A
+// time in the past is due at once. A second delivery of E replaces its reminder; a reminder
+// cannot be cancelled, so the reaction to it must check that it still matters.
 func Remind[E eventlog.Event](due string, at func(E) time.Time) Handler { return &reminder[E]{due, at} }
 
 // Answer declares that the service answers the query Q from a view, which may be nil. The

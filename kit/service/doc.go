@@ -12,6 +12,16 @@
 // has not changed since the decision, and the decision is made again if it has. Nothing rests
 // on locks or deduplication windows.
 //
+// A command may take 5 seconds, waiting for a view included, and a reaction 10. Longer
+// ones end with an Unavailable error.
+//
+// The server must have the streams that the declaration reads and appends to, DEADLETTERS,
+// and the shared consumers of its reactions. RETRIES with a consumer "<name>-retries" lets
+// dead letters be retried, DEFERRED with "<name>-deferred" lets commands be deferred; without
+// those consumers neither happens. [Remind] needs a stream for timers.>, and [RevokeTokens]
+// the stream REVOCATIONS. Run returns an error that wraps [streams.ErrMissing] if one of the
+// streams does not exist.
+//
 // A message that fails is tried again after growing delays, and becomes a dead letter after
 // six failures. An Unavailable error is not counted: such a message is tried for ever.
 // Messages that only a newer program knows are left to newer replicas for a while.

@@ -23,8 +23,8 @@ import (
 	"lonja/kit/streams"
 )
 
-// Service declares everything that a service does. It holds the state of one run: a Service
-// must not run twice at the same time.
+// Service declares everything that a service does. It holds the state of one run, so it runs
+// only once: make a new one for another run.
 type Service struct {
 	Name      string // of the service in subjects, consumers, folders and metrics
 	Views     []*projection.View
@@ -50,8 +50,8 @@ type AnyDecider interface {
 	Permissions() natsauth.Permissions
 }
 
-// Command declares a command that a service handles; see Handle, HandleWith and
-// HandleWithActor.
+// Command declares that a service handles a command, whose struct is a bus.Command; see
+// Handle, HandleWith and HandleWithActor.
 type Command interface {
 	name() string // "orders.place"
 	bind(*eventlog.Log, decider.Config)
@@ -71,7 +71,8 @@ type Reaction struct {
 	Handlers []Handler
 }
 
-// Handler handles one type of event; see React, Remind and RevokeTokens.
+// Handler is an element of Reaction.Handlers: it handles one type of event. See React, Remind
+// and RevokeTokens.
 type Handler interface {
 	eventName() string // "stock.reserved.v1"
 	bind(*eventlog.Log, decider.Config)

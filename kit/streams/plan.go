@@ -29,7 +29,7 @@ type Change struct {
 	Action   Action       `json:"action"`
 	Stream   string       `json:"stream"`
 	Consumer string       `json:"consumer,omitempty"` // "" means the stream itself
-	Fields   []Difference `json:"fields,omitempty"`   // what an update changes, or Refuse cannot
+	Fields   []Difference `json:"fields,omitempty"`   // the fields that differ; with Refuse, those that cannot be changed
 	// Impossible is the reason why JetStream cannot make the change, and what to do
 	// instead. It is "" unless the action is Refuse.
 	Impossible string `json:"impossible,omitempty"`
@@ -45,7 +45,7 @@ type Change struct {
 // one.
 type Plan struct {
 	Changes   []Change `json:"changes"`
-	Unchanged int      `json:"as_said"` // how many streams and consumers need no change
+	Unchanged int      `json:"as_said"` // how many streams and consumers need no change; the JSON name is kept for readers of earlier versions
 	// Foreign lists the account's other streams. They are never touched.
 	Foreign []string `json:"foreign"`
 }

@@ -1,3 +1,5 @@
+// Stock is reserved, committed and released in reactions.go.
+
 package inventory
 
 import (

@@ -220,7 +220,7 @@ http://127.0.0.1:8080
 {{- define "lonja.sameSelector" -}}
 {{- with lookup "apps/v1" .kind .context.root.Release.Namespace .name -}}
 {{- if ne (toYaml .spec.selector.matchLabels) (include "lonja.selector" $.context | fromYaml | toYaml) -}}
-{{- fail (printf "nothing was upgraded: %s %s cannot select its pods by other labels; leave nameOverride as it is, or uninstall and install anew: all facts are on NATS, and views are built out of them" $.kind $.name) -}}
+{{- fail (printf "nothing was upgraded: %s %s cannot select its pods by other labels; leave nameOverride as it is, or uninstall and reinstall: all events are on NATS, and views are built out of them" $.kind $.name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
