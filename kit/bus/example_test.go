@@ -5,15 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/bus"
-	"lonja/kit/natsembed"
+	"lonja/kit/kittest"
 )
 
 // A subscriber reads a stream through a durable consumer. The handler nacks the message at
@@ -28,30 +26,13 @@ func ExampleStreamSubscriber() {
 }
 
 func readGreetings() (err error) {
-	dir, err := os.MkdirTemp("", "bus-example-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := natsembed.Start(natsembed.Config{Dir: dir, Addr: "127.0.0.1:0", SyncAlways: true})
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "GREETINGS", Subjects: []string{"greetings"}}); err != nil {
+	js, _, stop, err := kittest.JetStream(ctx, jetstream.StreamConfig{Name: "GREETINGS", Subjects: []string{"greetings"}})
+	if err != nil {
 		return err
 	}
+	defer stop()
 	if _, err := js.Publish(ctx, "greetings", []byte("hello")); err != nil {
 		return err
 	}

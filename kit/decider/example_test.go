@@ -2,19 +2,16 @@ package decider_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/decider"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
-	"lonja/kit/natsembed"
+	"lonja/kit/kittest"
 )
 
 // Withdrawn is the event of the example: money was withdrawn from an account.
@@ -33,27 +30,8 @@ func (w Withdrawn) Check() error {
 	return nil
 }
 
-// bank maps the event to messages and back.
-var bank = eventlog.Codec{
-	Type:    func(e eventlog.Event) string { return "bank." + e.EventName() },
-	Subject: func(e eventlog.Event) string { return "events.account." + e.EntityID() + ".withdrawn" },
-	Encode: func(e eventlog.Event) ([]byte, error) {
-		if err := e.Check(); err != nil {
-			return nil, err
-		}
-		return json.Marshal(e)
-	},
-	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "bank.account.withdrawn.v1" {
-			return nil, fmt.Errorf("unknown type %q", typ)
-		}
-		var w Withdrawn
-		if err := json.Unmarshal(data, &w); err != nil {
-			return nil, err
-		}
-		return w, w.Check()
-	},
-}
+// bank is the codec of the events.
+var bank = eventlog.NewCodec("bank", Withdrawn{})
 
 // account is an account that is opened with 100 cents. Its state is the balance.
 var account = decider.EntityType[int]{
@@ -88,30 +66,13 @@ func Example() {
 }
 
 func withdrawOnce() error {
-	dir, err := os.MkdirTemp("", "decider-example-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := natsembed.Start(natsembed.Config{Dir: dir, Addr: "127.0.0.1:0", SyncAlways: true})
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "BANK", Subjects: []string{"events.account.>"}, AllowDirect: true}); err != nil {
+	js, _, stop, err := kittest.JetStream(ctx, jetstream.StreamConfig{Name: "BANK", Subjects: []string{"events.account.>"}, AllowDirect: true})
+	if err != nil {
 		return err
 	}
+	defer stop()
 
 	balance := func(balance int, _ eventlog.Event) any { return balance }
 	for _, id := range []string{"command-1", "command-1", "command-2"} {

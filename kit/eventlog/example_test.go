@@ -2,17 +2,14 @@ package eventlog_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/eventlog"
-	"lonja/kit/natsembed"
+	"lonja/kit/kittest"
 )
 
 // RoomBooked is the event of the example: a guest has booked a room for one night.
@@ -31,27 +28,8 @@ func (b RoomBooked) Check() error {
 	return nil
 }
 
-// hotel maps the event to messages and back.
-var hotel = eventlog.Codec{
-	Type:    func(e eventlog.Event) string { return "hotel." + e.EventName() },
-	Subject: func(e eventlog.Event) string { return "events.room." + e.EntityID() + ".booked" },
-	Encode: func(e eventlog.Event) ([]byte, error) {
-		if err := e.Check(); err != nil {
-			return nil, err
-		}
-		return json.Marshal(e)
-	},
-	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "hotel.room.booked.v1" {
-			return nil, fmt.Errorf("unknown type %q", typ)
-		}
-		var b RoomBooked
-		if err := json.Unmarshal(data, &b); err != nil {
-			return nil, err
-		}
-		return b, b.Check()
-	},
-}
+// hotel is the codec of the events.
+var hotel = eventlog.NewCodec("hotel", RoomBooked{})
 
 // Two clients have seen that room 7 is free. The condition of the append lets only the
 // first of them book it; the other one loads what it has missed.
@@ -66,16 +44,13 @@ func Example() {
 }
 
 func bookRoom() error {
-	js, stop, err := startHotel()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	js, _, stop, err := kittest.JetStream(ctx, jetstream.StreamConfig{Name: "HOTEL", Subjects: []string{"events.room.>"}, AllowDirect: true})
 	if err != nil {
 		return err
 	}
 	defer stop()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "HOTEL", Subjects: []string{"events.room.>"}, AllowDirect: true}); err != nil {
-		return err
-	}
 	log := eventlog.New(js, hotel)
 
 	const room = "events.room.7.>"
@@ -102,31 +77,4 @@ func bookRoom() error {
 	return log.Load(ctx, "HOTEL", room, seen, last, func(r eventlog.Record) {
 		fmt.Printf("%s holds %+v\n", eventlog.Position(r.Stream, r.Sequence), r.Event)
 	})
-}
-
-// startHotel starts a NATS server with a directory of its own. Stop stops it and removes
-// the directory.
-func startHotel() (js jetstream.JetStream, stop func(), err error) {
-	dir, err := os.MkdirTemp("", "eventlog-example-")
-	if err != nil {
-		return nil, nil, err
-	}
-	server, err := natsembed.Start(natsembed.Config{Dir: dir, Addr: "127.0.0.1:0", SyncAlways: true})
-	if err != nil {
-		return nil, nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	nc, err := nats.Connect(server.URL())
-	if err == nil {
-		js, err = jetstream.New(nc)
-	}
-	stop = func() {
-		nc.Close()
-		server.Stop()
-		os.RemoveAll(dir)
-	}
-	if err != nil {
-		stop()
-		return nil, nil, err
-	}
-	return js, stop, nil
 }

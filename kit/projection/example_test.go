@@ -2,19 +2,16 @@ package projection_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/eventlog"
-	"lonja/kit/natsembed"
+	"lonja/kit/kittest"
 	"lonja/kit/projection"
 )
 
@@ -34,22 +31,8 @@ func (d Deposited) Check() error {
 	return nil
 }
 
-// bank knows how the event is published.
-var bank = eventlog.Codec{
-	Type:    func(e eventlog.Event) string { return "bank." + e.EventName() },
-	Subject: func(e eventlog.Event) string { return "events.account." + e.EntityID() + ".deposited" },
-	Encode:  func(e eventlog.Event) ([]byte, error) { return json.Marshal(e) },
-	Decode: func(typ string, data []byte) (eventlog.Event, error) {
-		if typ != "bank.account.deposited.v1" {
-			return nil, fmt.Errorf("unknown type %q", typ)
-		}
-		var d Deposited
-		if err := json.Unmarshal(data, &d); err != nil {
-			return nil, err
-		}
-		return d, d.Check()
-	},
-}
+// bank is the codec of the events.
+var bank = eventlog.NewCodec("bank", Deposited{})
 
 // balances adds up the deposits of each account.
 var balances = projection.Definition{
@@ -75,30 +58,13 @@ func Example() {
 }
 
 func followDeposits() (err error) {
-	dir, err := os.MkdirTemp("", "projection-example-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(dir, "nats"), Addr: "127.0.0.1:0", SyncAlways: true})
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "ACCOUNTS", Subjects: []string{"events.account.>"}, AllowDirect: true}); err != nil {
+	js, dir, stopServer, err := kittest.JetStream(ctx, jetstream.StreamConfig{Name: "ACCOUNTS", Subjects: []string{"events.account.>"}, AllowDirect: true})
+	if err != nil {
 		return err
 	}
+	defer stopServer()
 	log := eventlog.New(js, bank)
 
 	view := projection.New(balances)

@@ -3,15 +3,13 @@ package revocation_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
-	"lonja/kit/natsembed"
+	"lonja/kit/kittest"
 	"lonja/kit/revocation"
 )
 
@@ -28,41 +26,23 @@ func Example() {
 }
 
 func logout() error {
-	dir, err := os.MkdirTemp("", "revocation-example-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := natsembed.Start(natsembed.Config{Dir: dir, Addr: "127.0.0.1:0"})
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_, err = js.CreateStream(ctx, jetstream.StreamConfig{Name: revocation.Stream, Subjects: []string{"revocations.>"},
+	js, _, stop, err := kittest.JetStream(ctx, jetstream.StreamConfig{Name: revocation.Stream, Subjects: []string{"revocations.>"},
 		MaxMsgsPerSubject: 1, MaxAge: revocation.Retention, AllowDirect: true})
 	if err != nil {
 		return err
 	}
+	defer stop()
 
-	list := revocation.New(nc)
+	list := revocation.New(js.Conn())
 	old := eventlog.Actor{ID: "ana", TokenPosition: 9} // as read from a verified token
 	fmt.Println("before:", list.Check(ctx, old))
 	if err := revocation.Revoke(ctx, js, "ana", 17); err != nil {
 		return err
 	}
 	// A list of another process, or this one within a second, rejects the token.
-	err = revocation.New(nc).Check(ctx, old)
+	err = revocation.New(js.Conn()).Check(ctx, old)
 	fmt.Println("rejected:", errs.Is(err, errs.Unauthenticated))
 	fmt.Println("next token:", list.Check(ctx, eventlog.Actor{ID: "ana", TokenPosition: 17}))
 	return nil

@@ -4,18 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/bus"
 	"lonja/kit/decider"
 	"lonja/kit/eventlog"
 	"lonja/kit/kittest"
-	"lonja/kit/natsembed"
 	"lonja/kit/projection"
 	"lonja/kit/service"
 	"lonja/kit/streams"
@@ -65,27 +60,13 @@ func counters() *service.Service {
 }
 
 func count() (err error) {
-	dir, err := os.MkdirTemp("", "service-example-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	server, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(dir, "nats"), Addr: "127.0.0.1:0", SyncAlways: true})
-	if err != nil {
-		return err
-	}
-	defer server.Stop()
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		return err
-	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
+	js, dir, stopServer, err := kittest.JetStream(ctx)
+	if err != nil {
+		return err
+	}
+	defer stopServer()
 	declared, err := streams.Parse([]byte(`
 streams:
   - {name: COUNTERS, subjects: [events.counter.>], allow_direct: true}
@@ -101,7 +82,7 @@ streams:
 	running, stop := context.WithCancel(ctx)
 	ready, result := make(chan struct{}), make(chan error, 1)
 	go func() {
-		result <- counters().Run(running, service.Config{Application: "counters", Conn: nc, Codec: kittest.Codec,
+		result <- counters().Run(running, service.Config{Application: "counters", Conn: js.Conn(), Codec: kittest.Codec,
 			Streams: declared, Dir: filepath.Join(dir, "views")}, func() { close(ready) })
 	}()
 	select {
@@ -115,7 +96,7 @@ streams:
 		err = errors.Join(err, <-result)
 	}()
 
-	client := bus.NewClient(nc)
+	client := bus.NewClient(js.Conn())
 	command := eventlog.Envelope{ID: eventlog.NewID()}
 	first, err := client.Send(ctx, add{"clicks", 3}, command)
 	if err != nil {
