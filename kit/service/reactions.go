@@ -24,10 +24,13 @@ import (
 // Unavailable error is no failure: such a message is tried for as long as it takes.
 const maxFailures = 6
 
-// maxUnknown is how many times a replica leaves a message that it does not know how to
-// handle to a newer one, before it gives the message up. With the delays between deliveries
-// that takes at least a quarter of a minute.
-const maxUnknown = 9
+// A replica leaves a message that it does not know how to handle to a newer one for this
+// long, and at least so many times, before it gives the message up. With the delays between
+// deliveries that takes about a quarter of a minute, however many replicas there are.
+const (
+	maxUnknownWait = 10 * time.Second
+	minUnknown     = 3
+)
 
 // maxCounted is how many messages are counted at once. Counts are in memory. A message that
 // goes to another replica, or to one that was restarted, is counted from the beginning
@@ -93,19 +96,27 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 }
 
 // unknown leaves a message that this program does not know how to handle to a newer replica.
-// It returns an Unavailable error until that has happened maxUnknown times on this replica,
-// and errGivenUp then. Nothing is lost: the dead letter can be retried once every replica is
-// newer.
+// It returns an Unavailable error until this replica has had the message for maxUnknownWait
+// and minUnknown times, and errGivenUp then. Nothing is lost: the dead letter can be retried
+// once every replica is newer.
 //
-// Only deliveries to replicas that do not know the message count. Deliveries to a newer
-// replica, which may fail for hours in an outage, do not, nor does any while this replica
-// knows that the log is failing.
+// Only deliveries to this replica count, since others may have gone to a newer replica, which
+// may fail for hours in an outage. None counts while this replica knows that the log is
+// failing. The time is what bounds the wait when all replicas are old: redeliveries become
+// rare, and each replica gets only some of them.
 func (d *deps) unknown(m *message.Message, what string) error {
 	if err := cmp.Or(d.checkLog(), d.log.Outage()); err != nil {
 		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s waits for a newer program", what), err)
 	}
-	if n := d.count(m); n >= maxUnknown {
-		return fmt.Errorf("%w: only a newer program knows what to do about %s, and none has handled it after %d deliveries here", errGivenUp, what, n)
+	key, n := deliveryKey(m), d.count(m)
+	since, seen := d.firstUnknown.Get(key)
+	if !seen {
+		since = time.Now()
+		d.firstUnknown.Add(key, since)
+	}
+	if waited := time.Since(since); n >= minUnknown && waited >= maxUnknownWait {
+		d.firstUnknown.Remove(key)
+		return fmt.Errorf("%w: only a newer program knows what to do about %s, and none has handled it within %s", errGivenUp, what, waited.Round(time.Second))
 	}
 	return errs.New(errs.Unavailable, "only a newer program knows what to do about %s", what)
 }

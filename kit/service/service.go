@@ -138,8 +138,10 @@ type deps struct {
 	metrics     *metrics
 	revoked     *revocation.List // nil when no stream of revocations is declared
 	// counts are how many times each message has failed or was unknown; see count.
-	counts      *lru.Cache[string, int]
-	subscribers map[string]*bus.StreamSubscriber // by the consumer's name
+	counts *lru.Cache[string, int]
+	// firstUnknown is when each message was first left to a newer replica; see unknown.
+	firstUnknown *lru.Cache[string, time.Time]
+	subscribers  map[string]*bus.StreamSubscriber // by the consumer's name
 }
 
 // Run runs a service until ctx ends, then finishes what has begun and returns nil. Ready,
@@ -172,6 +174,9 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 	}
 	defer func() { err = errors.Join(err, d.log.Close()) }()
 	if d.counts, err = lru.New[string, int](maxCounted); err != nil {
+		return err
+	}
+	if d.firstUnknown, err = lru.New[string, time.Time](maxCounted); err != nil {
 		return err
 	}
 	d.metrics = newMetrics(s, d)
