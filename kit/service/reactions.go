@@ -108,14 +108,8 @@ func (d *deps) unknown(m *message.Message, what string) error {
 	if err := cmp.Or(d.checkLog(), d.log.Outage()); err != nil {
 		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s waits for a newer program", what), err)
 	}
-	key, n := deliveryKey(m), d.count(m)
-	since, seen := d.firstUnknown.Get(key)
-	if !seen {
-		since = time.Now()
-		d.firstUnknown.Add(key, since)
-	}
-	if waited := time.Since(since); n >= minUnknown && waited >= maxUnknownWait {
-		d.firstUnknown.Remove(key)
+	seen := d.count(m)
+	if waited := time.Since(seen.since); seen.times >= minUnknown && waited >= maxUnknownWait {
 		return fmt.Errorf("%w: only a newer program knows what to do about %s, and none has handled it within %s", errGivenUp, what, waited.Round(time.Second))
 	}
 	return errs.New(errs.Unavailable, "only a newer program knows what to do about %s", what)
@@ -127,18 +121,28 @@ func (d *deps) countFailure(m *message.Message, err error) error {
 	if err == nil || errs.Is(err, errs.Unavailable) {
 		return err
 	}
-	if n := d.count(m); n >= maxFailures {
+	if n := d.count(m).times; n >= maxFailures {
 		return fmt.Errorf("%w after %d tries: %w", errGivenUp, n, err)
 	}
 	return err
 }
 
-// count counts a message once more, and returns how many times it has been counted. The
-// count ends when the message is handled or given up.
-func (d *deps) count(m *message.Message) int {
-	n, _ := d.counts.Get(deliveryKey(m))
-	d.counts.Add(deliveryKey(m), n+1)
-	return n + 1
+// tally is how many times a message has been counted, and since when.
+type tally struct {
+	times int
+	since time.Time
+}
+
+// count counts a message once more, and returns its tally. The tally ends when the message
+// is handled or given up.
+func (d *deps) count(m *message.Message) tally {
+	t, counted := d.counts.Get(deliveryKey(m))
+	if !counted {
+		t.since = time.Now()
+	}
+	t.times++
+	d.counts.Add(deliveryKey(m), t)
+	return t
 }
 
 // deliveryKey identifies a message and the consumer that delivered it.

@@ -386,5 +386,21 @@ func TestUnknown_DeliveriesToOthersDoNotCount(t *testing.T) {
 	}
 }
 
+// TestUnknown_ManyReplicasGiveUpInTime has several replicas read an event that none of them
+// handles. Redeliveries become rare and each replica gets only some of them, which must not
+// prolong the wait.
+func TestUnknown_ManyReplicasGiveUpInTime(t *testing.T) {
+	f := newFixture(t)
+	for range 3 {
+		older := f.counters()
+		older.Reactions[0].Handlers, older.Commands, older.Views, older.Queries = nil, nil, nil, nil
+		f.run(older)
+	}
+	f.log.Add("c", 5)
+	if l := f.awaitDeadLetters(1)[0]; l.Consumer != "counters-echo" || l.Sequence != 1 {
+		t.Errorf("dead letter %+v", l)
+	}
+}
+
 // errHandled stands for no error.
 var errHandled = errors.New("handled or given up")

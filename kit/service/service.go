@@ -138,10 +138,8 @@ type deps struct {
 	metrics     *metrics
 	revoked     *revocation.List // nil when no stream of revocations is declared
 	// counts are how many times each message has failed or was unknown; see count.
-	counts *lru.Cache[string, int]
-	// firstUnknown is when each message was first left to a newer replica; see unknown.
-	firstUnknown *lru.Cache[string, time.Time]
-	subscribers  map[string]*bus.StreamSubscriber // by the consumer's name
+	counts      *lru.Cache[string, tally]
+	subscribers map[string]*bus.StreamSubscriber // by the consumer's name
 }
 
 // Run runs a service until ctx ends, then finishes what has begun and returns nil. Ready,
@@ -173,10 +171,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 		return fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	defer func() { err = errors.Join(err, d.log.Close()) }()
-	if d.counts, err = lru.New[string, int](maxCounted); err != nil {
-		return err
-	}
-	if d.firstUnknown, err = lru.New[string, time.Time](maxCounted); err != nil {
+	if d.counts, err = lru.New[string, tally](maxCounted); err != nil {
 		return err
 	}
 	d.metrics = newMetrics(s, d)
