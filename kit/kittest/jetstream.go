@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/natsembed"
@@ -20,19 +19,12 @@ func JetStream(ctx context.Context, streams ...jetstream.StreamConfig) (js jetst
 		return nil, "", nil, err
 	}
 	remove := func() { _ = os.RemoveAll(dir) }
-	server, err := natsembed.Start(natsembed.Config{Dir: filepath.Join(dir, "nats"), Addr: "127.0.0.1:0", SyncAlways: true})
+	server, js, err := open(natsembed.Config{Dir: filepath.Join(dir, "nats"), Addr: "127.0.0.1:0", SyncAlways: true})
 	if err != nil {
 		remove()
 		return nil, "", nil, err
 	}
-	nc, err := nats.Connect(server.URL())
-	if err != nil {
-		server.Stop()
-		remove()
-		return nil, "", nil, err
-	}
-	stop = func() { nc.Close(); server.Stop(); remove() }
-	js, err = jetstream.New(nc)
+	stop = func() { js.Conn().Close(); server.Stop(); remove() }
 	for _, s := range streams {
 		if err == nil {
 			_, err = js.CreateStream(ctx, s)

@@ -39,20 +39,12 @@ func NewSynced(t testing.TB) *Log {
 func start(t testing.TB, c natsembed.Config) *Log {
 	t.Helper()
 	c.Dir, c.Addr = t.TempDir(), "127.0.0.1:0"
-	server, err := natsembed.Start(c)
+	server, js, err := open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(server.Stop)
-	nc, err := nats.Connect(server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	t.Cleanup(js.Conn().Close)
 	for _, c := range []jetstream.StreamConfig{
 		{Name: Stream, Subjects: []string{"events.counter.>"}, AllowDirect: true},
 		{Name: "DEADLETTERS", Subjects: []string{"deadletters.>"}, AllowDirect: true},
@@ -62,7 +54,27 @@ func start(t testing.TB, c natsembed.Config) *Log {
 			t.Fatal(err)
 		}
 	}
-	return &Log{Log: eventlog.New(js, Codec), Conn: nc, JS: js, Server: server, Dir: c.Dir, t: t}
+	return &Log{Log: eventlog.New(js, Codec), Conn: js.Conn(), JS: js, Server: server, Dir: c.Dir, t: t}
+}
+
+// open starts a server and connects to it. The connection survives restarts of the server.
+func open(c natsembed.Config) (*natsembed.Server, jetstream.JetStream, error) {
+	server, err := natsembed.Start(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	nc, err := nats.Connect(server.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
+	if err != nil {
+		server.Stop()
+		return nil, nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		nc.Close()
+		server.Stop()
+		return nil, nil, err
+	}
+	return server, js, nil
 }
 
 // Add appends an Added event, whatever the state of the counter is, and returns its

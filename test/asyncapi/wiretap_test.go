@@ -262,7 +262,7 @@ func (w *wiretap) readStreams(nc *nats.Conn) {
 		w.t.Fatal(err)
 	}
 	read := 0
-	for _, s := range streamsConfig(w.t).Streams {
+	for _, s := range harness.Streams(w.t).Streams {
 		stream, err := js.Stream(w.t.Context(), s.Name)
 		if err != nil {
 			w.t.Fatal(err)

@@ -76,6 +76,15 @@ var lookAtSources = sync.OnceValue(func() error {
 	return nil
 })
 
+// DependOnSources makes a test that builds the program itself run again when the program
+// has changed; see lookAtSources. [Program] does so, too.
+func DependOnSources(t testing.TB) {
+	t.Helper()
+	if err := lookAtSources(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Program returns the path of the real program. It fails the test when the package
 // does not call [Main].
 func Program(t testing.TB) string {
@@ -83,9 +92,7 @@ func Program(t testing.TB) string {
 	if program == "" {
 		t.Fatal("there is no program: TestMain of this package should call harness.Main")
 	}
-	if err := lookAtSources(); err != nil {
-		t.Fatal(err)
-	}
+	DependOnSources(t)
 	return program
 }
 

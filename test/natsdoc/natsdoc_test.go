@@ -2,13 +2,13 @@
 package natsdoc
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"lonja/test/harness"
 )
 
 // TestNATSPage_EveryLineRunsAndShowsTheTruth types docs/nats.md from top to bottom,
@@ -19,7 +19,8 @@ func TestNATSPage_EveryLineRunsAndShowsTheTruth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dependOnSources(t)
+	harness.DependOnSources(t)
+	harness.ReadFile(t, "tools/go.mod") // and on the version of the nats CLI
 	r, lines := newReader(t), 0
 	for _, b := range parsePage(t, string(page)) {
 		for _, c := range b.commands {
@@ -201,40 +202,3 @@ func normal(output string) (lines []string) {
 // looks are the lines that show how things are and change nothing. What they show may
 // come a moment after the line before, so they are typed again until it is there.
 var looks = regexp.MustCompile(`^(nats (stream (report|get|subjects)|consumer (report|info)|micro|request queries\.|sub --stream)|lonja (timeline|deadletters list|audit|streams plan))\b`)
-
-// root is the top of the repository.
-func root(t *testing.T) string {
-	t.Helper()
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
-}
-
-// dependOnSources looks at every source file of the program. The test does not import
-// them but builds them itself, so that go test would otherwise answer from its cache
-// when they have changed.
-func dependOnSources(t *testing.T) {
-	t.Helper()
-	top, seen := root(t), 0
-	err := filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if d.IsDir() {
-			if path != top && (strings.HasPrefix(d.Name(), ".") || slices.Contains([]string{"bin", "data", "testdata"}, d.Name())) {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if slices.Contains([]string{".go", ".mod", ".sum", ".yaml"}, filepath.Ext(path)) {
-			seen++
-			_, err = os.Stat(path)
-		}
-		return err
-	})
-	if err != nil || seen < 100 {
-		t.Fatalf("%d sources: %v", seen, err)
-	}
-}

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"lonja/test/harness"
 )
 
 // soon bounds how long anything that the page shows may take to be there.
@@ -69,7 +71,7 @@ func newReader(t *testing.T) *reader {
 
 func (r *reader) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
-	cmd.Dir = root(r.t)
+	cmd.Dir = harness.Root(r.t)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "NATS_") && !strings.HasPrefix(e, "LONJA_") && !strings.HasPrefix(e, "PATH=") {
