@@ -13,7 +13,7 @@ tool (
 	honnef.co/go/tools/cmd/staticcheck
 )
 
-// What charttest and faultyfs import. The tools above are not imported, so to go they are indirect.
+// What charttest, faultyfs and powerfs import. The tools above are not imported, so to go they are indirect.
 require (
 	github.com/hanwen/go-fuse/v2 v2.12.1
 	github.com/nats-io/nats-server/v2 v2.15.2

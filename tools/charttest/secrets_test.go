@@ -43,6 +43,16 @@ func TestPodsMountTheirOwnKeyOnly(t *testing.T) {
 			if admin, ok := adminSecrets[set]; ok && p.component == "identity" {
 				want[admin[0]], at[admin[0]] = admin[1], "/admin"
 			}
+			if p.component == "identity" {
+				secret, item := "lonja-kek", "kek"
+				if set == "existing" {
+					secret, item = "sealing", "lonja.kek"
+				}
+				want[secret], at[secret] = item, "/kek"
+				if file, _ := p.flag("kek-file"); file != "/kek/kek" {
+					t.Errorf("%s: %s: --kek-file=%s", set, p, file)
+				}
+			}
 			if set == "everything" && p.identity() != "" {
 				want["nats-ca"], at["nats-ca"] = "ca.crt", "/ca"
 			}
