@@ -3,9 +3,9 @@ package asyncapi_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"lonja/kit/asyncapi"
+	"lonja/kit/bus"
 	"lonja/kit/httpapi/apitest"
 	"lonja/kit/kittest"
 	"lonja/kit/service"
@@ -51,13 +51,12 @@ func TestNew_SubjectsOfEventsAreTheApplicationsOwn(t *testing.T) {
 	}
 }
 
-// reminding reacts to the event of counters, and lets it come again.
+// reminding reacts to the event of counters, at once and later.
 func reminding() *service.Service {
 	s := apitest.Counters()
-	s.Reactions = []service.Reaction{{Consumer: "counters-on-counters", Handlers: []service.Handler{
-		service.Remind("counters-due", func(kittest.Added) time.Time { return time.Time{} })}},
-		{Consumer: "counters-due", Handlers: []service.Handler{
-			service.Remind("counters-due", func(kittest.Added) time.Time { return time.Time{} })}}}
+	reaction := service.Forget(func(kittest.Added) bus.Owner { return bus.Owner{} })
+	s.Reactions = []service.Reaction{{Consumer: "counters-on-counters", Handlers: []service.Handler{reaction}}}
+	s.Timers = []service.Timer{{Name: "counters-due", Stream: kittest.Stream, Handlers: []service.Handler{reaction}, SetBy: "counters-reminders"}}
 	return s
 }
 

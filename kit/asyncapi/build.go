@@ -151,6 +151,7 @@ var parameterSays = map[string]string{
 	"identity": "The identity of the client: the name of its key",
 	"inbox":    "One or more tokens that the client chooses",
 	"user":     "The user whose access tokens are revoked",
+	"owner":    "Whose key it is",
 }
 
 // message adds a message to a channel. One that is sent on several channels is
@@ -184,23 +185,36 @@ func (b *builder) addEvent(e Event) {
 // comment is the doc comment of a type.
 func (b *builder) comment(t reflect.Type) string { return b.Schemas.Comments[schema.Name(t)] }
 
-// addReactions adds the reminders that a service sets itself, and checks that all that
-// it reacts to is known.
+// addReactions checks that all that a service reacts to is known, and adds the reminders that
+// earlier versions of it have set.
 func (b *builder) addReactions(s *service.Service) error {
 	for _, r := range s.Reactions {
-		stream := b.Streams.StreamOf(r.Consumer)
-		if stream == "" {
+		if b.Streams.StreamOf(r.Consumer) == "" {
 			return fmt.Errorf("asyncapi: streams.yaml has no consumer %s, which service %s reads from", r.Consumer, s.Name)
 		}
-		_, due := service.ReminderSubjects(r.Consumer, "*")
-		for _, name := range r.EventNames() {
-			e, known := b.events[name]
-			if !known {
-				return fmt.Errorf("asyncapi: service %s reacts to %s, which Config.Events does not list", s.Name, name)
-			}
-			if len(b.Streams.ConsumersOf(stream, due)) > 0 {
-				b.addReminder(r.Consumer, e)
-			}
+		if err := b.checkEvents(s.Name, r.EventNames()); err != nil {
+			return err
+		}
+	}
+	for _, t := range s.Timers {
+		if err := b.checkEvents(s.Name, t.EventNames()); err != nil {
+			return err
+		}
+		if !b.Streams.HasConsumer(t.Name) {
+			continue
+		}
+		for _, name := range t.EventNames() {
+			b.addReminder(t.Name, b.events[name])
+		}
+	}
+	return nil
+}
+
+// checkEvents returns an error if an event that a service reacts to is not described.
+func (b *builder) checkEvents(service string, names []string) error {
+	for _, name := range names {
+		if _, known := b.events[name]; !known {
+			return fmt.Errorf("asyncapi: service %s reacts to %s, which Config.Events does not list", service, name)
 		}
 	}
 	return nil

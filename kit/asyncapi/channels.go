@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"lonja/kit/bus"
+	"lonja/kit/keyring"
 	"lonja/kit/revocation"
 	"lonja/kit/service"
 )
@@ -72,18 +73,18 @@ func (b *builder) addOperators(s *service.Service) {
 	b.message(inbox, &Message{Name: answerTo("rebuild"), Title: "Progress of a rebuild", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[service.RebuildStatus]())})
 }
 
-// addReminder adds the subjects on which an event is handed to the scheduler and
-// comes back.
-func (b *builder) addReminder(consumer string, e Event) {
-	set, due := service.ReminderSubjects(consumer, "*")
+// addReminder adds the subjects on which earlier versions handed an event to the scheduler,
+// and on which it comes back.
+func (b *builder) addReminder(timer string, e Event) {
+	set, due := service.ReminderSubjects(timer, "*")
 	for subject, says := range map[string]string{
-		set: "An event that JetStream's scheduler is to deliver again later. The header Nats-Schedule tells when.",
+		set: "An event that JetStream's scheduler is to deliver again later, as earlier versions set it. The header Nats-Schedule tells when.",
 		due: "The server publishes a reminder here when it is due. It is a pointer: the service handles the event that the log holds at its position.",
 	} {
 		name, c := b.add(Timers, subject, "event")
 		c.Description = says
 		b.message(name, &Message{Name: "reminder." + e.Type, Title: "Reminder of " + e.Struct.Name(), ContentType: jsonType,
-			Headers: all(eventHeaders, reminderHeaders), Payload: b.open.Of(e.Struct)})
+			Headers: all(reminderHeaders), Payload: b.open.Of(e.Struct)})
 	}
 }
 
@@ -115,5 +116,10 @@ func (b *builder) addShared() {
 		name, c := b.add(Tokens, revocation.Subject("*"), "user")
 		c.Description = "Revokes the access tokens of a user that were signed before a sequence."
 		b.message(name, &Message{Name: "revocation", Title: "Revocation", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[revocation.Revocation]())})
+	}
+	if b.Streams.HasStream(keyring.Stream) {
+		name, c := b.add(Keys, keyring.Subject("*"), "owner")
+		c.Description = "The key that seals members of the events of an owner, encrypted by a key-encryption key, or that it was destroyed."
+		b.message(name, &Message{Name: "key", Title: "Key", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[keyring.Message]())})
 	}
 }

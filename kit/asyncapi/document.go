@@ -74,6 +74,7 @@ const (
 	Timers   Kind = "timers"
 	Failures Kind = "failures" // dead letters and their retries
 	Tokens   Kind = "tokens"   // revoked access tokens
+	Keys     Kind = "keys"     // keys that seal events
 	Operator Kind = "operator" // requests that every replica answers
 )
 

@@ -34,8 +34,11 @@ func NewClientWith(conn, jetStream *nats.Conn) *Client {
 	if err != nil {
 		panic(err) // only when options contradict each other
 	}
-	return &Client{conn, js}
+	return &Client{conn, eventlog.WithSync(js, nil)}
 }
+
+// AwaitSync makes Defer wait until a command is on the disk. Call it before the first use.
+func (c *Client) AwaitSync(sync eventlog.SyncFunc) { c.js = eventlog.WithSync(c.js, sync) }
 
 // Connected reports whether both connections are up at the moment.
 func (c *Client) Connected() bool { return c.conn.IsConnected() && c.js.Conn().IsConnected() }

@@ -94,10 +94,10 @@ func NewDeadLetterQueue(js jetstream.JetStream) *DeadLetterQueue { return &DeadL
 // is stored without its headers and data: Stream and Sequence still tell where it is. The
 // error wraps ErrDeadLettersFull when the stream is full.
 func (b *DeadLetterQueue) Add(ctx context.Context, l DeadLetter) (kept bool, err error) {
-	err = b.publish(ctx, l)
+	err = b.publish(ctx, l, 0)
 	if messageTooLarge(err) {
 		l.Headers, l.Data, l.Reason = nil, "", "too large to be stored here: "+l.Reason
-		err = b.publish(ctx, l)
+		err = b.publish(ctx, l, 0)
 	}
 	switch {
 	case eventlog.IsConflict(err):
@@ -115,7 +115,21 @@ func messageTooLarge(err error) bool {
 	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && (api.ErrorCode == 10054 || api.ErrorCode == 10097)
 }
 
-func (b *DeadLetterQueue) publish(ctx context.Context, l DeadLetter) error {
+// emptied is the reason of a dead letter whose content was erased.
+const emptied = "what it held was erased, because it was that of somebody who is forgotten"
+
+// empty stores a dead letter once more without its content, so that it can still be retried,
+// unless that was done before. The caller then erases the one with the content.
+func (b *DeadLetterQueue) empty(ctx context.Context, l DeadLetter) error {
+	l.Headers, l.Data, l.Reason = nil, "", emptied
+	if err := b.publish(ctx, l, l.ID); !eventlog.IsConflict(err) {
+		return err
+	}
+	return nil
+}
+
+// publish stores a dead letter if after is the id of the last one on its subject; 0 means none.
+func (b *DeadLetterQueue) publish(ctx context.Context, l DeadLetter, after uint64) error {
 	header := nats.Header{}
 	for key, values := range l.Headers {
 		if !strings.HasPrefix(strings.ToLower(key), "nats-") {
@@ -125,7 +139,7 @@ func (b *DeadLetterQueue) publish(ctx context.Context, l DeadLetter) error {
 	for key, value := range map[string]string{
 		HeaderDeadLetterReason: strings.ToValidUTF8(l.Reason[:min(len(l.Reason), maxDeadLetterReason)], "?"), HeaderDeadLetterConsumer: l.Consumer, HeaderDeadLetterStream: l.Stream,
 		HeaderDeadLetterSequence: strconv.FormatUint(l.Sequence, 10), HeaderDeadLetterSubject: l.Subject,
-		jetstream.ExpectedStreamHeader: DeadLetterStream, jetstream.ExpectedLastSubjSeqHeader: "0",
+		jetstream.ExpectedStreamHeader: DeadLetterStream, jetstream.ExpectedLastSubjSeqHeader: strconv.FormatUint(after, 10),
 	} {
 		header[key] = []string{value}
 	}
@@ -274,15 +288,11 @@ func ParseRetry(subject string) (consumer, stream string, seq uint64, err error)
 	return consumer, stream, seq, nil
 }
 
-// Drop deletes a dead letter for good. The error is NotFound when there is none with this id.
-// The message that failed stays on its stream.
+// Drop deletes a dead letter for good, and overwrites it on the disk. The error is NotFound
+// when there is none with this id. The message that failed stays on its stream.
 func (b *DeadLetterQueue) Drop(ctx context.Context, id uint64) error {
 	if _, err := b.Get(ctx, id); err != nil {
 		return err
 	}
-	stream, err := b.js.Stream(ctx, DeadLetterStream)
-	if err != nil {
-		return err
-	}
-	return stream.DeleteMsg(ctx, id)
+	return eraseMessage(ctx, b.js, DeadLetterStream, id)
 }

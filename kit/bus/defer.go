@@ -73,12 +73,17 @@ func (c *Client) Outcome(ctx context.Context, id string) (o Outcome, owner strin
 	return o, owner, json.Unmarshal(stored.Data, &o)
 }
 
+// undecodedLog reads streams that hold no events.
+func undecodedLog(js jetstream.JetStream) *eventlog.Log {
+	return eventlog.New(js, eventlog.Codec{Decode: func(string, []byte) (eventlog.Event, error) {
+		return nil, errors.New("this is no event")
+	}})
+}
+
 // lastDeferred returns the last message on a subject of the stream of deferred commands. The
 // error is jetstream.ErrMsgNotFound when there is none.
 func (c *Client) lastDeferred(ctx context.Context, subject string) (eventlog.Record, error) {
-	log := eventlog.New(c.js, eventlog.Codec{Decode: func(string, []byte) (eventlog.Event, error) {
-		return nil, errors.New("a command is no event")
-	}})
+	log := undecodedLog(c.js)
 	last, err := log.Last(ctx, DeferredStream, subject)
 	if err == nil && last == 0 {
 		return eventlog.Record{}, jetstream.ErrMsgNotFound

@@ -23,7 +23,7 @@ func (l DeadLetter) Redacted(config *streams.Config) DeadLetter {
 
 func (l DeadLetter) isPrivate(config *streams.Config) bool {
 	private := func(name string) bool {
-		i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == name })
+		i := slices.IndexFunc(config.Streams, func(s streams.Stream) bool { return s.Name == streams.BaseOf(name) })
 		return i < 0 || config.Streams[i].PrivateTo() != "" // an unknown stream may be private
 	}
 	if private(l.Stream) || slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.PrivateTo() != "" && l.mentions(s) }) {

@@ -196,7 +196,7 @@ func (s *StreamSubscriber) settle(msg *message.Message, m jetstream.Msg) {
 		err = m.Ack()
 	case <-msg.Nacked():
 		delivered, _ := strconv.Atoi(msg.Metadata.Get(MetaDelivered))
-		err = m.NakWithDelay(backoff(delivered))
+		err = m.NakWithDelay(RedeliveryDelay(delivered))
 	}
 	if err != nil {
 		// The message is delivered again, which is harmless.
@@ -204,9 +204,9 @@ func (s *StreamSubscriber) settle(msg *message.Message, m jetstream.Msg) {
 	}
 }
 
-// backoff returns how long to wait before the next delivery of a message that failed:
+// RedeliveryDelay returns how long to wait before the next delivery of a message that failed:
 // 50 ms at first, twice as long each time, 30 s at most.
-func backoff(delivered int) time.Duration {
+func RedeliveryDelay(delivered int) time.Duration {
 	return min(50*time.Millisecond<<min(max(delivered-1, 0), 10), 30*time.Second)
 }
 

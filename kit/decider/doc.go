@@ -14,4 +14,9 @@
 // A rejection never rests on a stale state: before a decision without an event is
 // returned, the log is asked for newer events. Nothing is decided on an entity with an
 // event that only a newer program knows.
+//
+// Memory does not grow with an entity's events. The ids of its newest commands are in memory;
+// older ones are asked of a [CommandTable] or read from the log, see [Decider.RememberIn]. A
+// decision whose state has forgotten something returns [NeedsLookup]. An entity with very many
+// events can have a [Snapshot], so that it is not folded from its first one after a start.
 package decider

@@ -40,7 +40,8 @@ type Error struct {
 	Detail string `json:"detail"`          // what is wrong and, where possible, what to do, in English
 	Field  string `json:"field,omitempty"` // the JSON path of the field at fault, such as items[2].quantity; "" for none
 	// RetryAfter is how many seconds to wait before the next attempt. It is at
-	// least 1 for RateLimited, and 0 for all other codes.
+	// least 1 for RateLimited. It is 0 for all other codes, but Unavailable may
+	// have one, too.
 	RetryAfter int `json:"retry_after,omitempty"`
 }
 

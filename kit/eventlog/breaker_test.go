@@ -81,6 +81,9 @@ func TestAppend_SingleTimeoutDoesNotAffectOthers(t *testing.T) {
 	defer cancel()
 	lost := make(chan error, 1)
 	go func() { lost <- add(ctx, l, "lost") }()
+	for dialer.lost.Load() == 0 { // what is written together is lost together
+		runtime.Gosched()
+	}
 	for i := 0; ; i++ {
 		select {
 		case err := <-lost:

@@ -13,6 +13,9 @@
 // A stream whose sequences go back was replaced or has lost events; from then on the log
 // appends nothing and [Log.DataLoss] returns the reason.
 //
+// Members of an event that must be forgotten one day are sealed by a key of their owner; see
+// [Sealed]. Destroying the key makes them unreadable in every copy of the log.
+//
 // Every message carries an [Envelope] (CloudEvents 1.0 attributes as NATS headers).
 // Events go out through a [Publisher], which is a Watermill publisher.
 package eventlog

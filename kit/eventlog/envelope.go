@@ -1,6 +1,7 @@
 package eventlog
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -26,9 +27,10 @@ const (
 	HeaderRoles         = "ce-actorroles"
 	HeaderRequestHash   = "ce-requesthash"
 	HeaderTrace         = "traceparent"
-	HeaderAfter         = "lonja-after"  // of commands and queries: see Envelope.After
-	HeaderTokenPosition = "lonja-signed" // of commands and queries: see Actor.TokenPosition
-	HeaderClientNetwork = "lonja-from"   // of commands: see Actor.ClientNetwork
+	HeaderAfter         = "lonja-after"   // of commands and queries: see Envelope.After
+	HeaderTokenPosition = "lonja-signed"  // of commands and queries: see Actor.TokenPosition
+	HeaderSession       = "lonja-session" // of commands and queries: see Actor.Session
+	HeaderClientNetwork = "lonja-from"    // of commands: see Actor.ClientNetwork
 )
 
 // Metadata of a Watermill message that stays within the process. A subscriber adds it to
@@ -50,14 +52,15 @@ type Envelope struct {
 	Time   time.Time // by the clock of the source; events are ordered by sequence, not by time
 	// Causation is the id of the command that an event results from.
 	Causation string
-	// Correlation is the id of the first command of the whole business process.
+	// Correlation is the id of the first command of the whole business process. An event
+	// without one has that of its Causation: it begins the process.
 	Correlation string
 	// Actor is the user or service on whose behalf the message was sent.
 	Actor Actor
 	// RequestHash is HashBody of the command. Two commands with the same id and different
 	// hashes are different commands, so the second one is rejected.
 	RequestHash string
-	Trace       string // W3C traceparent
+	Trace       string // W3C traceparent; an event without one has TraceOf of its Correlation
 	After       string // consistency token, such as "ORDERS:42": the receiver waits until its views include it
 }
 
@@ -70,6 +73,9 @@ type Actor struct {
 	// token was signed at, or 0 if it is not known. Revocations are compared with it. Events
 	// do not store it.
 	TokenPosition uint64
+	// Session is the id of the session that the actor's access token was signed for, or empty if it
+	// is not known. It can be revoked, too. Events do not store it.
+	Session string
 	// ClientNetwork is a pseudonym of the network that the actor's client is in, or empty if
 	// it is not known. Rate limits, such as that of logins, count by it. It is sent only to services
 	// that need it, and events do not store it.
@@ -127,9 +133,31 @@ func (e Envelope) each(set func(key, value string)) {
 	setNonEmpty(HeaderTrace, e.Trace)
 	setNonEmpty(HeaderAfter, e.After)
 	setNonEmpty(HeaderClientNetwork, e.Actor.ClientNetwork)
+	setNonEmpty(HeaderSession, e.Actor.Session)
 	if e.Actor.TokenPosition > 0 {
 		setNonEmpty(HeaderTokenPosition, strconv.FormatUint(e.Actor.TokenPosition, 10))
 	}
+}
+
+// compact returns an event's envelope without what complete adds. Events are kept for ever,
+// so they do not store what follows from the rest.
+func (e Envelope) compact() Envelope {
+	e = e.complete()
+	if e.Trace == TraceOf(e.Correlation) {
+		e.Trace = ""
+	}
+	if e.Correlation == e.Causation {
+		e.Correlation = ""
+	}
+	return e
+}
+
+// complete returns an event's envelope with its Correlation and its Trace. Events of earlier
+// versions have stored both.
+func (e Envelope) complete() Envelope {
+	e.Correlation = cmp.Or(e.Correlation, e.Causation)
+	e.Trace = cmp.Or(e.Trace, TraceOf(e.Correlation))
+	return e
 }
 
 // ParseEnvelope reads an envelope from headers or metadata. Get returns the value of one
@@ -139,7 +167,7 @@ func ParseEnvelope(get func(string) string) (Envelope, error) {
 	e := Envelope{
 		ID: get(HeaderID), Type: get(HeaderType), Source: get(HeaderSource),
 		Causation: get(HeaderCausation), Correlation: get(HeaderCorrelation),
-		Actor: Actor{ID: get(HeaderActor), ClientNetwork: get(HeaderClientNetwork)}, RequestHash: get(HeaderRequestHash),
+		Actor: Actor{ID: get(HeaderActor), ClientNetwork: get(HeaderClientNetwork), Session: get(HeaderSession)}, RequestHash: get(HeaderRequestHash),
 		Trace: get(HeaderTrace), After: get(HeaderAfter),
 	}
 	if roles := get(HeaderRoles); roles != "" {

@@ -1,7 +1,11 @@
 package eventlog_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"reflect"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +49,39 @@ func TestDeriveID_NeverChanges(t *testing.T) {
 	}
 	if got := eventlog.NewEntityID("ord_", "0198F3C2-7C1E-7D50-A4A2-0123456789AB"); got != "ord_0198f3c27c1e7d50a4a20123456789ab" {
 		t.Error(got)
+	}
+}
+
+// Events of earlier versions have the id as a UUID, and a replica of one derives it so.
+func TestEventID_HasTheBytesOfTheIDOfEarlierVersions(t *testing.T) {
+	for _, command := range []string{"0198f3c2-7c1e-7d50-a4a2-0123456789ab", "pay-1", ""} {
+		id, err := base64.RawURLEncoding.DecodeString(eventlog.EventID(command))
+		if err != nil || !bytes.Equal(id, eventlog.CompactID(eventlog.LegacyEventID(command))) {
+			t.Errorf("%q: %x, %v", command, id, err)
+		}
+	}
+	if got := eventlog.LegacyEventID("pay-1"); got != eventlog.DeriveID("fact", "pay-1") {
+		t.Errorf("got %s: ids in existing logs would no longer match", got)
+	}
+}
+
+// Events do not store a trace that follows from the command, so it must never change.
+func TestTraceOf_NeverChangesAndIsAlwaysValid(t *testing.T) {
+	for command, want := range map[string]string{
+		"0198f3c2-7c1e-7d50-a4a2-0123456789ab": "00-0198f3c27c1e7d50a4a20123456789ab-a4a20123456789ab-01",
+		"4bf92f3577b34da6a3ce929d0e0e4736":     "00-4bf92f3577b34da6a3ce929d0e0e4736-a3ce929d0e0e4736-01",
+		"pay-1":                                "00-2331a3452a0c532999495cf783c5f5ae-99495cf783c5f5ae-01",
+		"00000000-0000-0000-0000-000000000000": "",
+		"00000000-0000-0001-0000-000000000000": "",
+		"":                                     "",
+	} {
+		got := eventlog.TraceOf(command)
+		if want != "" && got != want {
+			t.Errorf("%q: got %s", command, got)
+		}
+		if !regexp.MustCompile("^00-[0-9a-f]{32}-[0-9a-f]{16}-01$").MatchString(got) || strings.Contains(got, "-0000000000000000-") || strings.Contains(got, "-00000000000000000000000000000000-") {
+			t.Errorf("%q: %s is no traceparent", command, got)
+		}
 	}
 }
 

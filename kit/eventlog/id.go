@@ -1,7 +1,9 @@
 package eventlog
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -18,6 +20,28 @@ var idNamespace = uuid.MustParse("6e6f6c6a-6100-5000-8000-6c6f6e6a6121")
 // makes a second delivery harmless.
 func DeriveID(parts ...string) string {
 	return uuid.NewSHA1(idNamespace, []byte(strings.Join(parts, "\x00"))).String()
+}
+
+// EventID returns the id of the event that a command results in: 16 bytes, derived from the
+// command's id, in 22 characters of URL-safe base64. Each event stores its id twice, so it is
+// shorter than a UUID's text. Events of earlier versions have the same bytes as a UUID.
+func EventID(commandID string) string {
+	return base64.RawURLEncoding.EncodeToString(CompactID(LegacyEventID(commandID)))
+}
+
+// LegacyEventID returns EventID as the text of a UUID, as earlier versions wrote it.
+func LegacyEventID(commandID string) string { return DeriveID("fact", commandID) }
+
+// TraceOf returns the W3C traceparent of what follows from the command with an id, if no
+// other trace was begun before. The trace's id is the command's without dashes, if that is a
+// UUID.
+func TraceOf(commandID string) string {
+	id := CompactID(commandID)
+	if zero := make([]byte, 8); bytes.Equal(id[:8], zero) || bytes.Equal(id[8:], zero) { // not valid in a traceparent
+		derived := uuid.NewSHA1(idNamespace, id)
+		id = derived[:]
+	}
+	return "00-" + hex.EncodeToString(id) + "-" + hex.EncodeToString(id[8:]) + "-01"
 }
 
 // NewID returns a new UUID (version 7). Later ids sort after earlier ones.

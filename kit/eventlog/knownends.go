@@ -12,7 +12,7 @@ import (
 type knownEnds struct {
 	mu       sync.Mutex
 	ends     map[string]uint64
-	dataLoss error
+	dataLoss error // why nothing is appended any more
 }
 
 // end returns the known end of a stream, 0 if nothing of it is known.
@@ -36,11 +36,23 @@ func (k *knownEnds) raise(stream string, seq uint64) {
 // setDataLoss notes that a stream stored an event at seq although it had reached known. It
 // returns the error of the first loss.
 func (k *knownEnds) setDataLoss(stream string, seq, known uint64) error {
+	return k.stop(errs.New(errs.Unavailable,
+		"the log %s stored an event at %d although it had reached %d: it was replaced or has lost events; restore it and start again", stream, seq, known))
+}
+
+// setWrongStream notes that another stream than the expected one stored an event at seq. It
+// returns the error of the first loss.
+func (k *knownEnds) setWrongStream(expected, stored string, seq uint64) error {
+	return k.stop(errs.New(errs.Unavailable,
+		"the stream %s stored an event at %d that belongs on %s: its subjects have changed; put them right and start again", stored, seq, expected))
+}
+
+// stop notes why nothing is appended any more. It returns the first reason.
+func (k *knownEnds) stop(err error) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.dataLoss == nil {
-		k.dataLoss = errs.New(errs.Unavailable,
-			"the log %s stored an event at %d although it had reached %d: it was replaced or has lost events; restore it and start again", stream, seq, known)
+		k.dataLoss = err
 	}
 	return k.dataLoss
 }

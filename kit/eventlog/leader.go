@@ -83,6 +83,11 @@ func (l *Log) At(ctx context.Context, stream string, seq uint64) (Record, error)
 	if err := l.CheckLeader(ctx, stream); err != nil {
 		return Record{}, err
 	}
+	return l.at(ctx, stream, seq)
+}
+
+// at is At without CheckLeader.
+func (l *Log) at(ctx context.Context, stream string, seq uint64) (Record, error) {
 	msg, err := l.get(ctx, stream, map[string]any{"seq": seq})
 	if err != nil {
 		return Record{}, fmt.Errorf("read %s:%d: %w", stream, seq, err)
@@ -116,6 +121,16 @@ func (l *Log) End(ctx context.Context, stream string) (uint64, error) {
 		return 0, errs.New(errs.Unavailable, "the log %s cannot be read now: the server that answers knows it up to %d, but it has reached %d; try again", stream, end, known)
 	}
 	return end, err
+}
+
+// Created returns when a stream was created. A stream that was created at another time is another
+// log, also under the same name. Errors are those of JetStream.Stream.
+func (l *Log) Created(ctx context.Context, stream string) (time.Time, error) {
+	s, err := l.js.Stream(ctx, stream)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read %s: %w", stream, err)
+	}
+	return s.CachedInfo().Created, nil
 }
 
 // leaderEnd returns the last sequence of a stream as the answering server knows it.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 )
 
@@ -21,15 +22,21 @@ const (
 // replicated stream, a follower that is behind may answer, so Load asks again until it has
 // reached through, which must be a message on filter; see Last.
 //
-// The error is ErrOutcomeUnknown if the log did not answer or ctx has ended. Fold was then
-// called for a part of the messages. The caller may go on from the last of them.
+// The error is ErrOutcomeUnknown if the log did not answer or ctx has ended, and ErrGone if the
+// message at through has reached its age meanwhile. Fold was then called for a part of the
+// messages. The caller may go on from the last of them.
 func (l *Log) Load(ctx context.Context, stream, filter string, after, through uint64, fold func(Record)) error {
-	for after < through {
+	for behind := 0; after < through; {
 		last, err := l.loadSome(ctx, stream, filter, after, through, fold)
 		if err != nil {
 			return fmt.Errorf("load from %s: %w (%w)", stream, ErrOutcomeUnknown, err)
 		}
 		if last == after {
+			if behind++; behind%2 == 0 {
+				if err := l.checkThere(ctx, stream, filter, after); err != nil {
+					return fmt.Errorf("load from %s: %w", stream, err)
+				}
+			}
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("load from %s: %w (%w)", stream, ErrOutcomeUnknown, ctx.Err())
@@ -39,6 +46,18 @@ func (l *Log) Load(ctx context.Context, stream, filter string, after, through ui
 		after = last
 	}
 	return nil
+}
+
+// checkThere returns ErrGone if the leader has no message on filter above after. Other errors are
+// those of Next and CheckLeader.
+func (l *Log) checkThere(ctx context.Context, stream, filter string, after uint64) error {
+	_, err := l.Next(ctx, stream, filter, after+1)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		if err = l.CheckLeader(ctx, stream); err == nil {
+			err = ErrGone
+		}
+	}
+	return err
 }
 
 // loadSome makes one request for Load. It returns the sequence that it has reached.

@@ -17,10 +17,11 @@ import (
 )
 
 // Metadata that tells a Publisher where, and on which condition, to append a message.
-// The keys are headers of JetStream and are stored with the event.
+// JetStream compares ExpectedSequence and ExpectedFilter, and stores them with the event.
 const (
-	// ExpectedStream is the stream that the message goes to. It is required.
-	ExpectedStream = jetstream.ExpectedStreamHeader
+	// ExpectedStream is the stream that the message goes to. It is required. It is not sent:
+	// the acknowledgement names the stream, and an event is not acknowledged by any other.
+	ExpectedStream = MetaPrefix + "expected-stream"
 	// ExpectedSequence is the sequence, in decimal, that the last message on ExpectedFilter
 	// must have; "0" means that there must be none. Without ExpectedSequence, the append is
 	// unconditional.
@@ -74,7 +75,8 @@ var marshaler wmnats.NATSMarshaler
 //     error comes at once; only an append that was in flight when the store stopped may be
 //     recorded or not.
 //   - errs.Unavailable, for every append after a data loss: see Log.DataLoss. The event that
-//     revealed the loss is stored, but is not acknowledged.
+//     revealed the loss is stored, but is not acknowledged. It is a loss as well if another
+//     stream than the expected one has stored the event.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	for _, m := range messages {
 		if err := p.publish(topic, m); err != nil {
@@ -118,6 +120,9 @@ func (p *Publisher) publish(subject string, m *message.Message) error {
 	ack, err := p.send(m.Context(), stream, msg)
 	if err != nil {
 		return err
+	}
+	if ack.Stream != stream {
+		return p.ends.setWrongStream(stream, ack.Stream, ack.Sequence)
 	}
 	if ack.Duplicate {
 		m.Metadata[MetaDuplicate] = "true"

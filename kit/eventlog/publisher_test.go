@@ -9,6 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/kit/errs"
 	"lonja/kit/eventlog"
 	"lonja/kit/kittest"
 )
@@ -90,6 +91,27 @@ func TestPublisher_RejectsAMessageWithoutAStream(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if end, err := log.End(t.Context(), kittest.Stream); err != nil || end != 0 {
+		t.Errorf("the stream ends at %d, %v", end, err)
+	}
+}
+
+// A subject may belong to another stream than the program believes. The event is stored
+// there, so nothing more is appended until somebody has looked.
+func TestPublisher_AcknowledgesNoEventOnAnotherStream(t *testing.T) {
+	log := kittest.New(t)
+	m := event("a")
+	m.Metadata[eventlog.ExpectedStream] = "OTHER"
+	err := log.Publisher().Publish(subject, m)
+	if !errs.Is(err, errs.Unavailable) || !strings.Contains(err.Error(), "COUNTERS stored an event at 1 that belongs on OTHER") || place(m) != ":" {
+		t.Errorf("at %s: %v", place(m), err)
+	}
+	if loss := log.DataLoss(); !errors.Is(err, loss) {
+		t.Errorf("the loss is %v", loss)
+	}
+	if err := add(t.Context(), log.Log, "c"); !errs.Is(err, errs.Unavailable) {
+		t.Errorf("the next append: %v", err)
+	}
+	if end, err := log.End(t.Context(), kittest.Stream); err != nil || end != 1 {
 		t.Errorf("the stream ends at %d, %v", end, err)
 	}
 }

@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"lonja/kit/errs"
 	"lonja/kit/httpapi/apitest"
@@ -88,4 +91,41 @@ func TestBodies_BrokenOffIsMalformed(t *testing.T) {
 		t.Fatal(err)
 	}
 	(&apitest.Response{Response: resp, Text: string(body), T: t}).ExpectProblem(400, errs.Invalid, "")
+}
+
+// A body that may be missing is read as strictly as any other when it is there.
+func TestOptionalPayload_MayBeMissing(t *testing.T) {
+	f := open(t)
+	var sent apitest.Add
+	f.Fake("commands.counters.add", func(m *nats.Msg) any { _ = json.Unmarshal(m.Data, &sent); return sent.By })
+	f.Do("DELETE", "/api/counters/a", "").Expect(200, "0")
+	f.Do("DELETE", "/api/counters/a", `{"to":3}`).Expect(200, "3")
+	f.Do("DELETE", "/api/counters/a", `{"to":0}`).ExpectProblem(422, errs.Invalid, "to")
+	f.Do("DELETE", "/api/counters/a", `{"from":1,"to":1}`).ExpectProblem(422, errs.Invalid, "from")
+	f.Do("DELETE", "/api/counters/a", `{"to":`).ExpectProblem(400, errs.Invalid, "")
+	f.Do("DELETE", "/api/counters/a", `{"to":3}`, "Content-Type", "text/plain").ExpectProblem(415, errs.Invalid, "Content-Type")
+	r, err := http.NewRequestWithContext(t.Context(), "DELETE", f.URL+"/api/counters/a", io.MultiReader()) // empty, of unknown length
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.ContentLength = -1
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 {
+		t.Errorf("an empty body in chunks is answered with %s", resp.Status)
+	}
+	var doc struct {
+		Paths map[string]map[string]struct {
+			RequestBody struct{ Required bool }
+		}
+	}
+	if err := json.Unmarshal([]byte(f.Do("GET", "/openapi.json", "").Text), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if path := "/api/counters/{counter}"; doc.Paths[path]["delete"].RequestBody.Required || !doc.Paths[path+"/additions"]["post"].RequestBody.Required {
+		t.Error("the document does not tell which bodies are required")
+	}
 }

@@ -33,7 +33,7 @@ type Call struct {
 
 	api          *shared
 	route        *RouteDetails
-	trace        string // W3C traceparent
+	trace        trace
 	answerMemory answerMemory
 }
 
@@ -69,12 +69,14 @@ func (s *shared) begin(w http.ResponseWriter, r *http.Request, rt *RouteDetails)
 		}
 	}
 	var err error
-	c.CommandID, err = commandID(r.Header, c.Actor.ID, rt.pattern)
+	if c.CommandID, err = commandID(r.Header, c.Actor.ID, rt.pattern); err == nil && c.Actor.ID != "" {
+		c.trace = c.trace.ofCommand(c.CommandID) // requests of different strangers may have the same ID
+	}
 	return c, err
 }
 
 // end releases what the call holds. It is called once the response is written.
-func (c *Call) end() { c.answerMemory.release(c.answerMemory.held) }
+func (c *Call) end() { c.Release() }
 
 // holder authenticates the request by its access token, or by a ticket if the route
 // takes one and there is no access token.
@@ -158,6 +160,11 @@ func (c *Call) Query(ctx context.Context, q Query) (json.RawMessage, error) {
 	}
 	return body, err
 }
+
+// Release gives back the memory that the answers to this call hold so far, which counts
+// against the bound for all large answers. The handler must not use them afterwards. Without
+// Release, they are held until the response is written.
+func (c *Call) Release() { c.answerMemory.release(c.answerMemory.held) }
 
 func (c *Call) identity() identity { return identity{c.Actor, c.trace} }
 

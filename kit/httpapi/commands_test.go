@@ -78,6 +78,29 @@ func TestCall_PassesOnCheckedValuesOnly(t *testing.T) {
 	}
 }
 
+// What follows from a command is found by its id, and stored events need not repeat it.
+func TestCall_TracesACommandByItsID(t *testing.T) {
+	f := open(t)
+	var got eventlog.Envelope
+	f.Fake("commands.counters.add", func(m *nats.Msg) any {
+		got = apitest.Envelope(m)
+		return apitest.Reply{Entity: "a", Position: "COUNTERS:3", Body: 1}
+	})
+	send := func(headers ...string) {
+		t.Helper()
+		f.Do("POST", additions, `{"by":1}`, append(headers, "Authorization", f.ana(), "Idempotency-Key", "k")...).Expect(200, "1")
+	}
+	send()
+	if got.ID == "" || got.Correlation != got.ID || got.Trace != eventlog.TraceOf(got.ID) {
+		t.Errorf("%+v", got)
+	}
+	const sent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	send("traceparent", sent)
+	if got.Trace != sent || got.Correlation != "4bf92f3577b34da6a3ce929d0e0e4736" {
+		t.Errorf("with a trace of the client: %+v", got)
+	}
+}
+
 // With the Consistency-Token of its write, a client reads the write.
 func TestConsistency_ReadYourWrites(t *testing.T) {
 	f := open(t)

@@ -14,7 +14,7 @@ var (
 	corsMethods         = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	corsRequestHeaders  = []string{"Accept", "Authorization", "Content-Type", keyHeader, consistencyHeader, "Prefer", "Last-Event-ID", "traceparent"}
 	corsResponseHeaders = []string{consistencyHeader, "Location", "Retry-After", "Idempotent-Replayed", "Preference-Applied", "Allow",
-		"Accept-Encoding", "WWW-Authenticate"}
+		"Accept-Encoding", "WWW-Authenticate", "Content-Disposition"}
 )
 
 // corsMaxAge is how long a browser may cache the answer to a preflight request, in

@@ -26,7 +26,7 @@ func (c *Call) problem(err error) *problem.Problem {
 		p.With("WWW-Authenticate", `Bearer realm="`+c.api.Name+`"`)
 	}
 	if p.Status >= http.StatusInternalServerError {
-		id := traceID(c.trace)
+		id := c.trace.id()
 		p.Instance = "urn:trace:" + id
 		c.api.Logger.WarnContext(c.Request.Context(), "request failed", "route", c.route.pattern, "status", p.Status, "trace", id, "error", err)
 	}

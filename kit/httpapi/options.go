@@ -89,6 +89,9 @@ func Accepts[T any](d *RouteDetails) {
 	d.Errors = append(d.Errors, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 }
 
+// bodyOptional allows requests without a body. It must come after Accepts.
+func bodyOptional(d *RouteDetails) { d.RequestBody.Required = false }
+
 const formType = "application/x-www-form-urlencoded"
 
 // AcceptsForm also accepts the same fields as a URL-encoded form. It must come after

@@ -36,11 +36,11 @@ const (
 // identity is who sends a command or query, and the trace it belongs to.
 type identity struct {
 	actor eventlog.Actor
-	trace string // W3C traceparent
+	trace trace
 }
 
 func (w identity) envelope(id string, seen projection.Token) eventlog.Envelope {
-	return eventlog.Envelope{ID: id, Actor: w.actor, Correlation: traceID(w.trace), Trace: w.trace, After: seen.String()}
+	return eventlog.Envelope{ID: id, Actor: w.actor, Correlation: w.trace.correlation, Trace: w.trace.parent, After: seen.String()}
 }
 
 // answerMemory is one call's share of the bytes for large answers.

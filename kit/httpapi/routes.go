@@ -32,11 +32,30 @@ func (Payload[T]) accept() Option { return Accepts[T] }
 // Body reads and decodes the body. The error is a problem that names the invalid fields.
 func (Payload[T]) Body(c *Call) (T, error) { return Body[T](c) }
 
+// OptionalPayload is a Payload that requests may leave out.
+type OptionalPayload[T any] struct{}
+
+func (OptionalPayload[T]) accept() Option { return Options(Accepts[T], bodyOptional) }
+
+// Body reads and decodes the body, as that of a Payload. Without a body, also when one of
+// unknown length was announced, it returns the zero value.
+func (OptionalPayload[T]) Body(c *Call) (v T, err error) {
+	raw, release, err := c.api.bodies.ReadOptional(c.Writer, c.Request)
+	if err != nil {
+		return v, err
+	}
+	defer release()
+	if len(raw) > 0 {
+		err = input.Parse(c.api.registry, c.route.body, raw, &v)
+	}
+	return v, err
+}
+
 type callKey struct{}
 
 // JSON makes a route whose responses are JSON. The pattern is a method and a path, such as
 // "POST /api/counters". In is a struct whose fields are the parameters of the path and of
-// the query, with huma's tags, and may embed a Payload. The summary must be unique: the
+// the query, with huma's tags, and may embed a Payload or an OptionalPayload. The summary must be unique: the
 // operation's ID is made from it. An error that handle returns becomes a problem.
 func JSON[In any](pattern, summary string, handle func(*Call, *In) (*Response, error), options ...Option) Route {
 	return Route{func(a *API, tag string) {

@@ -22,6 +22,10 @@ type login struct {
 	Password string `json:"password"`
 }
 
+type resetting struct {
+	To int `json:"to" minimum:"1"`
+}
+
 // open serves the routes, with a configuration that change may modify.
 func open(t testing.TB, change ...func(*httpapi.Config)) *testAPI {
 	t.Helper()
@@ -53,7 +57,18 @@ func (f *testAPI) serve(change ...func(*httpapi.Config)) http.Handler {
 		}
 		return c.SendAndRespond(apitest.Add{Counter: login.Email, By: 1})
 	}
+	reset := func(c *httpapi.Call, in *struct {
+		Counter string `path:"counter"`
+		httpapi.OptionalPayload[resetting]
+	}) (*httpapi.Response, error) {
+		body, err := in.Body(c)
+		if err != nil {
+			return nil, err
+		}
+		return c.SendAndRespond(apitest.Add{Counter: in.Counter, By: body.To})
+	}
 	return f.Serve(c,
+		httpapi.JSON("DELETE /api/counters/{counter}", "Reset a counter", reset, httpapi.Returns[int](200)),
 		httpapi.JSON("POST /api/counters/{counter}/additions", "Add to a counter", add, httpapi.SignedIn, httpapi.Idempotent, httpapi.Deferrable, httpapi.Returns[int](200)),
 		httpapi.JSON("GET /api/counters/{counter}", "Read a counter", read, httpapi.Returns[int](200)),
 		httpapi.JSON("GET /api/secrets/{counter}", "Read a secret", read, httpapi.SignedIn, httpapi.Returns[int](200)),

@@ -1,13 +1,12 @@
 package httpapi
 
 import (
-	"encoding/binary"
-	"encoding/hex"
-	"math/rand/v2"
 	"net/http"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"lonja/kit/eventlog"
 )
 
 var traceParam = &huma.Param{
@@ -15,20 +14,36 @@ var traceParam = &huma.Param{
 	Description: "W3C trace context; it is passed on to every command, event and reaction that follows",
 }
 
-// traceOf returns a request's W3C traceparent. If it is missing, repeated or
-// malformed, a new one is made, as the recommendation says.
-func traceOf(h http.Header) string {
-	if values := h["Traceparent"]; len(values) == 1 && isTrace(values[0]) {
-		return values[0]
-	}
-	var ids [24]byte
-	binary.BigEndian.PutUint64(ids[:], rand.Uint64()|1) // a zero ID is invalid
-	binary.BigEndian.PutUint64(ids[8:], rand.Uint64())
-	binary.BigEndian.PutUint64(ids[16:], rand.Uint64()|1)
-	return "00-" + hex.EncodeToString(ids[:16]) + "-" + hex.EncodeToString(ids[16:]) + "-01"
+// trace is what everything that follows from a request has in common.
+type trace struct {
+	parent      string // W3C traceparent
+	correlation string // Envelope.Correlation
+	sent        bool   // by the client
 }
 
-// traceID returns the trace ID, which is shared by everything that follows from a request.
+// traceOf returns a request's trace. If its traceparent is missing, repeated or malformed, a
+// new one is made, as the recommendation says.
+func traceOf(h http.Header) trace {
+	if values := h["Traceparent"]; len(values) == 1 && isTrace(values[0]) {
+		return trace{values[0], traceID(values[0]), true}
+	}
+	parent := eventlog.TraceOf(eventlog.NewID())
+	return trace{parent, traceID(parent), false}
+}
+
+// ofCommand returns the trace of a request with a command: the one that the client has sent,
+// or else one that follows from the command's ID. Events need not store the latter; see
+// eventlog.TraceOf.
+func (t trace) ofCommand(id string) trace {
+	if t.sent {
+		return t
+	}
+	return trace{eventlog.TraceOf(id), id, false}
+}
+
+// id returns the trace's ID.
+func (t trace) id() string { return traceID(t.parent) }
+
 func traceID(traceparent string) string { return traceparent[3:35] }
 
 // isTrace reports whether s is a traceparent of version 00.

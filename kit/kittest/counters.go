@@ -12,8 +12,8 @@ const Stream = "COUNTERS"
 // addedType is the type of Added in an envelope.
 const addedType = "kittest.counter.added.v1"
 
-// Added is the event that a number was added to a counter. It is the only event of the
-// domain.
+// Added is the event that a number was added to a counter. It is the only event of
+// Codec.
 type Added struct {
 	Counter string `json:"counter"` // the counter's name, which must not be empty
 	By      int    `json:"by"`      // what was added; may be negative

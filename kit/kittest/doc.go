@@ -6,6 +6,9 @@
 // sum. [Codec] writes and reads the event; its subject is events.counter.<name>.added on
 // the stream [Stream].
 //
+// A second event, [Noted], has a sealed member. [SealedCodec] writes and reads both, and [Keys]
+// is a key ring in memory.
+//
 // [New] starts a server and opens the event log of the counters. The server, its
 // connection and its folder go away when the test ends:
 //

@@ -26,12 +26,7 @@ func (l *Log) MakeUnreadable() {
 	for range 10 { // a block holds eight megabytes, and the server reads the last block when it starts
 		l.Poison(addedSubject("unreadable"), strings.Repeat("x", 1<<20-1024))
 	}
-	l.Server.Stop()
-	var err error
-	if l.Server, err = natsembed.Start(natsembed.Config{Dir: l.Dir, Addr: strings.TrimPrefix(l.Server.URL(), "nats://"), SyncInterval: time.Minute}); err != nil {
-		l.t.Fatal(err)
-	}
-	l.t.Cleanup(l.Server.Stop)
+	l.restart()
 	blocks, err := filepath.Glob(filepath.Join(l.Dir, "jetstream", "*", "streams", Stream, "msgs", "1.blk"))
 	if err != nil || len(blocks) != 1 {
 		l.t.Fatalf("blocks are %v, %v", blocks, err)
@@ -44,4 +39,23 @@ func (l *Log) MakeUnreadable() {
 	if err := l.Conn.ForceReconnect(); err != nil {
 		l.t.Fatal(err)
 	}
+}
+
+// Restart stops the server and starts it again on the same store and port.
+func (l *Log) Restart() {
+	l.t.Helper()
+	l.restart()
+	if err := l.Conn.ForceReconnect(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *Log) restart() {
+	l.t.Helper()
+	l.Server.Stop()
+	var err error
+	if l.Server, err = natsembed.Start(natsembed.Config{Dir: l.Dir, Addr: strings.TrimPrefix(l.Server.URL(), "nats://"), SyncInterval: time.Minute}); err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(l.Server.Stop)
 }

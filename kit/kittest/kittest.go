@@ -10,6 +10,7 @@ import (
 
 	"lonja/kit/eventlog"
 	"lonja/kit/natsembed"
+	"lonja/kit/streams"
 )
 
 // Log is the event log of the counters, on a server of its own.
@@ -87,7 +88,30 @@ func (l *Log) Add(counter string, by int) uint64 {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.publish(addedSubject(counter), header, data)
+	home, _, err := l.Home(l.t.Context(), Stream, "events.counter."+counter+".>")
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return l.publish(streams.SubjectOn(home, addedSubject(counter)), header, data)
+}
+
+// Grow gives the stream COUNTERS n partitions, and returns the log as a process sees it that is
+// started afterwards. This one stays as it is.
+func (l *Log) Grow(n int) *Log {
+	l.t.Helper()
+	counters := streams.Stream{StreamConfig: jetstream.StreamConfig{Name: Stream, Subjects: []string{"events.counter.>"}, AllowDirect: true}}
+	config := &streams.Config{Streams: []streams.Stream{counters}}
+	config, err := config.Grow(l.t.Context(), l.JS, map[string]int{Stream: n})
+	if err == nil {
+		err = config.Apply(l.t.Context(), l.JS, 0)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	grown := *l
+	grown.Log = eventlog.New(l.JS, Codec)
+	grown.Log.Layout = config.Layout
+	return &grown
 }
 
 // Poison publishes a poison message, one without an envelope, and returns its sequence.

@@ -37,6 +37,25 @@ func unique(subjects []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(subjects)))
 }
 
+// Widened returns the permissions with more of the same: more returns, for a subject that is permitted or
+// denied, the further subjects to which that applies as well.
+func (p Permissions) Widened(more func(subject string) []string) Permissions {
+	widen := func(subjects []string) []string {
+		all := slices.Clone(subjects)
+		for _, subject := range subjects {
+			all = append(all, more(subject)...)
+		}
+		return all
+	}
+	p.Publish, p.Subscribe, p.DenyPublish = widen(p.Publish), widen(p.Subscribe), widen(p.DenyPublish)
+	return p
+}
+
+// Include reports whether everything that others permit to publish is listed here in the same words.
+func (p Permissions) Include(others Permissions) bool {
+	return !slices.ContainsFunc(others.Publish, func(subject string) bool { return !slices.Contains(p.Publish, subject) })
+}
+
 // InboxPrefix returns the prefix of an identity's reply subjects. Pass it to
 // [nats.CustomInboxPrefix]. No other identity may subscribe there, because it
 // could read the replies.
@@ -85,6 +104,13 @@ func AllowGet(stream string) Permissions {
 // AllowDelete permits deleting single messages of a stream. The stream must not
 // be configured with deny_delete.
 func AllowDelete(stream string) Permissions { return AllowPublish(api("STREAM.MSG.DELETE", stream)) }
+
+// AllowConsumerNames permits listing the names of a stream's consumers.
+func AllowConsumerNames(stream string) Permissions {
+	p := AllowStreamInfo(stream)
+	p.Add(AllowPublish(api("CONSUMER.NAMES", stream)))
+	return p
+}
 
 // AllowConsume permits working on one durable consumer: pull and acknowledge
 // messages, release its pin, and create it again if it was deleted. Durable may

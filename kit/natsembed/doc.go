@@ -14,7 +14,9 @@
 // so that it can reject requests at once, with the reason.
 //
 // An acknowledged message survives the end of the process and, with
-// [Config.SyncAlways], a power cut.
+// [Config.SyncAlways], a power cut. With [Config.SyncGroup], it survives a power cut
+// once [Server.Synced] has returned nil for it: callers that wait at the same time share
+// one sync, so hundreds of them take hardly longer than one.
 //
 // [LockDir] keeps two processes from using one folder. [Start] does not lock its
 // folder: call LockDir before it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -97,7 +98,7 @@ func (s *Server) check() (mustReopen bool) {
 
 // publicReason returns an error without internals, since clients see it.
 func publicReason(err error) error {
-	if errors.Is(err, ErrFull) {
+	if errors.Is(err, ErrFull) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return ErrFull
 	}
 	return ErrBroken
@@ -107,10 +108,13 @@ func publicReason(err error) error {
 // whether it must be opened again.
 func (s *Server) examine() (mustReopen bool, err error) {
 	s.mu.Lock()
-	srv, unhealthy := s.server, context.Cause(s.healthy) != nil
+	srv, group, unhealthy := s.server, s.group, context.Cause(s.healthy) != nil
 	s.mu.Unlock()
 	if srv == nil {
 		return true, ErrBroken
+	}
+	if group != nil && group.stopped() != nil {
+		return true, fmt.Errorf("%w: %w", publicReason(group.stopped()), group.stopped())
 	}
 	if !srv.JetStreamEnabled() {
 		return true, fmt.Errorf("%w: the server has closed it", ErrBroken)
@@ -124,6 +128,12 @@ func (s *Server) examine() (mustReopen bool, err error) {
 			return true, fmt.Errorf("%w: %s", ErrFull, failed)
 		}
 		return true, fmt.Errorf("%w: %s", ErrBroken, failed)
+	}
+	if group != nil {
+		if group.slow() {
+			return false, fmt.Errorf("%w: a sync takes longer than %v", ErrBroken, slowSync)
+		}
+		st.ends = group.ends()
 	}
 	s.mu.Lock()
 	s.ends = st.ends
@@ -187,12 +197,28 @@ func (s *Server) checkDisk() error {
 // acknowledged messages are lost then, and new ones would reuse their sequences.
 func (s *Server) reopen() error {
 	s.mu.Lock()
-	srv := s.server
-	s.server = nil
+	srv, group := s.server, s.group
+	s.server, s.group = nil, nil
 	s.mu.Unlock()
+	if group != nil {
+		s.retire(srv, group)
+	}
 	if srv != nil {
 		shutDown(srv)
 	}
 	s.config.Logger.Warn("the store is being opened again")
 	return s.open()
+}
+
+// retire notes what the next server must find of a store whose messages are synced in
+// groups, and what may not be on the disk.
+func (s *Server) retire(srv *server.Server, group *groupSync) {
+	group.close()
+	st, err := stateOf(srv) // nobody publishes any more who relies on this store
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ends, s.doubt = group.ends(), group.inDoubt()
+	if err == nil {
+		s.seen = st.held
+	}
 }

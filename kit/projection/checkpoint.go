@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"lonja/kit/eventlog"
 )
 
 // checkpoint is the last event of one stream whose rows are in a database.
@@ -32,22 +34,18 @@ func writeCheckpoint(tx *Tx, c checkpoint) error {
 // readCheckpoints returns the checkpoints in a database by stream. A checkpoint whose
 // checksum does not match marks the file as damaged, so that it does not look like one of
 // another log.
-func (d *database) readCheckpoints(ctx context.Context) (map[string]checkpoint, error) {
-	rows, err := d.conn.QueryContext(ctx, "SELECT stream, created, sequence, event, sum FROM checkpoint")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
+func (d *database) readCheckpoints() (map[string]checkpoint, error) {
 	checkpoints := map[string]checkpoint{}
-	for rows.Next() {
+	err := d.conn.Each("SELECT stream, created, sequence, event, sum FROM checkpoint", nil, func(scan func(...any) error) error {
 		var c checkpoint
 		var sum uint32
-		if err := rows.Scan(&c.stream, &c.created, &c.sequence, &c.eventID, &sum); err != nil || sum != c.sum() {
-			return nil, fmt.Errorf("%w: its checkpoint cannot be read (%v)", errDamaged, err)
+		if err := scan(&c.stream, &c.created, &c.sequence, &c.eventID, &sum); err != nil || sum != c.sum() {
+			return fmt.Errorf("%w: its checkpoint cannot be read (%v)", errDamaged, err)
 		}
 		checkpoints[c.stream] = c
-	}
-	return checkpoints, rows.Err()
+		return nil
+	})
+	return checkpoints, err
 }
 
 // ErrLost reports that a stream no longer contains the events that the view was built from:
@@ -108,9 +106,14 @@ func (c *consumer) verifyStream(ctx context.Context) error {
 func (c *consumer) compareStream(ctx context.Context, info *jetstream.StreamInfo) error {
 	name := info.Config.Name
 	created := info.Created.UTC().Format(time.RFC3339Nano)
-	c.filtered.Store(!slices.Equal(slices.Sorted(slices.Values(info.Config.Subjects)), slices.Sorted(slices.Values(c.source.Subjects))))
+	// What is removed by its age is never delivered, as what has another subject.
+	c.filtered.Store(info.Config.MaxAge > 0 ||
+		!slices.Equal(slices.Sorted(slices.Values(info.Config.Subjects)), slices.Sorted(slices.Values(c.source.Subjects))))
 	if c.sequence == 0 {
 		c.created = created
+		if first := info.Config.FirstSeq; first > 0 {
+			c.advance(first - 1) // of a partition that was added later: no event was ever before
+		}
 		return nil
 	}
 	if created != c.created {
@@ -121,6 +124,9 @@ func (c *consumer) compareStream(ctx context.Context, info *jetstream.StreamInfo
 		return fmt.Errorf("stream %s ends at %d, before the view's checkpoint %d: %w; restore the stream", name, last, c.sequence, ErrLost)
 	}
 	at, err := c.db.config.Log.At(ctx, name, c.sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) && eventlog.RemovesByAge(info.Config) {
+		return c.checkAged(ctx, info)
+	}
 	if errors.Is(err, jetstream.ErrMsgNotFound) && c.sequence >= info.State.FirstSeq && info.State.NumDeleted == 0 {
 		return fmt.Errorf("stream %s: the server does not find the message at the view's checkpoint %d although it lists no deletions; check its disk: %w", name, c.sequence, err)
 	}
@@ -133,6 +139,21 @@ func (c *consumer) compareStream(ctx context.Context, info *jetstream.StreamInfo
 	if at.ID != c.eventID {
 		return fmt.Errorf("stream %s holds event %q at the view's checkpoint %d instead of %q: the stream was changed, %w; restore the stream",
 			name, at.ID, c.sequence, c.eventID, ErrLost)
+	}
+	return nil
+}
+
+// checkAged returns nil if the event at the checkpoint has reached the age at which its stream
+// removes events: every event of the stream comes after it. The event may have been there when info
+// was asked for, so the stream is asked again.
+func (c *consumer) checkAged(ctx context.Context, info *jetstream.StreamInfo) error {
+	name := info.Config.Name
+	stream, err := c.db.config.JetStream.Stream(ctx, name)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", name, err)
+	}
+	if first := stream.CachedInfo().State.FirstSeq; first <= c.sequence {
+		return fmt.Errorf("stream %s begins at %d, but the server does not find the message at the view's checkpoint %d; check its disk", name, first, c.sequence)
 	}
 	return nil
 }

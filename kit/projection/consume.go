@@ -16,6 +16,8 @@ import (
 const (
 	batchSize      = 500  // most events in a transaction: larger ones gain little and delay the first event
 	buildBatchSize = 2000 // the same during a build, where no reader waits for the first event
+	// buildPause is how long a build waits for a transaction to fill.
+	buildPause = 20 * time.Millisecond
 )
 
 // delivery is a message on its way into the rows.
@@ -116,22 +118,31 @@ func reportGone(broken chan<- error) func(jetstream.ConsumeContext, error) {
 	}
 }
 
-// fillBatch adds the deliveries that have arrived to a batch. A build waits briefly for
-// more while more are pending, since large transactions are cheaper.
+// fillBatch adds the deliveries that have arrived to a batch, and those that arrive until the
+// pace allows the next transaction. A build waits briefly for more while more are pending,
+// since large transactions are cheaper.
 func (c *consumer) fillBatch(ctx context.Context, batch []delivery, arrived <-chan delivery) []delivery {
-	var timeout <-chan time.Time
+	until := c.pace.next(c.db.awaited())
 	if c.db.building {
-		timeout = time.After(20 * time.Millisecond)
+		until = time.Now().Add(buildPause)
+	}
+	var timeout <-chan time.Time // nil when what has arrived is enough
+	if pause := time.Until(until); pause > 0 {
+		timeout = time.After(pause)
 	}
 	for len(batch) < cap(batch) {
-		if len(arrived) == 0 && (timeout == nil || batch[len(batch)-1].pending == 0) {
+		if len(arrived) == 0 && (timeout == nil || c.db.building && batch[len(batch)-1].pending == 0) {
 			return batch
 		}
 		select {
 		case d := <-arrived:
 			batch = append(batch, d)
+		case <-c.hurry:
+			if timeout != nil && !c.db.building {
+				timeout = time.After(time.Until(c.pace.next(true)))
+			}
 		case <-timeout:
-			return batch
+			timeout = nil
 		case <-ctx.Done():
 			return batch
 		}
@@ -148,6 +159,9 @@ func (e *commitError) Unwrap() error { return e.error }
 // sequence. A gap in the delivery numbers means that a message was lost on the way; it must
 // not be acknowledged together with its successors, so apply returns an error. last is the
 // number of the last delivery before the batch; apply returns that of the last one in it.
+//
+// At an event whose key cannot be had now, apply commits what is before it and returns an
+// error. The consumer then starts again at that event.
 func (c *consumer) apply(ctx context.Context, batch []delivery, last uint64) (uint64, error) {
 	records := make([]eventlog.Record, 0, len(batch))
 	for _, d := range batch {
@@ -158,6 +172,9 @@ func (c *consumer) apply(ctx context.Context, batch []delivery, last uint64) (ui
 		if d.record.Sequence <= c.sequence || c.stopAt > 0 && d.record.Sequence > c.stopAt {
 			continue
 		}
+		if d.record.Unavailable {
+			return last, c.awaitKey(ctx, records, d.record)
+		}
 		if d.record.Event == nil && d.record.Sequence > c.deadLetteredTo {
 			if err := c.db.config.DeadLetter(ctx, d.record); err != nil {
 				return last, fmt.Errorf("dead letter: %w", err)
@@ -166,8 +183,8 @@ func (c *consumer) apply(ctx context.Context, batch []delivery, last uint64) (ui
 		records = append(records, d.record)
 	}
 	if len(records) > 0 {
-		if err := c.db.commit(ctx, c, records); err != nil {
-			return last, &commitError{err}
+		if err := c.commit(ctx, records); err != nil {
+			return last, err
 		}
 	}
 	end := batch[len(batch)-1]
@@ -178,6 +195,32 @@ func (c *consumer) apply(ctx context.Context, batch []delivery, last uint64) (ui
 		c.markCaughtUp()
 	}
 	return last, nil
+}
+
+// commit commits the rows of events once these are synced: rows must not outlive them.
+func (c *consumer) commit(ctx context.Context, records []eventlog.Record) error {
+	if c.stopAt == 0 { // the rows of a replay are thrown away
+		if err := c.db.config.Log.AwaitSync(ctx, c.source.Stream, records[len(records)-1].Sequence); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	if err := c.db.commit(c, records); err != nil {
+		return &commitError{err}
+	}
+	c.pace.committed(began, time.Now(), records)
+	return nil
+}
+
+// awaitKey commits the records before one whose key cannot be had now, and returns the reason.
+func (c *consumer) awaitKey(ctx context.Context, before []eventlog.Record, r eventlog.Record) error {
+	if len(before) > 0 {
+		if err := c.commit(ctx, before); err != nil {
+			return err
+		}
+	}
+	c.keyless.Store(true)
+	return fmt.Errorf("%w at %s: %w", errKeyless, eventlog.Position(r.Stream, r.Sequence), r.Err)
 }
 
 // markCaughtUp records that a build has read every event that there was.

@@ -22,8 +22,10 @@ type consumer struct {
 	sequence       uint64 // of the last event in the rows
 	eventID        string // of the same
 	deadLetteredTo uint64 // undecodable messages up to this sequence are in the dead letters already
+	pace           pace
 
 	position atomic.Uint64 // the rows include every event that is read up to this sequence
+	hurry    chan struct{} // somebody waits for an event that may have arrived; see pace
 	filtered atomic.Bool   // only some of the stream's subjects are read
 	nats     atomic.Pointer[jetstream.Consumer]
 
@@ -31,6 +33,7 @@ type consumer struct {
 	refreshing sync.Mutex
 	refreshed  time.Time // when the end was last asked for; used inside refreshing
 
+	keyless atomic.Bool   // the key of the next event cannot be had now
 	stalled atomic.Bool   // the rows do not follow the stream; see detectStall
 	restart chan struct{} // tells a consumer that waits in vain to start again
 	emptyTo uint64        // no event that is read lies between the rows and this sequence; used by detectStall only
@@ -40,7 +43,8 @@ type consumer struct {
 }
 
 func newConsumer(d *database, src Source) *consumer {
-	return &consumer{db: d, source: src, restart: make(chan struct{}), caughtUp: make(chan struct{})}
+	return &consumer{db: d, source: src, pace: pace{unreported: d.config != nil && d.config.OnChange == nil},
+		restart: make(chan struct{}), hurry: make(chan struct{}, 1), caughtUp: make(chan struct{})}
 }
 
 // advance publishes that the rows include every event that is read up to seq, and the keys
@@ -49,6 +53,7 @@ func (c *consumer) advance(seq uint64, changes ...KeyChange) {
 	if seq > c.position.Load() {
 		c.position.Store(seq)
 		c.stalled.Store(false)
+		c.keyless.Store(false)
 	}
 	if c.db.building {
 		changes = nil
@@ -91,10 +96,11 @@ func (a *consumption) wait(ctx context.Context, until <-chan struct{}) error {
 	}
 }
 
-// run consumes until ctx ends. After a missed delivery, a deleted consumer, a full disk or
-// a stall it starts again from the checkpoint. It returns an error for what a new start
-// does not repair: an error of the definition, a damaged file, a stream that lost events
-// and, during a build, a database that cannot be written.
+// run consumes until ctx ends. After a missed delivery, a deleted consumer, a full disk, a
+// stall, or an event whose key cannot be had now, it starts again from the checkpoint. It
+// returns an error for what a new start does not repair: an error of the definition, a
+// damaged file, a stream that lost events and, during a build, a database that cannot be
+// written.
 func (c *consumer) run(ctx context.Context) error {
 	stalls := 0 // in a row, without an event in between
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; {
@@ -110,6 +116,9 @@ func (c *consumer) run(ctx context.Context) error {
 		}
 		c.db.config.Logger.Warn("a view's consumer starts again from its checkpoint",
 			"view", c.db.def.Name, "stream", c.source.Stream, "sequence", c.sequence, "reason", err)
+		if errors.Is(err, errKeyless) {
+			stalls = 0 // events are delivered
+		}
 		if c.sequence > before {
 			wait, stalls = 50*time.Millisecond, 0
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/nats-io/nats.go"
+	_ "modernc.org/sqlite" // the driver
 
 	"lonja/kit/eventlog"
 	"lonja/kit/projection"

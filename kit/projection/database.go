@@ -2,14 +2,15 @@ package projection
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"lonja/kit/eventlog"
+	"lonja/kit/projection/internal/sqlite"
 )
 
 // database is one SQLite database of a view: its rows and a checkpoint for each stream.
@@ -21,31 +22,40 @@ type database struct {
 	current  bool              // its rows are those of def; otherwise of an older definition
 	building bool              // it is being built and serves no queries
 	onCommit func([]KeyChange) // called after each commit, and when the position advances without one
+	onErase  func()            // called after a commit that erased; not called while it is built
+	awaited  func() bool       // reports whether somebody waits for whatever changes next
 
-	db     *sql.DB
-	conn   *sql.Conn  // the only writer; used inside write
-	write  sync.Mutex // allows one transaction at a time, whatever the stream
-	stmts  map[string]*sql.Stmt
-	events atomic.Uint64 // that were committed since it was created or opened
+	conn    *sqlite.Conn  // the only writer; used inside write
+	write   sync.Mutex    // allows one transaction at a time, whatever the stream
+	events  atomic.Uint64 // that were committed since it was created or opened
+	erasing atomic.Bool   // content that was erased may still be on the disk
 
 	*readers
 	queries   sync.WaitGroup // in progress
 	consumers []*consumer
 	stat      os.FileInfo // of the open file, when it was last checked
 	checked   bool        // the whole content was read and found undamaged
+	outdated  time.Time   // when outdated rows were last deleted
+
+	// Of a build; used inside write.
+	begun       bool     // a transaction is open, see flush
+	lateIndexes []string // the statements that create the indexes which wait, see Definition.LateIndexes
 }
 
 // create creates the file, with the tables and no rows, to build in.
-func (d *database) create(ctx context.Context) (err error) {
+func (d *database) create() (err error) {
 	d.building, d.current = true, true
 	d.path += buildSuffix
-	if d.db, d.conn, err = openWriter(ctx, d.path, buildOptions); err != nil {
+	if d.conn, err = sqlite.Open(d.path, sqlite.Create, buildPragmas...); err != nil {
 		return err
 	}
-	for _, src := range d.def.Reads {
+	for _, src := range d.def.sources() {
 		d.consumers = append(d.consumers, newConsumer(d, src))
 	}
-	_, err = d.conn.ExecContext(ctx, fmt.Sprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version = %d;COMMIT;", d.def.schema(), userVersion(d.hash)))
+	err = d.conn.Script(fmt.Sprintf("BEGIN IMMEDIATE;%s;PRAGMA user_version = %d;COMMIT;", d.def.schema(), userVersion(d.hash)))
+	if err == nil && d.def.LateIndexes {
+		err = d.dropIndexes()
+	}
 	if err != nil && !isTransient(err) {
 		return &definitionError{fmt.Errorf("cannot create the tables: %w", err)}
 	}
@@ -53,8 +63,14 @@ func (d *database) create(ctx context.Context) (err error) {
 }
 
 // finish closes a database that was built, and renames it once all of it is on the disk.
-func (d *database) finish(ctx context.Context) error {
-	if _, err := d.conn.ExecContext(ctx, "PRAGMA journal_mode = WAL"); err != nil {
+func (d *database) finish() error {
+	if err := d.flush(); err != nil {
+		return err
+	}
+	if err := d.scrub(); err != nil {
+		return err
+	}
+	if err := d.conn.Script("PRAGMA journal_mode = WAL"); err != nil {
 		return err
 	}
 	if err := d.close(); err != nil {
@@ -83,20 +99,20 @@ func openDatabase(ctx context.Context, d *database) (err error) {
 	if err := checkAccess(d.path); err != nil {
 		return err
 	}
-	if d.db, d.conn, err = openWriter(ctx, d.path, writerOptions); err != nil {
+	if d.conn, err = sqlite.Open(d.path, sqlite.Write, writerPragmas...); err != nil {
 		return err
 	}
-	if err := d.verifyFile(ctx); err != nil {
+	if err := d.verifyFile(); err != nil {
 		return err
 	}
-	if d.readers, err = openReaders(ctx, d.path); err != nil {
+	if d.readers, err = openReaders(d.path); err != nil {
 		return err
 	}
-	checkpoints, err := d.readCheckpoints(ctx)
+	checkpoints, err := d.readCheckpoints()
 	if err != nil {
 		return err
 	}
-	for _, src := range d.def.Reads {
+	for _, src := range d.def.sources() {
 		if _, has := checkpoints[src.Stream]; !has && !d.current {
 			continue // the older definition may not have read this stream
 		}
@@ -112,15 +128,17 @@ func openDatabase(ctx context.Context, d *database) (err error) {
 }
 
 // verifyFile moves the -wal into the file, then verifies that the file has its full length
-// and is the one that its name claims.
-func (d *database) verifyFile(ctx context.Context) (err error) {
-	if _, err := d.conn.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
-		return err
+// and is the one that its name claims. Another process that reads the file, such as an audit,
+// may hold the -wal back; its content counts as erased, since nothing tells that it is not.
+func (d *database) verifyFile() (err error) {
+	held := d.checkpoint()
+	if held != nil && !errors.Is(held, errHeldBack) {
+		return held
 	}
 	var size int64
-	var version int32
-	err = d.conn.QueryRowContext(ctx, `SELECT page_count * page_size, user_version
-		FROM pragma_page_count(), pragma_page_size(), pragma_user_version()`).Scan(&size, &version)
+	var version, mark int32
+	_, err = d.conn.First(`SELECT page_count * page_size, user_version, application_id
+		FROM pragma_page_count(), pragma_page_size(), pragma_user_version(), pragma_application_id()`, nil, []any{&size, &version, &mark})
 	if err != nil {
 		return err
 	}
@@ -131,6 +149,7 @@ func (d *database) verifyFile(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: it has %d bytes of %d, and user_version %x instead of %x",
 			errDamaged, d.stat.Size(), size, uint32(version), uint32(userVersion(d.hash)))
 	}
+	d.erasing.Store(mark == eraseMark || held != nil)
 	return nil
 }
 
@@ -140,36 +159,31 @@ const maxWAL = 16 << 20
 
 // truncateWAL truncates a large -wal file. It does not wait long for readers, since the
 // next check tries again.
-func (d *database) truncateWAL(ctx context.Context) error {
+func (d *database) truncateWAL() error {
 	if wal, err := os.Stat(d.path + "-wal"); err != nil || wal.Size() < maxWAL {
 		return nil
 	}
 	d.write.Lock()
 	defer d.write.Unlock()
-	_, err := d.conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA busy_timeout = 100; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000")
+	err := d.checkpoint()
+	if errors.Is(err, errHeldBack) {
+		return nil
+	}
 	return err
 }
 
-// tx returns a transaction that the end of ctx does not interrupt, since it is short.
-func (d *database) tx(ctx context.Context) *Tx {
-	return &Tx{ctx: context.WithoutCancel(ctx), conn: d.conn, stmts: d.stmts}
-}
-
-// commit writes the rows of events of one stream, and the checkpoint, in one transaction.
-func (d *database) commit(ctx context.Context, from *consumer, records []eventlog.Record) (err error) {
+// commit writes the rows of events of one stream, and the checkpoint, in one transaction. It is
+// short, so nothing interrupts it. The transaction of a build ends only with flush.
+func (d *database) commit(from *consumer, records []eventlog.Record) (err error) {
 	d.write.Lock()
 	defer d.write.Unlock()
-	if d.stmts == nil {
-		d.stmts = map[string]*sql.Stmt{}
-	}
-	tx := d.tx(ctx)
-	if err := tx.Exec("BEGIN IMMEDIATE"); err != nil {
+	tx := &Tx{conn: d.conn}
+	if err := d.begin(); err != nil {
 		return err
 	}
 	defer func() {
-		if err != nil {
-			_, rollback := d.conn.ExecContext(tx.ctx, "ROLLBACK")
-			err = errors.Join(err, rollback)
+		if err != nil && !d.building { // a build that fails is thrown away
+			err = errors.Join(err, d.conn.Exec("ROLLBACK"))
 		}
 	}()
 	for _, r := range records {
@@ -182,18 +196,23 @@ func (d *database) commit(ctx context.Context, from *consumer, records []eventlo
 		if err := project(d.def.Project, tx, r); err != nil {
 			return err
 		}
-		if d.def.Commands {
-			if err := tx.Exec(`INSERT OR IGNORE INTO wishes (id, entity) VALUES (?, ?)`, r.Causation, r.Event.EntityID()); err != nil {
-				return err
-			}
+		if err := d.def.rememberCommand(tx, r); err != nil {
+			return err
 		}
 	}
 	last := records[len(records)-1]
 	if err := writeCheckpoint(tx, checkpoint{last.Stream, from.created, last.Sequence, last.ID}); err != nil {
 		return err
 	}
-	if err := tx.Exec("COMMIT"); err != nil {
+	if err := tx.markErased(); err != nil {
 		return err
+	}
+	if err := d.end(len(records)); err != nil {
+		return err
+	}
+	if tx.erased && !d.building {
+		d.erasing.Store(true)
+		d.onErase()
 	}
 	d.events.Add(uint64(len(records)))
 	from.sequence, from.eventID = last.Sequence, last.ID
@@ -234,6 +253,20 @@ func (d *database) lagging(token Token) *consumer {
 	return nil
 }
 
+// hurry tells the consumers that have not reached the token's sequence that somebody waits for
+// it. A nil token means all of them.
+func (d *database) hurry(token Token) {
+	for _, c := range d.consumers {
+		if token != nil && token[c.source.Stream] <= c.position.Load() {
+			continue
+		}
+		select {
+		case c.hurry <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // close waits for the queries in progress and closes the database.
 func (d *database) close() error {
 	d.queries.Wait()
@@ -241,9 +274,9 @@ func (d *database) close() error {
 	if d.readers != nil {
 		failed = append(failed, d.readers.close())
 	}
-	if d.db != nil {
-		failed = append(failed, closeAll(d.stmts), d.conn.Close(), d.db.Close())
+	if d.conn != nil {
+		failed = append(failed, d.conn.Close())
 	}
-	d.readers, d.db, d.conn, d.stmts = nil, nil, nil, nil
+	d.readers, d.conn = nil, nil
 	return errors.Join(failed...)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/kit/eventlog"
+	"lonja/kit/streams"
 )
 
 // Definition describes a view. Name, Schema, Reads and Project are required.
@@ -26,12 +27,49 @@ type Definition struct {
 	// definition and stops the view. There are two exceptions: an SQLite error that may
 	// pass, such as a full disk, is retried, and a damaged file has the view rebuilt.
 	Project func(*Tx, eventlog.Record) error
-	// Commands makes the view remember which command caused which event, so that the
-	// reuse of a command id for another entity can be detected; see View.CommandEntity.
+	// Commands makes the view remember which command caused which event of its first stream:
+	// see View.CommandEntity and View.CommandEvent. It does not remember reactions, whose ids
+	// nobody chooses.
 	Commands bool
+	// Outdated is an SQL statement that deletes the rows which nobody needs at a time, which it gets
+	// as ?1, in microseconds since 1970; "" deletes none. The view runs it about once a minute, by its
+	// clock. It must depend on nothing but the rows and the time, and on no row that Project still needs: a view that is
+	// rebuilt later has fewer rows of a stream that removes events by their age, and must have
+	// the same once both are without what is outdated.
+	Outdated string
+	// Introduces names a stream of Reads that earlier versions of the view do not read; see
+	// View.IsIntroduced. "" means none.
+	Introduces string
+	// LateIndexes lets a rebuild create the indexes of Schema that are not unique after the rows, which
+	// takes much less time than to keep them. Set it if no statement of Project searches by one of them.
+	LateIndexes bool
 	// Version must change when Project makes other rows from the same events: a new value
 	// rebuilds the view. Its form is free.
 	Version string
+
+	streams []Source // Reads with a source for each partition; see sources
+}
+
+// sources returns what the view reads: Reads, and the same on all partitions of its streams.
+// Partitions are no part of the definition: a new one is read from its beginning, without a rebuild.
+func (d *Definition) sources() []Source {
+	if d.streams == nil {
+		return d.Reads
+	}
+	return d.streams
+}
+
+// spread makes the definition read the partitions of a layout.
+func (d *Definition) spread(l streams.Layout) {
+	if len(l) == 0 {
+		return
+	}
+	d.streams = nil
+	for _, src := range d.Reads {
+		for _, stream := range l.Partitions(src.Stream) {
+			d.streams = append(d.streams, Source{Stream: stream, Subjects: streams.SubjectsOn(stream, src.Subjects)})
+		}
+	}
 }
 
 // Source is a stream and the subjects that a view reads from it. Subjects must not be
@@ -44,7 +82,7 @@ type Source struct {
 }
 
 // Config says where a view stores its rows and where its events come from. View.Open
-// requires all fields but OnChange and CheckInterval.
+// requires all fields but OnChange, CheckInterval and QueryTime.
 type Config struct {
 	JetStream jetstream.JetStream
 	Log       *eventlog.Log
@@ -63,6 +101,9 @@ type Config struct {
 	// CheckInterval is the time between two checks that the view's file is still there
 	// and undamaged; 0 means five seconds.
 	CheckInterval time.Duration
+	// QueryTime is how long a query may take whose context has no deadline; 0 means five
+	// seconds.
+	QueryTime time.Duration
 }
 
 // The text of the schemas is part of the definition's hash, comments included: a change to
@@ -84,11 +125,14 @@ CREATE TABLE passed (        -- messages that were no facts to the program which
 	PRIMARY KEY (stream, sequence)
 ) WITHOUT ROWID;`
 
-// commandsSchema holds, for each command id, the entity whose event the command caused.
+// commandsSchema holds, for each command id, the events that it caused and their entities: one,
+// unless somebody used an id again for another entity.
 const commandsSchema = `
 CREATE TABLE wishes (
-	id     TEXT PRIMARY KEY,
-	entity TEXT NOT NULL
+	id       BLOB NOT NULL,    -- eventlog.CompactID
+	sequence INTEGER NOT NULL,
+	entity   TEXT NOT NULL,
+	PRIMARY KEY (id, sequence)
 ) WITHOUT ROWID;`
 
 func (d *Definition) schema() string {

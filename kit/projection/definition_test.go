@@ -25,7 +25,7 @@ func TestDefinition_HashStays(t *testing.T) {
 		hash, schema string
 	}{
 		"plain":                       {def, "a0895e0b7c88", "afd10fcadf21868088be787ac6b96424ed1b0030cf953e4fb14bf235c79e2b3e"},
-		"with commands and a version": {withCommands, "4835b519a9ee", "c43d1e4cb1ee20d99a459efe4a8ba252809efca67c224ac1d4ddcb6a512f3398"},
+		"with commands and a version": {withCommands, "9f824ceff371", "0f9e1337e69741923d0747c261f7784942049f7b367cb8d86818fe9c73c01b2c"},
 	} {
 		sum := sha256.Sum256([]byte(tt.def.schema()))
 		if got := hex.EncodeToString(sum[:]); got != tt.schema {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"lonja/kit/errs"
@@ -20,6 +21,9 @@ type View struct {
 	dir    dbDir
 	number int           // of the newest database; used by Open and Run only
 	wakeup chan struct{} // tells Run to check what there is to do
+	erased chan struct{} // the same for what was erased; see removeErasedContent
+
+	watchers atomic.Int64 // of all keys
 
 	mu        sync.Mutex
 	serving   *database         // answers the queries; nil while there is none
@@ -38,13 +42,14 @@ func New(def Definition) *View {
 	if def.Name == "" || def.Schema == "" || def.Project == nil || len(def.Reads) == 0 {
 		panic("projection: a Definition needs Name, Schema, Reads and Project")
 	}
-	return &View{def: def, changed: make(chan struct{}), watches: map[string]*watch{}, wakeup: make(chan struct{}, 1)}
+	return &View{def: def, changed: make(chan struct{}), watches: map[string]*watch{}, wakeup: make(chan struct{}, 1), erased: make(chan struct{}, 1)}
 }
 
 // Name returns the definition's name.
 func (v *View) Name() string { return v.def.Name }
 
-// Sources returns the streams that the view is built from. Callers must not change them.
+// Sources returns the streams that the view is built from, without their partitions. Callers must
+// not change them.
 func (v *View) Sources() []Source { return v.def.Reads }
 
 // Permissions returns what the view must be allowed to do on NATS: read its streams and
@@ -54,6 +59,9 @@ func (v *View) Permissions(shared func(stream string) []string) natsauth.Permiss
 	var p natsauth.Permissions
 	for _, src := range v.def.Reads {
 		p.Add(natsauth.AllowRead(src.Stream), natsauth.AllowOwnConsumers(src.Stream, shared(src.Stream)))
+		if v.def.Introduces != "" {
+			p.Add(natsauth.AllowConsumerNames(src.Stream))
+		}
 	}
 	return p
 }
@@ -67,8 +75,12 @@ func (v *View) Permissions(shared func(stream string) []string) natsauth.Permiss
 // error, such as a stream without a leader, may pass.
 func (v *View) Open(ctx context.Context, config Config) error {
 	v.config = config
+	v.def.spread(config.Log.Layout)
 	if v.config.CheckInterval == 0 {
 		v.config.CheckInterval = 5 * time.Second
+	}
+	if v.config.QueryTime == 0 {
+		v.config.QueryTime = 5 * time.Second
 	}
 	v.dir = newDBDir(config.Dir, v.def.Name)
 	if err := os.MkdirAll(config.Dir, 0o750); err != nil {
@@ -120,17 +132,17 @@ func (v *View) openNewest(ctx context.Context) (*database, error) {
 // createEmpty creates a database without rows when all streams are empty. It returns nil
 // when they are not.
 func (v *View) createEmpty(ctx context.Context) (*database, error) {
-	for _, src := range v.def.Reads {
+	for _, src := range v.def.sources() {
 		stream, err := v.config.JetStream.Stream(ctx, src.Stream)
 		if err != nil {
 			return nil, fmt.Errorf("stream %s: %w", src.Stream, err)
 		}
-		if stream.CachedInfo().State.LastSeq > 0 {
+		if info := stream.CachedInfo(); info.State.LastSeq >= max(info.Config.FirstSeq, 1) {
 			return nil, nil
 		}
 	}
 	db := v.nextDatabase()
-	if err := db.create(ctx); err != nil {
+	if err := db.create(); err != nil {
 		return nil, err
 	}
 	return v.finishAndOpen(ctx, db)
@@ -169,33 +181,31 @@ func (v *View) unavailable() error {
 	return errs.New(errs.Unavailable, "view %s is being built; try again", v.def.Name)
 }
 
-// Get scans the first row of a query into dest and reports whether there is one. ctx ends
-// only the wait for a free connection: a query that has begun runs to its end, so Get is
-// for fast queries. The error has the code errs.Unavailable while the view cannot be queried,
-// and when the query fails on rows of an older definition, which a rebuild is replacing.
+// Get scans the first row of a query into dest and reports whether there is one. The query ends
+// when ctx does, and after Config.QueryTime when ctx has no deadline. The error has the code
+// errs.Unavailable when it took too long, while the view cannot be queried, and when the query
+// fails on rows of an older definition, which a rebuild is replacing. It is ctx's error when ctx
+// was cancelled, or ended before a connection was free.
 func (v *View) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
+	return v.query(ctx, query, args, dest, nil)
+}
+
+// Each calls row for each row of a query; row reads the columns with scan. It must not
+// query a view, since all connections may be waiting in the same way. An error of row ends
+// the query. Errors are those of Get and of row.
+func (v *View) Each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
+	_, err := v.query(ctx, query, args, nil, row)
+	return err
+}
+
+func (v *View) query(ctx context.Context, query string, args, dest []any, row func(scan func(...any) error) error) (found bool, err error) {
 	db, err := v.acquire()
 	if err != nil {
 		return false, err
 	}
 	defer db.queries.Done()
-	err = db.do(ctx, func(r *reader) (err error) {
-		found, err = r.get(query, args, dest)
-		return err
-	})
+	found, err = db.do(ctx, v.config.QueryTime, query, args, dest, row)
 	return found, v.queryError(db, err)
-}
-
-// Each calls row for each row of a query; row reads the columns with scan. It must not
-// query a view, since all connections may be waiting in the same way. An error of row ends
-// the query. Errors are those of Get, of ctx, which interrupts the query, and of row.
-func (v *View) Each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	db, err := v.acquire()
-	if err != nil {
-		return err
-	}
-	defer db.queries.Done()
-	return v.queryError(db, db.do(ctx, func(r *reader) error { return r.each(ctx, query, args, row) }))
 }
 
 // queryError returns what the caller of a query sees for err. A query of the current
@@ -234,14 +244,6 @@ func (v *View) wakeRun() {
 	case v.wakeup <- struct{}{}:
 	default:
 	}
-}
-
-// CommandEntity returns the entity whose event the command with this id caused, or "" when
-// the view knows of none. It needs Definition.Commands. A view that lags does not know the
-// latest commands; the stream's own duplicate window covers those. Errors are those of Get.
-func (v *View) CommandEntity(ctx context.Context, commandID string) (entity string, err error) {
-	_, err = v.Get(ctx, `SELECT entity FROM wishes WHERE id = ?`, []any{commandID}, &entity)
-	return entity, err
 }
 
 func (v *View) fail(err error) {

@@ -49,9 +49,14 @@ type harness struct {
 func newHarness(t *testing.T) *harness { return &harness{t: t, log: kittest.New(t), dir: t.TempDir()} }
 
 func (h *harness) open(def projection.Definition) (*projection.View, error) {
+	return h.openAs(consumerPrefix, def)
+}
+
+// openAs opens a view as the replica whose consumers have a prefix.
+func (h *harness) openAs(replica string, def projection.Definition) (*projection.View, error) {
 	v := projection.New(def)
 	err := v.Open(h.t.Context(), projection.Config{
-		JetStream: h.log.JS, Log: h.log.Log, Dir: h.dir, Consumer: consumerPrefix, Logger: slog.New(slog.DiscardHandler), CheckInterval: 10 * time.Millisecond,
+		JetStream: h.log.JS, Log: h.log.Log, Dir: h.dir, Consumer: replica, Logger: slog.New(slog.DiscardHandler), CheckInterval: 10 * time.Millisecond,
 		DeadLetter: func(_ context.Context, r eventlog.Record) error {
 			h.deadLetters = append(h.deadLetters, r.Sequence)
 			return nil
@@ -63,7 +68,12 @@ func (h *harness) open(def projection.Definition) (*projection.View, error) {
 // run runs a view. stop stops and closes it, and returns what Run returned.
 func (h *harness) run(def projection.Definition) (v *projection.View, stop func() error) {
 	h.t.Helper()
-	v, err := h.open(def)
+	return h.runAs(consumerPrefix, def)
+}
+
+func (h *harness) runAs(replica string, def projection.Definition) (v *projection.View, stop func() error) {
+	h.t.Helper()
+	v, err := h.openAs(replica, def)
 	if err != nil {
 		h.t.Fatal(err)
 	}

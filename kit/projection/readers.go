@@ -2,12 +2,15 @@ package projection
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
+
+	"lonja/kit/errs"
+	"lonja/kit/projection/internal/sqlite"
 )
 
 // readers answer queries from a database's committed rows. Each one is a goroutine with a
@@ -15,37 +18,36 @@ import (
 // each goroutine that queries. All connections are opened at once: one that is opened later
 // would read another file if the database's had been replaced.
 type readers struct {
-	db       *sql.DB
-	requests chan *readRequest
+	requests chan *query
 	running  sync.WaitGroup
 }
 
-// readRequest is a function that a reader runs for another goroutine.
-type readRequest struct {
-	run      func(*reader) error
+// query is a query that a reader runs for another goroutine.
+type query struct {
+	ctx      context.Context
+	deadline time.Time
+	text     string
+	args     []any
+	dest     []any // of the first row, when row is nil
+	row      func(scan func(...any) error) error
+
+	found    bool
 	err      error
-	panicked any // what run panicked with, and its stack
-	done     chan struct{}
+	panicked any           // what row panicked with, and its stack
+	done     chan struct{} // gets a value once the query has ended
 }
 
-type reader struct {
-	conn  *sql.Conn
-	stmts map[string]*sql.Stmt
-}
+// queries keeps those that have ended, to be used again.
+var queries = sync.Pool{New: func() any { return &query{done: make(chan struct{}, 1)} }}
 
-func openReaders(ctx context.Context, path string) (*readers, error) {
-	db, err := openDB(path, readerOptions)
-	if err != nil {
-		return nil, err
-	}
-	r := &readers{db: db, requests: make(chan *readRequest)}
+func openReaders(path string) (*readers, error) {
+	r := &readers{requests: make(chan *query)}
 	for range max(4, min(8, 2*runtime.NumCPU())) {
-		conn, err := db.Conn(ctx)
+		conn, err := sqlite.Open(path, sqlite.ReadOnly, readerPragmas...)
 		if err != nil {
 			return nil, errors.Join(err, r.close())
 		}
-		one := &reader{conn, map[string]*sql.Stmt{}}
-		r.running.Go(func() { one.serve(r.requests) })
+		r.running.Go(func() { serve(conn, r.requests) })
 	}
 	return r, nil
 }
@@ -54,64 +56,62 @@ func openReaders(ctx context.Context, path string) (*readers, error) {
 func (r *readers) close() error {
 	close(r.requests)
 	r.running.Wait()
-	return r.db.Close()
+	return nil
 }
 
-// do runs a function on the next free reader. ctx ends only the wait for one. A panic of
-// the function continues in the caller.
-func (r *readers) do(ctx context.Context, run func(*reader) error) error {
-	request := &readRequest{run: run, done: make(chan struct{})}
+// do runs a query on the next free reader, until ctx ends, or for maxTime when ctx has no
+// deadline. A panic of the query's function continues in the caller.
+func (r *readers) do(ctx context.Context, maxTime time.Duration, text string, args, dest []any, row func(scan func(...any) error) error) (found bool, err error) {
+	q := queries.Get().(*query)
+	q.ctx, q.text, q.args, q.dest, q.row = ctx, text, args, dest, row
+	if deadline, has := ctx.Deadline(); has {
+		q.deadline = deadline
+	} else {
+		q.deadline = time.Now().Add(maxTime)
+	}
 	select {
-	case r.requests <- request:
+	case r.requests <- q:
 	case <-ctx.Done():
-		return ctx.Err()
+		return false, ctx.Err()
 	}
-	<-request.done
-	if request.panicked != nil {
-		panic(request.panicked)
+	<-q.done
+	found, err = q.found, q.err
+	panicked := q.panicked
+	*q = query{done: q.done}
+	queries.Put(q)
+	if panicked != nil {
+		panic(panicked)
 	}
-	return request.err
+	return found, tooLong(err)
 }
 
-func (r *reader) serve(requests <-chan *readRequest) {
-	defer r.conn.Close()
-	defer func() { _ = closeAll(r.stmts) }()
-	for request := range requests {
-		func() {
-			defer close(request.done)
-			defer func() {
-				if p := recover(); p != nil {
-					request.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
-				}
-			}()
-			request.err = request.run(r)
-		}()
+// tooLong gives the error of a query that was ended at its deadline the code errs.Unavailable.
+func tooLong(err error) error {
+	if errors.Is(err, sqlite.ErrDeadline) || errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "the query took too long and was ended; ask for less, or try again"), err)
+	}
+	return err
+}
+
+func serve(conn *sqlite.Conn, requests <-chan *query) {
+	defer conn.Close()
+	for q := range requests {
+		q.run(conn)
+		q.done <- struct{}{}
 	}
 }
 
-// get takes no context: to make a query interruptible costs more than most single rows do.
-func (r *reader) get(query string, args, dest []any) (found bool, err error) {
-	s, err := prepare(context.Background(), r.conn, r.stmts, query)
-	if err != nil {
-		return false, err
-	}
-	return scanFirst(context.Background(), s, query, args, dest)
-}
-
-func (r *reader) each(ctx context.Context, query string, args []any, row func(scan func(...any) error) error) error {
-	s, err := prepare(context.Background(), r.conn, r.stmts, query)
-	if err != nil {
-		return err
-	}
-	rows, err := s.QueryContext(ctx, args...)
-	if err != nil {
-		return fmt.Errorf("%w in: %s", err, query)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
+func (q *query) run(conn *sqlite.Conn) {
+	defer func() {
+		if p := recover(); p != nil {
+			q.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
 		}
+	}()
+	conn.EndAt(q.ctx, q.deadline)
+	defer conn.EndAt(context.Background(), time.Time{})
+	if q.row == nil {
+		q.found, q.err = conn.First(q.text, q.args, q.dest)
+	} else {
+		q.err = conn.Each(q.text, q.args, q.row)
 	}
-	return rows.Err()
 }

@@ -113,7 +113,7 @@ func (v *View) rebuild(ctx context.Context, active *consumption) (err error) {
 		v.endRebuild(err)
 	}()
 	v.config.Logger.Info("the rebuild of a view has begun", "view", v.def.Name, "file", next.path)
-	if err := next.create(ctx); err != nil {
+	if err := next.create(); err != nil {
 		return err
 	}
 	v.mu.Lock()
@@ -144,6 +144,9 @@ func (v *View) catchUp(ctx context.Context, next *database, active *consumption)
 		if err := filling.wait(ctx, c.caughtUp); err != nil {
 			return err
 		}
+	}
+	if err := next.flush(); err != nil {
+		return err
 	}
 	if err := syncPath(next.path); err != nil { // most of it, while the serving database still follows
 		return err
@@ -178,7 +181,7 @@ func (v *View) awaitPosition(ctx context.Context, filling *consumption, c *consu
 // durable consumers at the checkpoint right away. A failure to do so is only logged, since
 // Run creates them again.
 func (v *View) finishAndOpen(ctx context.Context, built *database) (*database, error) {
-	if err := built.finish(ctx); err != nil {
+	if err := built.finish(); err != nil {
 		return nil, err
 	}
 	db := v.database(built.dbFile)
@@ -218,5 +221,5 @@ func (v *View) nextDatabase() *database {
 }
 
 func (v *View) database(file dbFile) *database {
-	return &database{dbFile: file, def: &v.def, config: &v.config, current: file.hash == v.def.hash(), onCommit: v.notify}
+	return &database{dbFile: file, def: &v.def, config: &v.config, current: file.hash == v.def.hash(), onCommit: v.notify, onErase: v.wakeEraser, awaited: v.watched}
 }

@@ -36,13 +36,15 @@ func (v *View) Replay(ctx context.Context, config Config, path string, through T
 	if config.DeadLetter == nil {
 		config.DeadLetter = func(context.Context, eventlog.Record) error { return nil }
 	}
-	db := &database{dbFile: dbFile{path: path, hash: v.def.hash()}, def: &v.def, config: &config, onCommit: func([]KeyChange) {}}
+	def := v.def
+	def.spread(config.Log.Layout)
+	db := &database{dbFile: dbFile{path: path, hash: def.hash()}, def: &def, config: &config, onCommit: func([]KeyChange) {}, awaited: func() bool { return false }}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, db.close(), removeDatabase(db.path))
 		}
 	}()
-	if err := db.create(ctx); err != nil {
+	if err := db.create(); err != nil {
 		return err
 	}
 	var named []*consumer
@@ -60,5 +62,5 @@ func (v *View) Replay(ctx context.Context, config Config, path string, through T
 		}
 	}
 	filling.stop()
-	return db.finish(ctx)
+	return db.finish()
 }

@@ -16,6 +16,8 @@ func (v *View) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var checking sync.WaitGroup
 	checking.Go(func() { v.checkPeriodically(ctx) })
+	v.wakeEraser() // a crash may have left something to erase
+	checking.Go(func() { v.removeErasedContent(ctx) })
 	for wait := 50 * time.Millisecond; ctx.Err() == nil; {
 		db := v.servingDatabase()
 		err := v.follow(ctx, db)

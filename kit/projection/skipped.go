@@ -30,7 +30,7 @@ func (d *database) skippedKnownEvents(ctx context.Context) (bool, error) {
 	if !d.current {
 		return false, nil // it is rebuilt anyway, and may not have the table
 	}
-	latest, err := d.latestSkipped(ctx)
+	latest, err := d.latestSkipped()
 	if err != nil {
 		return false, err
 	}
@@ -42,7 +42,7 @@ func (d *database) skippedKnownEvents(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("cannot read the skipped message %s:%d again: %w", at.stream, at.sequence, err)
 		}
-		if r.Event != nil {
+		if r.Event != nil || r.Unavailable {
 			d.config.Logger.Warn("a view lacks events that an older program could not decode; it will be rebuilt",
 				"view", d.def.Name, "stream", at.stream, "sequence", at.sequence, "type", r.Type)
 			return true, nil
@@ -58,18 +58,13 @@ type place struct {
 }
 
 // latestSkipped returns the latest skipped message of each type and stream, newest first.
-func (d *database) latestSkipped(ctx context.Context) (latest []place, err error) {
-	rows, err := d.conn.QueryContext(ctx, `SELECT stream, max(sequence) FROM passed GROUP BY stream, type ORDER BY 2 DESC LIMIT ?`, maxSkippedTypes)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var p place
-		if err := rows.Scan(&p.stream, &p.sequence); err != nil {
-			return nil, err
-		}
-		latest = append(latest, p)
-	}
-	return latest, rows.Err()
+func (d *database) latestSkipped() (latest []place, err error) {
+	err = d.conn.Each(`SELECT stream, max(sequence) FROM passed GROUP BY stream, type ORDER BY 2 DESC LIMIT ?`, []any{maxSkippedTypes},
+		func(scan func(...any) error) error {
+			var p place
+			err := scan(&p.stream, &p.sequence)
+			latest = append(latest, p)
+			return err
+		})
+	return latest, err
 }

@@ -15,6 +15,9 @@ const stallCheckInterval = 2 * time.Second
 // errStalled reports that the server delivers nothing although the stream has more events.
 var errStalled = errors.New("nothing is delivered although the stream has more events")
 
+// errKeyless reports that the key of the next event cannot be had now.
+var errKeyless = errors.New("the event cannot be opened")
+
 // detectStall notices when the position stays where it is although the stream moves on, for
 // whatever reason, or when the stream ends before the position. The consumer then counts as
 // stalled until the position advances. If it only waits for deliveries, it starts again; a
@@ -90,13 +93,14 @@ func (c *consumer) recoverStall(n int) {
 }
 
 // Stalled returns the streams that the rows do not follow: they hold more events and none
-// are delivered, or they end before the view's position. The view keeps trying; a stream
-// disappears from the list once its events arrive. The result is nil when there are none.
+// are delivered, the key of the next one cannot be had, or they end before the view's
+// position. The view keeps trying; a stream disappears from the list once its events arrive.
+// The result is nil when there are none.
 func (v *View) Stalled() []string {
 	var streams []string
 	if db := v.current(); db != nil {
 		for _, c := range db.consumers {
-			if c.stalled.Load() {
+			if c.stalled.Load() || c.keyless.Load() {
 				streams = append(streams, c.source.Stream)
 			}
 		}

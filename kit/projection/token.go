@@ -12,13 +12,16 @@ import (
 // treat as opaque. A nil Token asks for nothing and must not be added to.
 type Token map[string]uint64
 
+// maxStreams is how many streams a token may name, partitions included.
+const maxStreams = 64
+
 // ParseToken parses the text form of a token. It ignores malformed parts, and streams
-// beyond the sixteenth, since a token only asks for fresher data. The result is never nil.
+// beyond the 64th, since a token only asks for fresher data. The result is never nil.
 func ParseToken(s string) Token {
 	t := Token{}
 	for part := range strings.SplitSeq(s, ".") {
 		stream, number, _ := strings.Cut(part, ":")
-		if seq, err := strconv.ParseUint(number, 10, 64); err == nil && stream != "" && len(t) < 16 {
+		if seq, err := strconv.ParseUint(number, 10, 64); err == nil && stream != "" && len(t) < maxStreams {
 			t[stream] = max(seq, t[stream])
 		}
 	}

@@ -1,11 +1,8 @@
 package projection
 
 import (
-	"context"
-	"database/sql"
-	"fmt"
-
 	"lonja/kit/eventlog"
+	"lonja/kit/projection/internal/sqlite"
 )
 
 // Tx is the transaction in which a projection writes the rows of an event; one transaction
@@ -13,11 +10,10 @@ import (
 // open. The first error sticks: all later calls return it, and it fails the projection even
 // if Project ignores it. A Tx must not be used after Project returns, nor concurrently.
 type Tx struct {
-	ctx     context.Context
-	conn    *sql.Conn
-	stmts   map[string]*sql.Stmt
+	conn    *sqlite.Conn
 	record  eventlog.Record // the event that is being projected
 	changes []KeyChange
+	erased  bool // a statement of Erase was run
 	err     error
 }
 
@@ -40,21 +36,12 @@ func (tx *Tx) MarkChanged(key string) {
 	tx.changes = append(tx.changes, change)
 }
 
-func (tx *Tx) stmt(query string) (s *sql.Stmt, err error) {
-	if tx.err == nil {
-		s, tx.err = prepare(tx.ctx, tx.conn, tx.stmts, query)
-	}
-	return s, tx.err
-}
-
-// Exec runs a statement that returns no rows. The error includes the statement's text.
+// Exec runs a statement and ignores its rows. Arguments are numbers, texts, byte slices and
+// booleans, types made of these, pointers to them, and nil. The error includes the statement's
+// text.
 func (tx *Tx) Exec(query string, args ...any) error {
-	s, err := tx.stmt(query)
-	if err != nil {
-		return err
-	}
-	if _, err := s.ExecContext(tx.ctx, args...); err != nil {
-		tx.err = fmt.Errorf("%w in: %s", err, query)
+	if tx.err == nil {
+		tx.err = tx.conn.Exec(query, args...)
 	}
 	return tx.err
 }
@@ -62,10 +49,8 @@ func (tx *Tx) Exec(query string, args ...any) error {
 // Get scans the first row of a query into dest and reports whether there is one. It sees
 // the rows that the transaction has written so far. The error includes the query's text.
 func (tx *Tx) Get(query string, args []any, dest ...any) (found bool, err error) {
-	s, err := tx.stmt(query)
-	if err != nil {
-		return false, err
+	if tx.err == nil {
+		found, tx.err = tx.conn.First(query, args, dest)
 	}
-	found, tx.err = scanFirst(tx.ctx, s, query, args, dest)
 	return found, tx.err
 }

@@ -37,9 +37,13 @@ func (v *View) Watch(key string) (changed <-chan struct{}, release func()) {
 		v.watches[key] = w
 	}
 	w.watchers++
+	if v.watchers.Add(1) == 1 && v.serving != nil {
+		v.serving.hurry(nil)
+	}
 	return w.changed, func() {
 		v.mu.Lock()
 		defer v.mu.Unlock()
+		v.watchers.Add(-1)
 		if w.watchers--; w.watchers == 0 && v.watches[key] == w {
 			delete(v.watches, key)
 		}
@@ -97,6 +101,7 @@ func (v *View) Await(ctx context.Context, token Token) error {
 			if lagging = db.lagging(token); lagging == nil {
 				return nil
 			}
+			db.hurry(token)
 		}
 		if failed != nil {
 			return v.notCaughtUp(lagging)
@@ -119,12 +124,24 @@ func (v *View) Await(ctx context.Context, token Token) error {
 	}
 }
 
-// Last returns the sequence of the last message on a subject filter of a stream, as the
-// stream's leader knows it, and 0 when there is none. The error has the code errs.Unavailable
-// when the leader does not answer. Last does not read the view.
-func (v *View) Last(ctx context.Context, stream, filter string) (uint64, error) {
-	last, err := v.config.Log.Last(ctx, stream, filter)
-	return last, streamError(stream, err)
+// Last returns the place of an entity's last event, as its stream's leader knows it; the
+// sequence is 0 when there is none. Filter is that of the entity's events, "events.order.ord_1.>", on a
+// stream or on its partitions. The error has the code errs.Unavailable when the leader does not
+// answer. Last does not read the view.
+func (v *View) Last(ctx context.Context, stream, filter string) (eventlog.Place, error) {
+	home, there, err := v.config.Log.Home(ctx, stream, filter)
+	if err != nil {
+		return eventlog.Place{}, streamError(stream, err)
+	}
+	last, err := v.config.Log.Last(ctx, home, there)
+	return eventlog.Place{Stream: home, Sequence: last}, streamError(home, err)
+}
+
+// Place returns where the event with a number is, which the rows hold: see eventlog.Record.Number.
+// Stream is one of the definition's.
+func (v *View) Place(stream string, number uint64) eventlog.Place {
+	home, sequence := v.config.Log.Layout.Place(stream, number)
+	return eventlog.Place{Stream: home, Sequence: sequence}
 }
 
 // streamError gives an error of a request to a stream the code errs.Unavailable, unless it has a
@@ -142,7 +159,7 @@ func streamError(stream string, err error) error {
 // errs.Unavailable when a stream does not answer.
 func (v *View) CatchUp(ctx context.Context) error {
 	now := Token{}
-	for _, src := range v.def.Reads {
+	for _, src := range v.def.sources() {
 		end, err := v.config.Log.End(ctx, src.Stream)
 		if err != nil {
 			return streamError(src.Stream, err)
@@ -225,3 +242,6 @@ func (v *View) current() *database {
 	}
 	return v.serving
 }
+
+// watched reports whether a key has watchers.
+func (v *View) watched() bool { return v.watchers.Load() > 0 }

@@ -40,10 +40,10 @@ type List struct {
 	updates singleflight.Group
 
 	mu      sync.RWMutex
-	users   map[string]revocation
-	updated moment    // when the last successful update began
-	failed  moment    // when the last failed update ended
-	pruned  time.Time // when old revocations were last removed from users
+	users   map[string]revocation // by the id of a user or a session
+	updated moment                // when the last successful update began
+	failed  moment                // when the last failed update ended
+	pruned  time.Time             // when old revocations were last removed from users
 
 	// Only updates use these, and only one update runs at a time.
 	created  time.Time // when the stream was created that position refers to
@@ -79,7 +79,7 @@ func New(conn *nats.Conn) *List {
 	return &List{conn: conn, js: js, log: eventlog.New(js, eventlog.Codec{}), users: map[string]revocation{}}
 }
 
-// Check returns nil if an actor's access token has not been revoked. Otherwise it
+// Check returns nil if an actor's access token has not been revoked, by itself or with its session. Otherwise it
 // returns an error with the code Unauthenticated or, if the list cannot be updated, with
 // the code Unavailable. An anonymous actor, whose ID is "", and a service, whose ID
 // begins with "service:", have no token and always pass. A token without the sequence of
@@ -96,7 +96,7 @@ func (l *List) Check(ctx context.Context, actor eventlog.Actor) error {
 	}
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if actor.TokenPosition < l.users[actor.ID].before {
+	if actor.TokenPosition < l.users[actor.ID].before || actor.Session != "" && l.users[actor.Session].before == Ended {
 		return errs.New(errs.Unauthenticated, "the access token has been revoked; refresh the session, or log in again")
 	}
 	return nil

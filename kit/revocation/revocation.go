@@ -14,6 +14,10 @@
 // application creates with max_msgs_per_subject 1 and max_age [Retention]:
 //
 //	revocations.<user>    {"before": 17}
+//
+// A session that has ended is revoked as a whole, with [RevokeSession]: no token of it will ever be
+// valid again, whenever it was signed, so no sequence is needed. The tokens of the user's other sessions
+// stay valid.
 package revocation
 
 import (
@@ -21,6 +25,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -43,8 +48,11 @@ const Retention = 2 * time.Hour
 
 const prefix = "revocations."
 
-// Subject returns the subject of a user's revocation on [Stream]. The user may be "*".
-func Subject(user string) string { return prefix + user }
+// Subject returns the subject of the revocation of a user, or of a session, on [Stream]. The id may be "*".
+func Subject(id string) string { return prefix + id }
+
+// Ended is the sequence before which all tokens of a session that has ended are revoked.
+const Ended = math.MaxUint64
 
 // Revocation is the body of a message on [Stream].
 type Revocation struct {
@@ -92,6 +100,12 @@ func Revoke(ctx context.Context, js jetstream.JetStream, user string, before uin
 		return unavailable(err) // including a conflict with another replica; the next attempt reads what that wrote
 	}
 	return nil
+}
+
+// RevokeSession revokes all access tokens of a session that has ended. Sessions and users must not
+// have ids in common. It may be repeated; errors are those of Revoke.
+func RevokeSession(ctx context.Context, js jetstream.JetStream, session string) error {
+	return Revoke(ctx, js, session, Ended)
 }
 
 func unavailable(err error) error {

@@ -3,6 +3,7 @@ package revocation_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +71,37 @@ func TestList_RejectsTokensSignedBeforeTheRevocation(t *testing.T) {
 		}
 	}
 }
+
+// A session that has ended has no valid token, whenever it was signed. Those of the user's other
+// sessions are as before, and so are those that name no session.
+func TestRevokeSession_RejectsEveryTokenOfTheSession(t *testing.T) {
+	log := kittest.New(t)
+	createStream(t, log)
+	of := func(session string, at uint64) eventlog.Actor {
+		return eventlog.Actor{ID: "ana", TokenPosition: at, Session: session}
+	}
+	old := revocation.New(log.Conn)
+	eventually(t, old, of("s1", 9), "")
+	revoke(t, log, "ana", 5)
+	for range 2 {
+		if err := revocation.RevokeSession(t.Context(), log.JS, "s1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, l := range map[string]*revocation.List{"a list from before": old, "a new list": revocation.New(log.Conn)} {
+		eventually(t, l, of("s1", 9), errs.Unauthenticated)
+		for actor, rejected := range map[*eventlog.Actor]bool{
+			ptr(of("s1", 4)): true, ptr(of("s1", math.MaxInt64)): true,
+			ptr(of("s2", 4)): true, ptr(of("s2", 5)): false, ptr(of("", 4)): true, ptr(of("", 5)): false,
+		} {
+			if err := l.Check(t.Context(), *actor); errs.Is(err, errs.Unauthenticated) != rejected || !rejected && err != nil {
+				t.Errorf("%s: %+v: %v", name, *actor, err)
+			}
+		}
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
 
 func TestRevoke_ALowerSequenceChangesNothing(t *testing.T) {
 	log := kittest.New(t)

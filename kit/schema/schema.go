@@ -1,7 +1,8 @@
 // Package schema makes JSON Schemas of Go structs, as encoding/json reads and writes
 // them. What reflection cannot tell, such as doc comments, comes from a [Config]. The
 // schemas follow from the types, so a field that is added shows up by itself. Embedded
-// structs must be exported: the fields of others are left out.
+// structs must be exported: the fields of others are left out. A struct with sealed fields,
+// see eventlog.Sealed, is described as it is on the wire.
 package schema
 
 import (
@@ -89,6 +90,7 @@ func (s *Set) refine(t reflect.Type, made *huma.Schema) {
 		}
 		made.Properties[name] = orNull(f, field)
 	}
+	seal(t, made)
 }
 
 // base64Pattern is what encoding/json takes for bytes.

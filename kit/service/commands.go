@@ -73,7 +73,7 @@ func (d *deps) decide(ctx context.Context, c Command, s request) (r decider.Rece
 	if env.ID == "" {
 		env.ID = s.id
 	}
-	if r, err = c.handle(context.WithValue(ctx, deferredAtKey{}, s.deferred), decider.Command{Envelope: env}, s.body); err == nil {
+	if r, err = c.handle(context.WithValue(ctx, deferredAtKey{}, s.deferred), decider.Command{Envelope: env}, s.body, d); err == nil {
 		if replyErr, ok := r.Reply.(error); ok {
 			return r, replyErr
 		}

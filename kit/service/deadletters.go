@@ -65,7 +65,8 @@ func (d *deadLetters) Publish(_ string, msgs ...*message.Message) error {
 		dead, retried := m.Context().Value(retryKey{}).(bus.DeadLetter)
 		if !retried {
 			seq, _ := strconv.ParseUint(m.Metadata.Get(bus.MetaSequence), 10, 64)
-			dead = bus.DeadLetter{Consumer: m.Metadata.Get(middleware.PoisonedHandlerKey),
+			consumer, _, _ := strings.Cut(m.Metadata.Get(middleware.PoisonedHandlerKey), onPartition)
+			dead = bus.DeadLetter{Consumer: consumer,
 				Stream: m.Metadata.Get(bus.MetaStream), Sequence: seq, Subject: m.Metadata.Get(bus.MetaSubject),
 				Headers: header(m), Data: string(m.Payload)}
 		}
@@ -105,7 +106,10 @@ func (s *Service) addRetries(router *message.Router, d *deps) error {
 	if !d.Streams.HasConsumer(s.retries()) {
 		return nil // nothing of the service can be retried
 	}
-	return d.consume(router, s.retries(), func(ctx context.Context, m *message.Message) error {
+	return d.consume(router, bus.RetryStream, s.retries(), func(ctx context.Context, m *message.Message) error {
+		if consumer, stream, seq, err := bus.ParseRetry(m.Metadata.Get(bus.MetaSubject)); err == nil && d.retryTimer(consumer, stream, seq) {
+			return nil
+		}
 		consumer, stored, err := d.retriedMessage(ctx, m)
 		if errors.Is(err, errNotInLog) {
 			err = fmt.Errorf("%w: %w", errGivenUp, err)
@@ -116,8 +120,9 @@ func (s *Service) addRetries(router *message.Router, d *deps) error {
 		if consumer == s.deferred() {
 			return d.handleDeferred(ctx, m, stored, true)
 		}
-		i := slices.IndexFunc(s.Reactions, func(r Reaction) bool { return r.Consumer == consumer })
-		return d.react(ctx, s.Reactions[i], m, stored)
+		all := s.reactions()
+		i := slices.IndexFunc(all, func(r Reaction) bool { return r.Consumer == consumer })
+		return d.react(ctx, all[i], m, stored)
 	})
 }
 
@@ -129,7 +134,7 @@ func (d *deps) retriedMessage(ctx context.Context, m *message.Message) (consumer
 	if err != nil {
 		return consumer, stored, fmt.Errorf("%w: %w", errGivenUp, err)
 	}
-	if consumer == d.service.retries() || !slices.Contains(d.service.consumers(d.Streams), consumer) || d.Streams.StreamOf(consumer) != stream {
+	if consumer == d.service.retries() || !slices.Contains(d.service.consumers(d.Streams), consumer) || !slices.Contains(d.Streams.StreamsOf(consumer), stream) {
 		return consumer, stored, fmt.Errorf("%w: service %s has no consumer %s on %s", errGivenUp, d.service.Name, consumer, stream)
 	}
 	stored, err = d.messageAt(ctx, stream, seq, m.Metadata.Get(eventlog.HeaderID), m.Payload)

@@ -3,7 +3,7 @@ package service
 import (
 	"cmp"
 	"context"
-	"fmt"
+	"errors"
 	"time"
 
 	"lonja/kit/bus"
@@ -94,7 +94,9 @@ type CommandHandler[S any, C bus.Command] struct {
 	reply   func(S, C, eventlog.Event) any
 	waitFor *projection.View
 	unique  *projection.View
-	limited bool // to operators
+	next    *nextStep // nil when the command is answered at once
+	intake  *intake   // nil when as many are accepted as come
+	limited bool      // to operators
 }
 
 // Reply sets the function that makes the answer. It gets the state after the event, which it
@@ -145,13 +147,22 @@ func (h *CommandHandler[S, C]) operatorsOnly() bool { return h.limited }
 
 func (h *CommandHandler[S, C]) name() string { var c C; return c.CommandName() }
 
-func (h *CommandHandler[S, C]) permissions() natsauth.Permissions { return h.decider.Permissions() }
+func (h *CommandHandler[S, C]) permissions() natsauth.Permissions {
+	p := h.decider.Permissions()
+	if h.next != nil {
+		p.Add(h.next.reaction.permissions())
+	}
+	return p
+}
 
 func (h *CommandHandler[S, C]) bind(log *eventlog.Log, config decider.Config) {
 	h.decider.Bind(log, config)
+	if h.next != nil {
+		h.next.reaction.bind(log, config)
+	}
 }
 
-func (h *CommandHandler[S, C]) handle(ctx context.Context, cmd decider.Command, payload []byte) (decider.Receipt, error) {
+func (h *CommandHandler[S, C]) handle(ctx context.Context, cmd decider.Command, payload []byte, d *deps) (decider.Receipt, error) {
 	c, err := decodeStrictly[C](payload)
 	if err != nil {
 		return decider.Receipt{}, err
@@ -192,7 +203,19 @@ func (h *CommandHandler[S, C]) handle(ctx context.Context, cmd decider.Command, 
 	if r, ok := found.(Replier[S]); ok {
 		reply = r.Reply
 	}
-	return h.decider.Decide(ctx, cmd, decide, reply)
+	started, err := h.intake.admit(ctx, h.decider.EntityID(cmd))
+	if err != nil {
+		return decider.Receipt{}, err
+	}
+	receipt, err := h.decider.Decide(ctx, cmd, decide, reply)
+	started(receipt, err)
+	if errors.Is(err, eventlog.ErrKeyDestroyed) {
+		err = errs.New(errs.NotFound, "what this command is about was erased meanwhile")
+	}
+	if err != nil || h.next == nil || receipt.Record.Event == nil {
+		return receipt, err
+	}
+	return h.next.take(ctx, receipt, d)
 }
 
 // awaitFresh waits for the view that the command must not be ahead of.
@@ -205,51 +228,6 @@ func (h *CommandHandler[S, C]) awaitFresh(ctx context.Context, cmd decider.Comma
 	}
 	return nil
 }
-
-// React declares that the service reacts to the event E by a decision on an entity with the
-// state S. Target names the entity; "" means that the event concerns none. The decision
-// returns the event to record, or nil for none; it may be called several times. Nobody waits
-// for an answer, so every error but Unavailable is a fault of the reaction: it is retried, and
-// ends in a dead letter after six failures. An Unavailable error is retried until it is gone.
-func React[S any, E eventlog.Event](d *decider.Decider[S], target func(E) string,
-	decide func(S, E, decider.Meta) (eventlog.Event, error)) Handler {
-	return &reactHandler[S, E]{d, target, decide}
-}
-
-type reactHandler[S any, E eventlog.Event] struct {
-	decider *decider.Decider[S]
-	target  func(E) string
-	decide  func(S, E, decider.Meta) (eventlog.Event, error)
-}
-
-func (h *reactHandler[S, E]) eventName() string { var e E; return e.EventName() }
-
-func (h *reactHandler[S, E]) permissions() natsauth.Permissions { return h.decider.Permissions() }
-
-func (h *reactHandler[S, E]) bind(log *eventlog.Log, config decider.Config) {
-	h.decider.Bind(log, config)
-}
-
-func (h *reactHandler[S, E]) handle(ctx context.Context, cmd decider.Command, event eventlog.Record, _ *deps) error {
-	e := event.Event.(E)
-	if cmd.EntityID = h.target(e); cmd.EntityID == "" {
-		return nil
-	}
-	_, err := h.decider.Decide(ctx, cmd,
-		func(s S, m decider.Meta) (eventlog.Event, error) { return h.decide(s, e, m) }, nil)
-	if r, coded := errs.As(err); coded && r.Code != errs.Unavailable {
-		// Nobody waits for the answer, so a rejection here is a fault of the reaction.
-		return fmt.Errorf("a reaction's decision returned an error: %w", err)
-	}
-	return err
-}
-
-// Remind declares that the event E is delivered again at a later time, to the consumer named
-// due. It is delivered at least once, even if the service is down at that time. The
-// consumer is one of the stream that holds timers.>, with the filter timers.due.<due>.>. A
-// time in the past is due at once. A second delivery of E replaces its reminder; a reminder
-// cannot be cancelled, so the reaction to it must check that it still matters.
-func Remind[E eventlog.Event](due string, at func(E) time.Time) Handler { return &reminder[E]{due, at} }
 
 // Answer declares that the service answers the query Q from a view, which may be nil. The
 // query waits until the view has reached the sender's consistency token. The answer is
@@ -291,7 +269,7 @@ func (a *QueryHandler[Q]) Timeout(d time.Duration) *QueryHandler[Q] {
 }
 
 // ForEntity declares which entity the query is about. Filter returns the subject filter of the
-// entity's events on the stream, which the view must read. Before the query is answered with
+// entity's events on the stream ("events.order.ord_1.>", also where the stream has partitions), which the view must read. Before the query is answered with
 // NotFound, the stream's leader is asked for such events, and if there are any that the view
 // lacks, the query waits for the view and is answered again. So an entity is found at every
 // replica as soon as it is recorded, without a consistency token.
@@ -334,15 +312,15 @@ func (a *QueryHandler[Q]) answer(ctx context.Context, payload []byte, meta Query
 // awaitEntity waits until the view includes every recorded event of an entity. Exists is false
 // when none is recorded.
 func (a *QueryHandler[Q]) awaitEntity(ctx context.Context, filter string) (exists bool, err error) {
-	done, err := acquireLookup(ctx)
+	done, err := AskLog(ctx)
 	if err != nil {
 		return false, err
 	}
 	last, err := a.view.Last(ctx, a.stream, filter)
-	if done(); err != nil || last == 0 {
+	if done(); err != nil || last.Sequence == 0 {
 		return false, err
 	}
-	return true, awaitView(ctx, a.view, projection.Token{a.stream: last})
+	return true, awaitView(ctx, a.view, projection.Token{last.Stream: last.Sequence})
 }
 
 // awaitView waits until a view has reached a token, and holds no slot meanwhile.

@@ -26,7 +26,7 @@ func (s *Service) addDeferred(router *message.Router, d *deps) error {
 	if !d.Streams.HasConsumer(s.deferred()) {
 		return nil // its commands hold secrets, and must not be stored
 	}
-	return d.consume(router, s.deferred(), func(ctx context.Context, m *message.Message) error {
+	return d.consume(router, bus.DeferredStream, s.deferred(), func(ctx context.Context, m *message.Message) error {
 		return d.handleDeferred(ctx, m, d.record(m), false)
 	})
 }

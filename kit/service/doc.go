@@ -1,8 +1,8 @@
 // Package service runs one service from a declaration of all that it does: the commands it
 // handles, the events it reacts to, the views it builds and the queries it answers.
 //
-// [Handle], [HandleWith] and [HandleWithActor] declare commands, [React], [Remind] and
-// [RevokeTokens] reactions, [Answer] queries. [Service.Run] serves them: commands and
+// [Handle], [HandleWith] and [HandleWithActor] declare commands, [React] and
+// [RevokeTokens] reactions, which [Timer] delays, [Call] what an [Effect] does outside, [Answer] queries. [Service.Run] serves them: commands and
 // reactions as handlers of a Watermill router, queries as a NATS service. Any number of
 // replicas may run. [Service.Permissions] derives from the same declaration what the service
 // may do on NATS.
@@ -18,8 +18,7 @@
 // The server must have the streams that the declaration reads and appends to, DEADLETTERS,
 // and the shared consumers of its reactions. RETRIES with a consumer "<name>-retries" lets
 // dead letters be retried, DEFERRED with "<name>-deferred" lets commands be deferred; without
-// those consumers neither happens. [Remind] needs a stream for timers.>, and [RevokeTokens]
-// the stream REVOCATIONS. Run returns an error that wraps [streams.ErrMissing] if one of the
+// those consumers neither happens. [RevokeTokens] needs the stream REVOCATIONS, and [Effect] CLAIMS. Run returns an error that wraps [streams.ErrMissing] if one of the
 // streams does not exist.
 //
 // A message that fails is tried again after growing delays, and becomes a dead letter after

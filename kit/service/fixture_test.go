@@ -17,6 +17,7 @@ import (
 	"lonja/kit/decider"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
+	"lonja/kit/keyring"
 	"lonja/kit/kittest"
 	"lonja/kit/projection"
 	"lonja/kit/service"
@@ -83,6 +84,10 @@ type fixture struct {
 	fails    func(try int64) error // of a reaction, from 1 on; nil fails none
 	gate     sync.Mutex            // views stop while it is locked
 	store    func() context.Context
+	codec    eventlog.Codec
+	keks     *keyring.KEKs    // nil for none
+	clock    func() time.Time // of the service
+	logger   *slog.Logger     // of the service; nil discards
 	// What is put around the publisher of events, and around handlers.
 	decorators []message.PublisherDecorator
 	middleware []message.HandlerMiddleware
@@ -93,22 +98,33 @@ func newFixture(t *testing.T) *fixture { return newFixtureWith(t, "") }
 // newFixtureWith is newFixture with more streams.
 func newFixtureWith(t *testing.T, more string) *fixture {
 	t.Helper()
+	return newFixtureOn(t, config+more)
+}
+
+// newFixtureOn is newFixture on other streams.
+func newFixtureOn(t *testing.T, config string) *fixture {
+	t.Helper()
 	log := kittest.New(t)
-	c, err := streams.Parse([]byte(config + more))
+	c, err := streams.Parse([]byte(config))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Apply(t.Context(), log.JS, 0); err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry()}
+	return &fixture{Client: bus.NewClient(log.Conn), t: t, log: log, streams: c, dir: t.TempDir(), registry: prometheus.NewPedanticRegistry(), codec: kittest.Codec}
+}
+
+// newCounters returns the decider of counters, whose state is the sum.
+func newCounters() *decider.Decider[int] {
+	return decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
+		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
 }
 
 // counters is a service that adds to counters. To every counter "x" that is added
 // to, it adds the same to "echo-x"; and, a little later, to "later-x".
 func (f *fixture) counters() *service.Service {
-	counters := decider.New(decider.EntityType[int]{Subject: "events.counter", Stream: kittest.Stream,
-		Evolve: func(n int, e eventlog.Event, _ time.Time) int { return n + e.(kittest.Added).By }})
+	counters := newCounters()
 	totals := projection.New(projection.Definition{
 		Name:   "totals",
 		Schema: `CREATE TABLE totals (counter TEXT PRIMARY KEY, total INTEGER NOT NULL);`,
@@ -191,11 +207,26 @@ func (f *fixture) run(s *service.Service) (stop func()) {
 
 // begin runs the service until stop is called or the test ends.
 func (f *fixture) begin(s *service.Service) (ready <-chan struct{}, failed <-chan error, stop func()) {
+	return f.beginReplica(s, "")
+}
+
+// runReplica is run for a replica of a name.
+func (f *fixture) runReplica(s *service.Service, name string) {
+	f.t.Helper()
+	ready, failed, _ := f.beginReplica(s, name)
+	select {
+	case <-ready:
+	case err := <-failed:
+		f.t.Fatal(err)
+	}
+}
+
+func (f *fixture) beginReplica(s *service.Service, name string) (ready <-chan struct{}, failed <-chan error, stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	serving, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- s.Run(ctx, service.Config{Application: "counters", Conn: f.log.Conn, Codec: kittest.Codec, Streams: f.streams, Dir: f.dir, Store: f.store,
-			Logger: slog.New(slog.DiscardHandler), Metrics: f.registry, PublisherDecorators: f.decorators, Middleware: f.middleware}, func() { close(serving) })
+		done <- s.Run(ctx, service.Config{Application: "counters", Conn: f.log.Conn, Codec: f.codec, Streams: f.streams, Dir: f.dir, Replica: name, Store: f.store, KEKs: f.keks, Clock: f.clock,
+			Logger: f.logger, Metrics: f.registry, PublisherDecorators: f.decorators, Middleware: f.middleware}, func() { close(serving) })
 	}()
 	stopped := false
 	stop = func() {

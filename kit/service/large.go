@@ -38,27 +38,41 @@ func newTooLarge(size int) error {
 	return &tooLarge{errs.InvalidField("limit", "is too much for one message; ask for fewer at once"), size}
 }
 
-// JSONRows returns the rows of a view's query that selects one column of JSON, to be part of
-// an answer. The error is Invalid, and no rows are kept, when they have more bytes than the
-// answer may have.
-func JSONRows(ctx context.Context, v *projection.View, sql string, args ...any) (all []json.RawMessage, err error) {
+// Rows are some rows of a longer list, as JSON.
+type Rows[K any] struct {
+	JSON []json.RawMessage
+	Last K    // the key of the last one, if there is one
+	More bool // whether the query found more rows
+}
+
+// ListRows returns the first rows of a view's query, at most limit, to be part of an answer. The
+// query selects the columns of a row's key, which key returns the destinations of, and then one
+// column of JSON. It should select one row more than limit, which only tells that there are
+// more. The error is Invalid, and no rows are kept, when they have more bytes than the answer
+// may have.
+func ListRows[K any](ctx context.Context, v *projection.View, limit int, sql string, args []any, key func(*K) []any) (rows Rows[K], err error) {
 	size, most := 0, maxSizeOf(ctx)
+	seen := 0
 	err = v.Each(ctx, sql, args, func(scan func(...any) error) error {
+		if seen++; seen > limit {
+			rows.More = true
+			return nil
+		}
 		var body []byte
-		if err := scan(&body); err != nil {
+		if err := scan(append(key(&rows.Last), &body)...); err != nil {
 			return err
 		}
 		if size += len(body) + 1; size > most {
-			all = nil
+			rows.JSON = nil
 			return nil
 		}
-		all = append(all, body)
+		rows.JSON = append(rows.JSON, body)
 		return nil
 	})
 	if err == nil && size > most {
 		err = newTooLarge(size)
 	}
-	return all, err
+	return rows, err
 }
 
 // maxSizeOf returns how many bytes the answer to a query may have.

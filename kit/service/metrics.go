@@ -14,6 +14,7 @@ type metrics struct {
 	commands    *prometheus.HistogramVec
 	queries     *prometheus.HistogramVec
 	reactions   *prometheus.HistogramVec
+	effects     *prometheus.HistogramVec
 	deadLetters prometheus.Counter
 	rejected    *prometheus.CounterVec
 	full        *prometheus.CounterVec
@@ -31,6 +32,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 		commands:  histogram(d.Application+"_command_seconds", "Duration of commands, by outcome: ok, replayed or the code of the error.", "command"),
 		queries:   histogram(d.Application+"_query_seconds", "Duration of queries, by outcome: ok or the code of the error.", "query"),
 		reactions: histogram(d.Application+"_reaction_seconds", "Duration of reactions, by outcome: ok or the code of the error.", "consumer"),
+		effects:   histogram(d.Application+"_effect_seconds", "Duration of calls of something outside, by outcome: ok or the code of the error.", "effect"),
 		deadLetters: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: d.Application + "_dead_letters_total", Help: "Messages that could not be handled and became dead letters.", ConstLabels: labels,
 		}),
@@ -50,7 +52,7 @@ func newMetrics(s *Service, d *deps) *metrics {
 		return 0
 	})
 	if d.Metrics != nil {
-		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.deadLetters, m.rejected, m.full, failing, newViewCollector(d, labels)} {
+		for _, c := range []prometheus.Collector{m.commands, m.queries, m.reactions, m.effects, m.deadLetters, m.rejected, m.full, failing, newViewCollector(d, labels), newIntakeCollector(d, labels), newTimerCollector(d, labels)} {
 			// A service that is started again replaces the metrics of its previous run.
 			d.Metrics.Unregister(c)
 			d.Metrics.MustRegister(c)
@@ -121,5 +123,30 @@ func (c *viewCollector) Collect(ch chan<- prometheus.Metric) {
 		for stream, n := range lag {
 			ch <- prometheus.MustNewConstMetric(c.lag, prometheus.GaugeValue, float64(n), v.Name(), stream)
 		}
+	}
+}
+
+// timerCollector reads how late the timers are whenever metrics are collected.
+type timerCollector struct {
+	service *Service
+	late    *prometheus.Desc
+}
+
+func newTimerCollector(d *deps, labels prometheus.Labels) *timerCollector {
+	return &timerCollector{d.service, prometheus.NewDesc(d.Application+"_timer_late_seconds",
+		"For how long the first event has been due that a timer has neither handled nor given up.", []string{"timer"}, labels)}
+}
+
+// Describe implements prometheus.Collector.
+func (c *timerCollector) Describe(ch chan<- *prometheus.Desc) { ch <- c.late }
+
+// Collect implements prometheus.Collector.
+func (c *timerCollector) Collect(ch chan<- prometheus.Metric) {
+	d := c.service.running.Load()
+	if d == nil {
+		return
+	}
+	for name, clock := range d.clocks {
+		ch <- prometheus.MustNewConstMetric(c.late, prometheus.GaugeValue, clock.lateness().Seconds(), name)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"lonja/kit/bus"
+	"lonja/kit/eventlog"
+	"lonja/kit/keyring"
 	"lonja/kit/natsauth"
 	"lonja/kit/revocation"
 	"lonja/kit/streams"
@@ -17,7 +19,7 @@ const Operator = "operator"
 // declaration.
 func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 	g := natsauth.AllowInbox(s.Name)
-	g.Add(natsauth.AllowReply(bus.HealthSubject(s.Name), bus.RebuildSubject(s.Name)),
+	g.Add(eventlog.PermissionsToAwaitSync(), natsauth.AllowReply(bus.HealthSubject(s.Name), bus.RebuildSubject(s.Name)),
 		natsauth.AllowPublish(natsauth.InboxPrefix(Operator)+".>"))
 	for _, verb := range []string{"PING", "INFO", "STATS"} { // of NATS services
 		g.Add(natsauth.AllowReply("$SRV."+verb, "$SRV."+verb+"."+s.Name, "$SRV."+verb+"."+s.Name+".*"))
@@ -31,14 +33,23 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 	for _, q := range s.Queries {
 		g.Add(natsauth.AllowReply(bus.QuerySubject(q.name())))
 	}
-	for _, r := range s.Reactions {
+	for _, r := range s.reactions() {
 		for _, handler := range r.Handlers {
 			g.Add(handler.permissions())
 		}
 	}
-	g.Add(natsauth.AllowStreamInfo(bus.DeadLetterStream))
+	for i := range s.Timers {
+		g.Add(s.Timers[i].permissions())
+	}
+	for i := range s.Effects {
+		g.Add(s.Effects[i].permissions())
+	}
+	g.Add(natsauth.AllowStreamInfo(bus.DeadLetterStream)) // also to ask for the time
 	if config.HasStream(revocation.Stream) {
 		g.Add(revocation.PermissionsToFollow())
+	}
+	if s.Sealed {
+		g.Add(keyring.PermissionsToUse())
 	}
 	own := s.consumers(config)
 	for _, durable := range own {
@@ -65,7 +76,7 @@ func (s *Service) Permissions(config *streams.Config) natsauth.Permissions {
 			return slices.DeleteFunc(config.SharedConsumers(stream), func(durable string) bool { return slices.Contains(own, durable) })
 		}))
 	}
-	return g
+	return config.Permissions(g)
 }
 
 // ClientPermissions returns what a client needs to send the service commands and queries,
@@ -103,7 +114,7 @@ func ClientPermissions(services []*Service, config *streams.Config) natsauth.Per
 // consumers returns the names of the shared consumers that the service reads.
 func (s *Service) consumers(config *streams.Config) []string {
 	var names []string
-	for _, r := range s.Reactions {
+	for _, r := range s.delivered(config) {
 		names = append(names, r.Consumer)
 	}
 	for _, durable := range []string{s.retries(), s.deferred()} {

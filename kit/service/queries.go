@@ -84,6 +84,7 @@ func (s *Service) serveQueries(ctx, working context.Context, d *deps, a *endpoin
 		handle := func(req micro.Request) {
 			held <- struct{}{}
 			a.inProgress.Go(func() {
+				growStack()
 				s := &slot{slots: shared, held: held, room: maxMessageSize(d.Conn)}
 				defer s.release()
 				d.answer(context.WithValue(working, slotKey{}, s), q, req)

@@ -18,6 +18,7 @@ import (
 	"lonja/kit/decider"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
+	"lonja/kit/streams"
 )
 
 // maxFailures is how many times a message may fail before it goes to the dead letters. An
@@ -41,37 +42,64 @@ const maxCounted = 10_000
 var errGivenUp = errors.New("given up")
 
 func (s *Service) addReaction(router *message.Router, d *deps, r Reaction) error {
-	return d.consume(router, r.Consumer, func(ctx context.Context, m *message.Message) error {
-		return d.react(ctx, r, m, d.record(m))
-	})
+	for _, stream := range d.Streams.StreamsOf(r.Consumer) {
+		if err := d.consume(router, stream, r.Consumer, func(ctx context.Context, m *message.Message) error {
+			return d.react(ctx, r, m, d.record(m))
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// consume adds a handler of the messages of a shared durable consumer. A message that the
-// handler gives up goes to the dead letters.
-func (d *deps) consume(router *message.Router, consumer string, handle func(context.Context, *message.Message) error) error {
+// consume adds a handler of the messages of a shared durable consumer on a stream.
+func (d *deps) consume(router *message.Router, stream, consumer string, handle func(context.Context, *message.Message) error) error {
 	subscriber := &bus.StreamSubscriber{
 		JetStream: d.js,
 		Consumer: func(ctx context.Context) (jetstream.Consumer, error) {
-			return d.Streams.Ensure(ctx, d.js, consumer)
+			return d.Streams.EnsureOn(ctx, d.js, stream, consumer)
 		},
 		Group:      d.Streams.PriorityGroup(consumer),
 		Timeout:    2 * timeout,
 		Logger:     d.Logger,
 		Unreadable: d.deadLetters.unreadable,
 	}
-	d.subscribers[consumer] = subscriber
+	name := consumer
+	if stream != streams.BaseOf(stream) {
+		name += onPartition + stream
+	}
+	d.subscribers[name] = subscriber
+	return d.handleFrom(router, 2*timeout, name, subscriber, handle)
+}
+
+// onPartition is between the consumer and the stream in the name of a handler of a partition's
+// messages.
+const onPartition = "/"
+
+// handleFrom adds a handler of the messages of a subscriber. A message that the handler gives
+// up goes to the dead letters. Limit is the time that the handler may take.
+func (d *deps) handleFrom(router *message.Router, limit time.Duration, name string, subscriber message.Subscriber, handle func(context.Context, *message.Message) error) error {
 	poison, err := middleware.PoisonQueueWithFilter(d.deadLetters, "deadletters", func(err error) bool { return errors.Is(err, errGivenUp) })
 	if err != nil {
 		return err
 	}
-	d.addHandler(router, 2*timeout, consumer, consumer, subscriber, func(m *message.Message) error {
-		err := handle(m.Context(), m)
+	d.addHandler(router, limit, name, name, subscriber, func(m *message.Message) error {
+		err := d.awaitSync(m)
+		if err == nil {
+			err = handle(m.Context(), m)
+		}
 		if err == nil || errors.Is(err, errGivenUp) {
 			d.counts.Remove(deliveryKey(m))
 		}
 		return err
 	}, poison)
 	return nil
+}
+
+// awaitSync waits until a delivered message is synced: what it leads to must not outlive it.
+func (d *deps) awaitSync(m *message.Message) error {
+	seq, _ := strconv.ParseUint(m.Metadata.Get(bus.MetaSequence), 10, 64)
+	return d.log.AwaitSync(m.Context(), m.Metadata.Get(bus.MetaStream), seq)
 }
 
 // react handles one message of the consumer's stream. M is the delivery that brought it, which
@@ -81,13 +109,16 @@ func (d *deps) react(ctx context.Context, r Reaction, m *message.Message, stored
 	if err != nil {
 		return err
 	}
+	if event.Unavailable {
+		return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s cannot be opened now", eventlog.Position(event.Stream, event.Sequence)), event.Err)
+	}
 	if event.Event == nil && !event.UnknownType {
 		return d.deadLetters.undecodable(ctx, event)
 	}
-	for _, handler := range r.Handlers {
-		if event.Event != nil && handler.eventName() == event.Event.EventName() {
+	if event.Event != nil {
+		if handlers := r.handlersOf(event.Event); len(handlers) > 0 {
 			began := time.Now()
-			err := d.handle(ctx, handler, r.Consumer, event)
+			err := d.handleAll(ctx, handlers, r.Consumer, event)
 			observe(d.metrics.reactions, r.Consumer, began, false, err)
 			return d.countFailure(m, err)
 		}
@@ -150,17 +181,39 @@ func deliveryKey(m *message.Message) string {
 	return message.HandlerNameFromCtx(m.Context()) + " " + m.Metadata.Get(bus.MetaStream) + ":" + m.Metadata.Get(bus.MetaSequence)
 }
 
+// handleAll runs all of an event's handlers, also after one has failed. That one is too early is
+// returned only when no other has failed: it would hide that from the log and the count.
+func (d *deps) handleAll(ctx context.Context, handlers []Handler, consumer string, event eventlog.Record) error {
+	var failed []error
+	var early error
+	for _, handler := range handlers {
+		err := d.handle(ctx, handler, consumer, event)
+		if errors.As(err, new(tooEarly)) {
+			early = err
+			continue
+		}
+		failed = append(failed, err)
+	}
+	return cmp.Or(errors.Join(failed...), early)
+}
+
 func (d *deps) handle(ctx context.Context, handler Handler, consumer string, event eventlog.Record) (err error) {
 	defer recoverPanic(&err)
 	if err := d.checkLog(); err != nil {
 		return err
 	}
-	return handler.handle(ctx, decider.Command{Envelope: eventlog.Envelope{
+	return handler.handle(ctx, d.reactionCommand(consumer, event), event, d)
+}
+
+// reactionCommand returns the command that the reaction of a consumer to an event decides on,
+// without the entity.
+func (d *deps) reactionCommand(consumer string, event eventlog.Record) decider.Command {
+	return decider.Command{Cause: event.Time, Envelope: eventlog.Envelope{
 		ID:          eventlog.DeriveID(event.ID, consumer),
-		Correlation: event.Correlation,
+		Correlation: cmp.Or(event.Correlation, event.Causation),
 		Actor:       eventlog.Actor{ID: "service:" + d.service.Name},
 		Trace:       event.Trace,
-	}}, event, d)
+	}}
 }
 
 // record returns a delivered message as its stream holds it.
@@ -183,15 +236,20 @@ func (d *deps) messageAt(ctx context.Context, stream string, seq uint64, id stri
 		return stored, fmt.Errorf("%s: %w", eventlog.Position(stream, seq), errNotInLog)
 	}
 	if err != nil {
-		if errs.Is(err, errs.Unavailable) {
-			return stored, err
-		}
-		return stored, fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s cannot be looked up now", eventlog.Position(stream, seq)), err)
+		return stored, unavailable(eventlog.Position(stream, seq)+" cannot be looked up now", err)
 	}
 	if (id != "" || len(body) > 0) && (id != stored.Headers.Get(eventlog.HeaderID) || !bytes.Equal(body, stored.Data)) {
 		return stored, fmt.Errorf("%s is another message: %w", eventlog.Position(stream, seq), errNotInLog)
 	}
 	return stored, nil
+}
+
+// unavailable returns an error of a request to the log, or to JetStream, as one that passes.
+func unavailable(what string, err error) error {
+	if errs.Is(err, errs.Unavailable) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errs.New(errs.Unavailable, "%s", what), err)
 }
 
 // recoverPanic turns a panic into an error with the stack. Defer it directly.

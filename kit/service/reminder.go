@@ -6,27 +6,15 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"lonja/kit/decider"
-	"lonja/kit/errs"
 	"lonja/kit/eventlog"
-	"lonja/kit/natsauth"
 )
 
-// reminder is the handler of Remind. The event itself is given to JetStream's message
-// scheduler, which publishes it again when it is due. A crash at any point loses nothing,
-// since the reaction that sets it is delivered again, and setting it twice replaces it.
+// Earlier versions gave an event to JetStream's message scheduler, which publishes it again when it
+// is due. Those that they have set are still to come, and replicas of the version before set more.
 //
-//	timers.set.<consumer>.<event's id>    the schedule, one for each event
-//	timers.due.<consumer>.<event's id>    where it is published
-type reminder[E eventlog.Event] struct {
-	due string
-	at  func(E) time.Time
-}
+//	timers.set.<timer>.<event's id>    the schedule, one for each event
+//	timers.due.<timer>.<event's id>    where it is published
 
 // Headers of a reminder.
 const (
@@ -38,50 +26,16 @@ const (
 	headerScheduler = "Nats-Scheduler"
 )
 
-// keptAfterDue is how long a reminder stays readable after it was published.
-const keptAfterDue = "72h"
-
-// ReminderSubjects are where a reminder of an event is set, one for each event, and
-// where it fires for a consumer. The event's id may be "*".
-func ReminderSubjects(consumer, event string) (set, due string) {
-	return setPrefix + consumer + "." + event, duePrefix + consumer + "." + event
+// ReminderSubjects are where earlier versions set the reminder of an event for a timer, and where
+// it comes when it is due. The event's id may be "*".
+func ReminderSubjects(timer, event string) (set, due string) {
+	return setPrefix + timer + "." + event, duePrefix + timer + "." + event
 }
 
 const (
 	setPrefix = "timers.set."
 	duePrefix = "timers.due."
 )
-
-func (r *reminder[E]) eventName() string { var e E; return e.EventName() }
-
-func (r *reminder[E]) permissions() natsauth.Permissions {
-	set, _ := ReminderSubjects(r.due, "*")
-	return natsauth.AllowPublish(set)
-}
-
-func (r *reminder[E]) bind(*eventlog.Log, decider.Config) {}
-
-func (r *reminder[E]) handle(ctx context.Context, _ decider.Command, event eventlog.Record, d *deps) error {
-	at := r.at(event.Event.(E))
-	subject, due := ReminderSubjects(r.due, event.ID)
-	header := event.Envelope.Header()
-	header[HeaderOriginal] = []string{event.Subject}
-	header[HeaderOriginalPosition] = []string{eventlog.Position(event.Stream, event.Sequence)}
-	header[jetstream.ExpectedStreamHeader] = []string{d.Streams.StreamFor(subject)}
-	header["Nats-Schedule"] = []string{"@at " + at.UTC().Format(time.RFC3339Nano)}
-	header["Nats-Schedule-Target"] = []string{due}
-	header["Nats-Schedule-TTL"] = []string{keptAfterDue}
-	_, err := d.js.PublishMsg(ctx, &nats.Msg{
-		Subject: subject,
-		Header:  header,
-		Data:    event.Data,
-	})
-	var api *jetstream.APIError
-	if err != nil && !errors.As(err, &api) {
-		return errs.New(errs.Unavailable, "a reminder could not be set: %v", err)
-	}
-	return err
-}
 
 // resolveReminder returns the event of a reminder, and any other message as it is. A schedule
 // may name any subject of TIMERS as its target. But only this service may set schedules on the

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lonja/kit/bus"
+	"lonja/kit/keyring"
 	"lonja/kit/projection"
 	"lonja/kit/revocation"
 )
@@ -31,8 +31,14 @@ func (s *Service) checkStreams(ctx context.Context, d *deps) error {
 			names = append(names, src.Stream)
 		}
 	}
+	if s.Sealed {
+		names = append(names, keyring.Stream)
+	}
 	for _, durable := range s.consumers(d.Streams) {
 		names = append(names, d.Streams.StreamOf(durable))
+	}
+	for _, name := range names {
+		names = append(names, d.Streams.Layout.Partitions(name)[1:]...)
 	}
 	wrong, err := d.Streams.Check(ctx, d.js, names)
 	for _, w := range wrong {
@@ -45,22 +51,34 @@ func (s *Service) openViews(ctx context.Context, d *deps) error {
 	var opening errgroup.Group
 	for _, v := range s.Views {
 		opening.Go(func() error {
-			var notify func([]projection.KeyChange)
-			if slices.Contains(s.ChangeNotifications, v) {
-				notify = d.notifyChanges
-			}
 			return v.Open(ctx, projection.Config{
 				JetStream:  d.js,
 				Log:        d.log,
-				Dir:        filepath.Join(d.Dir, s.Name, d.Replica),
+				Dir:        d.folder(),
 				Consumer:   s.Name + "-" + d.Replica,
 				Logger:     d.Logger,
 				DeadLetter: d.deadLetters.undecodable,
-				OnChange:   notify,
+				OnChange:   s.onChange(d, v),
 			})
 		})
 	}
 	return opening.Wait()
+}
+
+// onChange returns what is to be done with the keys that a view has changed, nil for nothing.
+func (s *Service) onChange(d *deps, v *projection.View) func([]projection.KeyChange) {
+	intakes, notify := s.intakesOn(v), slices.Contains(s.ChangeNotifications, v)
+	if !notify && len(intakes) == 0 {
+		return nil
+	}
+	return func(changed []projection.KeyChange) {
+		for _, i := range intakes {
+			i.changed(changed)
+		}
+		if notify {
+			d.notifyChanges(changed)
+		}
+	}
 }
 
 func (s *Service) closeViews(d *deps) {
@@ -94,6 +112,10 @@ func (s *Service) run(ctx context.Context, d *deps, ready func()) error {
 			return nil
 		})
 	}
+	if d.serverClock != nil {
+		group.Go(func() error { d.serverClock.Run(viewing); return nil })
+	}
+	group.Go(func() error { return s.watchLayout(ctx, d) })
 	group.Go(func() error {
 		defer stopViews()
 		return s.serve(ctx, working, d, router, ready)
@@ -126,6 +148,9 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 	if ready != nil && ctx.Err() == nil {
 		ready()
 	}
+	if s.Upkeep != nil {
+		s.keepUp(ctx, d)
+	}
 	<-ctx.Done()
 	return errors.Join(serving.stop(d.Conn), router.Close(), <-routing)
 }
@@ -140,6 +165,7 @@ func (s *Service) serve(ctx, working context.Context, d *deps, router *message.R
 func (d *deps) addHandler(router *message.Router, limit time.Duration, name, topic string, from message.Subscriber,
 	handle func(*message.Message) error, inside ...message.HandlerMiddleware) {
 	handler := router.AddHandler(name, topic, from, "", d.log.Publisher(), func(m *message.Message) ([]*message.Message, error) {
+		growStack() // the router starts a goroutine for each message
 		return nil, handle(m)
 	})
 	handler.AddMiddleware(middleware.Timeout(limit))
@@ -147,7 +173,7 @@ func (d *deps) addHandler(router *message.Router, limit time.Duration, name, top
 	handler.AddMiddleware(inside...)
 }
 
-// router wires commands, reactions, retries and deferred commands into one Watermill router.
+// router wires commands, reactions, timers, effects, retries and deferred commands into one Watermill router.
 func (s *Service) router(d *deps) (*message.Router, error) {
 	logger := watermill.NewSlogLoggerWithLevelMapping(d.Logger, map[slog.Level]slog.Level{
 		slog.LevelInfo: watermill.LevelTrace, slog.LevelDebug: watermill.LevelTrace, // it logs every handler and subscription
@@ -160,8 +186,18 @@ func (s *Service) router(d *deps) (*message.Router, error) {
 	for _, c := range s.Commands {
 		s.addCommand(router, d, c)
 	}
-	for _, r := range s.Reactions {
+	for _, r := range s.delivered(d.Streams) {
 		if err := s.addReaction(router, d, r); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.Timers {
+		if err := s.addTimer(router, d, &s.Timers[i]); err != nil {
+			return nil, err
+		}
+	}
+	for i := range s.Effects {
+		if err := s.addEffect(router, d, &s.Effects[i]); err != nil {
 			return nil, err
 		}
 	}

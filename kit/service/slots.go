@@ -57,9 +57,10 @@ func ReleaseSlot(ctx context.Context) error {
 	return nil
 }
 
-// acquireLookup waits until a query may ask the log. The query must call done afterwards. The
-// error is Unavailable when ctx ends first.
-func acquireLookup(ctx context.Context) (done func(), err error) {
+// AskLog waits until a query may ask the log: only a few may at a time. The query must call done
+// afterwards. The error is Unavailable when ctx ends first, or too many wait already. Outside of a
+// query it does not wait.
+func AskLog(ctx context.Context) (done func(), err error) {
 	s, ok := ctx.Value(slotKey{}).(*slot)
 	if !ok {
 		return func() {}, nil
@@ -76,7 +77,7 @@ func acquireLookup(ctx context.Context) (done func(), err error) {
 	case s.lookups <- struct{}{}:
 		return func() { <-s.lookups }, nil
 	case <-ctx.Done():
-		return nil, errs.New(errs.Unavailable, "too many queries ask for what does not exist; try again")
+		return nil, errs.New(errs.Unavailable, "too many queries ask the log; try again")
 	}
 }
 

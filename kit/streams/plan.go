@@ -128,7 +128,15 @@ func (p *Plan) add(c Change) {
 // streamChange returns the change that makes a stream as wanted. Its Action is "" if
 // there is nothing to change.
 func streamChange(want, is jetstream.StreamConfig) Change {
+	now, then := is.Metadata[partitionsKey], want.Metadata[partitionsKey]
+	if then == "" && now != "" { // somebody applies the file alone, who knows of no partitions
+		want.Metadata = withKey(want.Metadata, partitionsKey, now)
+		then = now
+	}
 	c := Change{Stream: want.Name, stream: want, Fields: compare(want, is)}
+	if now != then {
+		c.Fields = append(c.Fields, Difference{partitionsKey, jsonText(now), jsonText(then)})
+	}
 	if len(c.Fields) == 0 {
 		return c
 	}
@@ -149,6 +157,15 @@ func streamChange(want, is jetstream.StreamConfig) Change {
 		c.Loses = fmt.Sprintf("%s may delete messages in the stream", strings.Join(loses, ", "))
 	}
 	return c
+}
+
+// jsonText returns a text as JSON, null for "".
+func jsonText(s string) json.RawMessage {
+	if s == "" {
+		return json.RawMessage("null")
+	}
+	data, _ := json.Marshal(s) // never fails for a string
+	return data
 }
 
 // fixedForStream reports whether JetStream rejects this change of a stream's field.

@@ -34,6 +34,8 @@ import (
 // Config is the content of streams.yaml. Its methods do not change it.
 type Config struct {
 	Streams []Stream `json:"streams"`
+	// Layout is that of With; nil for what the file says.
+	Layout Layout `json:"-"`
 }
 
 // Stream is a stream and its shared consumers: the durable ones on which all replicas
@@ -103,7 +105,12 @@ func (c *Config) Check(ctx context.Context, js jetstream.JetStream, names []stri
 // stream's first message, so all messages are delivered again: handlers must be
 // idempotent. It returns an error if streams.yaml has no consumer of this name.
 func (c *Config) Ensure(ctx context.Context, js jetstream.JetStream, durable string) (jetstream.Consumer, error) {
-	stream, config, err := c.consumer(durable)
+	return c.EnsureOn(ctx, js, c.StreamOf(durable), durable)
+}
+
+// EnsureOn is Ensure for the consumer on one of its stream's partitions.
+func (c *Config) EnsureOn(ctx context.Context, js jetstream.JetStream, stream, durable string) (jetstream.Consumer, error) {
+	config, err := c.consumerOn(stream, durable)
 	if err != nil {
 		return nil, err
 	}
@@ -167,10 +174,21 @@ func (c *Config) HasStream(stream string) bool {
 	return slices.ContainsFunc(c.Streams, func(s Stream) bool { return s.Name == stream })
 }
 
-// StreamOf returns the stream of a shared consumer; "" if there is no such consumer.
+// StreamOf returns the stream of a shared consumer, partition 0 if there are several; "" if there is
+// no such consumer.
 func (c *Config) StreamOf(durable string) string {
 	stream, _, _ := c.consumer(durable)
 	return stream
+}
+
+// StreamsOf returns the streams that have a shared consumer: its stream, and that stream's further
+// partitions; nil if there is no such consumer.
+func (c *Config) StreamsOf(durable string) []string {
+	stream, _, err := c.consumer(durable)
+	if err != nil {
+		return nil
+	}
+	return c.Layout.Partitions(stream)
 }
 
 // StreamFor returns the stream that stores a subject; "" if none does. The subject
@@ -233,8 +251,12 @@ func (c *Config) ObserverPermissions() natsauth.Permissions {
 }
 
 // ConsumersOf returns the durable names of the shared consumers that receive the
-// messages on a subject of a stream.
+// messages on a subject of a stream. The stream may be a partition that the configuration does not
+// have.
 func (c *Config) ConsumersOf(stream, subject string) []string {
+	if !c.HasStream(stream) {
+		stream, subject = BaseOf(stream), BaseSubject(subject)
+	}
 	var names []string
 	for _, s := range c.Streams {
 		for _, cons := range s.Consumers {
@@ -259,6 +281,17 @@ func Matches(filter, subject string) bool {
 		}
 	}
 	return len(f) == len(s)
+}
+
+func (c *Config) consumerOn(stream, durable string) (jetstream.ConsumerConfig, error) {
+	for _, s := range c.Streams {
+		for _, cons := range s.Consumers {
+			if s.Name == stream && cons.Durable == durable {
+				return cons, nil
+			}
+		}
+	}
+	return jetstream.ConsumerConfig{}, fmt.Errorf("streams.yaml has no consumer %q", durable)
 }
 
 func (c *Config) consumer(durable string) (stream string, config jetstream.ConsumerConfig, err error) {

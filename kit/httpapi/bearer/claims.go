@@ -12,7 +12,8 @@ import (
 type claims struct {
 	jwt.RegisteredClaims
 	Roles    []string `json:"roles"`
-	Position uint64   `json:"pos"` // sequence of the session's event that the token was signed for
+	Position uint64   `json:"pos"` // what the token reflects: everything up to this sequence
+	Session  string   `json:"sid"` // the session that the token was signed for, "" when the issuer says none
 }
 
 // hasAudience reports whether a token was signed for the audience. Earlier versions of the
@@ -26,7 +27,7 @@ func (c claims) hasAudience(audience string) bool {
 }
 
 func (c claims) actor() eventlog.Actor {
-	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, TokenPosition: c.Position}
+	return eventlog.Actor{ID: c.Subject, Roles: c.Roles, TokenPosition: c.Position, Session: c.Session}
 }
 
 // ticketClaims are the claims of a ticket. The name of the claim with the resource is

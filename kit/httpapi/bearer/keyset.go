@@ -16,30 +16,31 @@ import (
 )
 
 const (
-	keysMaxAge      = 5 * time.Minute // older keys are fetched again, in the background
-	keysMinInterval = time.Second     // between two fetches for unknown keys
+	keysMaxAge      = 5 * time.Minute  // older keys are fetched again, in the background
+	keysTooOld      = 10 * time.Minute // older keys are used only if they cannot be fetched
+	keysMinInterval = time.Second      // between two fetches for unknown keys
+	keysRetry       = 30 * time.Second // between two fetches because of their age
 )
 
 // keySet caches the issuer's keys. It keeps them while the issuer is unavailable, so that
-// tokens can still be verified.
+// tokens can still be verified. Otherwise a key that the issuer has withdrawn is not used
+// for longer than keysTooOld.
 type keySet struct {
 	fetch     func(context.Context) ([]byte, error) // a JSON Web Key Set
+	clock     func() time.Time                      // with the monotonic clock, so that setting the clock back does no harm
 	flight    singleflight.Group
 	current   atomic.Pointer[keys]
-	lastFetch atomic.Pointer[time.Time]
+	lastFetch atomic.Pointer[time.Time] // the last attempt
+	fetching  atomic.Bool               // it is under way
 }
 
 type keys struct {
-	byID map[string]ed25519.PublicKey
-	raw  []byte
+	byID    map[string]ed25519.PublicKey
+	raw     []byte
+	fetched time.Time
 }
 
 var errUnknownKey = errors.New("bearer: the token is signed with an unknown key")
-
-func (k *keySet) has(id string) bool {
-	current := k.current.Load()
-	return current != nil && current.byID[id] != nil
-}
 
 // raw returns the key set as it was fetched, nil if it never was.
 func (k *keySet) raw() []byte {
@@ -50,31 +51,45 @@ func (k *keySet) raw() []byte {
 }
 
 // find returns the key with an ID. It fetches the keys if there are none, if they are
-// old, and, at most once in keysMinInterval, if this one is unknown.
+// old, and, at most once in keysMinInterval, if this one is unknown. The error is
+// errUnknownKey when the issuer does not have the key, and has the code Unavailable when
+// that cannot be known now.
 func (k *keySet) find(ctx context.Context, id string) (ed25519.PublicKey, error) {
-	current := k.current.Load()
+	current, now := k.current.Load(), k.clock()
 	if current == nil {
 		if err := k.refresh(ctx); err != nil {
-			return nil, errs.New(errs.Unavailable, "access tokens cannot be verified at the moment; try again")
+			return nil, errNoKeys()
 		}
 		current = k.current.Load()
 	}
-	switch age := time.Since(*k.lastFetch.Load()); {
-	case current.byID[id] == nil && age > keysMinInterval:
+	tried, underWay := now.Sub(*k.lastFetch.Load()), k.fetching.Load()
+	switch age := now.Sub(current.fetched); {
+	case current.byID[id] == nil && (underWay || tried > keysMinInterval),
+		age > keysTooOld && (underWay || tried > keysRetry):
 		_ = k.refresh(ctx) // on an error the current keys stay
-	case age > keysMaxAge:
+	case age > keysMaxAge && tried > keysRetry:
 		go func() { _ = k.refresh(context.WithoutCancel(ctx)) }()
 	}
-	if key := k.current.Load().byID[id]; key != nil {
+	current = k.current.Load()
+	if key := current.byID[id]; key != nil {
 		return key, nil
 	}
+	if current.fetched.Before(*k.lastFetch.Load()) {
+		return nil, errNoKeys() // the last fetch failed, so the key may be a new one
+	}
 	return nil, errUnknownKey
+}
+
+func errNoKeys() error {
+	return errs.New(errs.Unavailable, "access tokens cannot be verified at the moment; try again")
 }
 
 // refresh fetches the keys. Concurrent callers share one fetch.
 func (k *keySet) refresh(ctx context.Context) error {
 	done := k.flight.DoChan("", func() (any, error) {
-		now := time.Now() // with the monotonic clock, so that setting the clock back does no harm
+		k.fetching.Store(true)
+		defer k.fetching.Store(false)
+		now := k.clock()
 		k.lastFetch.Store(&now)
 		raw, err := k.fetch(context.WithoutCancel(ctx))
 		if err != nil {
@@ -82,6 +97,7 @@ func (k *keySet) refresh(ctx context.Context) error {
 		}
 		set, err := parseKeys(raw)
 		if err == nil {
+			set.fetched = now
 			k.current.Store(set)
 		}
 		return nil, err
@@ -118,5 +134,5 @@ func parseKeys(raw []byte) (*keys, error) {
 	if len(byID) == 0 {
 		return nil, errors.New("bearer: the key set has no Ed25519 key")
 	}
-	return &keys{byID, raw}, nil
+	return &keys{byID: byID, raw: raw}, nil
 }

@@ -72,7 +72,7 @@ func New(c Config) *Verifier {
 	if err != nil {
 		panic(err) // only for a size below one
 	}
-	return &Verifier{config: c, keys: &keySet{fetch: c.FetchKeys}, verified: verified,
+	return &Verifier{config: c, keys: &keySet{fetch: c.FetchKeys, clock: time.Now}, verified: verified,
 		access: tokenKind{newParser(c.Issuer, Leeway), "the access token has expired; refresh the session", "the access token is not valid"},
 		tickets: tokenKind{newParser(c.TicketIssuer, ticketLeeway), "the ticket has expired; request a new one",
 			"the ticket is not valid for this " + c.TicketResource},
@@ -103,7 +103,11 @@ func (v *Verifier) AccessToken(ctx context.Context, h http.Header) (Holder, erro
 	}
 	sum := sha256.Sum256([]byte(token))
 	holder, ok := v.verified.Get(sum)
-	if !ok || !time.Now().Before(holder.Expires.Add(Leeway)) || !v.keys.has(holder.keyID) {
+	if ok {
+		_, err := v.keys.find(ctx, holder.keyID)
+		ok = err == nil && time.Now().Before(holder.Expires.Add(Leeway))
+	}
+	if !ok {
 		var c claims
 		keyID, err := v.parse(ctx, v.access, token, &c, func() bool { return c.hasAudience(v.config.Audience) && v.accepts(c) })
 		if err != nil {

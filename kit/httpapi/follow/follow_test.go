@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -43,22 +44,39 @@ func open(t *testing.T, limit int) *apitest.API {
 		httpapi.JSON("POST /api/counters/{id}/additions", "Add to a counter and wait", func(c *httpapi.Call, in *struct {
 			ID string `path:"id"`
 		}) (*httpapi.Response, error) {
-			wait, err := changes.Wait(c)
-			if err != nil {
-				return nil, err
-			}
-			defer wait.Release()
-			reply, err := c.Send(apitest.Add{Counter: in.ID, By: 1}, c.CommandID)
-			if err != nil {
-				return nil, err
-			}
-			resp := c.ResponseTo(reply)
-			wait.Await(in.ID, apitest.Total{Counter: in.ID}, func(answer []byte) bool { return string(answer) == "3" }, resp)
-			return resp, nil
+			return addAndWait(changes, c, in.ID, func(answer []byte) bool { return string(answer) == "3" })
 		}, httpapi.SignedIn, follow.Waits("wait=N answers when it is 3"), httpapi.Returns[int](200)),
+		httpapi.JSON("POST /api/counters/{id}/pairs", "Add twice and wait", func(c *httpapi.Call, in *struct {
+			ID string `path:"id"`
+		}) (*httpapi.Response, error) {
+			var second error
+			resp, err := addAndWait(changes, c, in.ID, func(answer []byte) bool {
+				if string(answer) == "1" {
+					_, second = c.Send(apitest.Add{Counter: in.ID, By: 1}, eventlog.NewID())
+				}
+				return second != nil || string(answer) == "2"
+			})
+			return resp, errors.Join(err, second)
+		}, httpapi.SignedIn, httpapi.Idempotent, follow.Waits("wait=N answers when it is 2"), httpapi.Returns[int](200)),
 		httpapi.Metrics("GET /metrics", "Read the metrics"),
 	)
 	return f
+}
+
+// addAndWait adds one to a counter, and waits until its total is as done says.
+func addAndWait(changes *follow.Changes, c *httpapi.Call, counter string, done func(total []byte) bool) (*httpapi.Response, error) {
+	wait, err := changes.Wait(c)
+	if err != nil {
+		return nil, err
+	}
+	defer wait.Release()
+	reply, err := c.Send(apitest.Add{Counter: counter, By: 1}, c.CommandID)
+	if err != nil {
+		return nil, err
+	}
+	resp := c.ResponseTo(reply)
+	wait.Await(counter, apitest.Total{Counter: counter}, done, resp)
+	return resp, nil
 }
 
 func events(answer json.RawMessage) ([]follow.Event, error) {
@@ -256,4 +274,30 @@ func TestWait_ReturnsWhenDone(t *testing.T) {
 		}
 	}
 	f.Do("POST", path, "").ExpectProblem(401, errs.Unauthenticated, "")
+}
+
+// What is announced is queried, also when the request's consistency token covers it already: the
+// token of an answer may cover more than the answer shows.
+func TestWait_QueriesWhatOnlyTheTokenCovers(t *testing.T) {
+	f := open(t, 0)
+	runCounters(f)
+	began := time.Now()
+	f.Do("POST", "/api/counters/b/pairs", "", "Authorization", f.Authorization("ana"), "Prefer", "wait=30").Expect(200, "2")
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("it took %v: the announcement was ignored", took)
+	}
+}
+
+// A command that comes again was followed by what it leads to, which is not announced again.
+func TestWait_ARepeatedCommandIsAnsweredAtOnce(t *testing.T) {
+	f := open(t, 0)
+	runCounters(f)
+	post := func() *apitest.Response {
+		return f.Do("POST", "/api/counters/b/pairs", "", "Authorization", f.Authorization("ana"), "Prefer", "wait=30", "Idempotency-Key", "twice")
+	}
+	post().Expect(200, "2")
+	began := time.Now()
+	if r := post().Expect(200, "2"); r.Header.Get("Idempotent-Replayed") != "true" || time.Since(began) > 4*time.Second {
+		t.Errorf("%v after %v", r.Header, time.Since(began))
+	}
 }

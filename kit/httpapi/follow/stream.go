@@ -15,6 +15,7 @@ import (
 	"lonja/kit/errs"
 	"lonja/kit/httpapi"
 	"lonja/kit/projection"
+	"lonja/kit/streams"
 )
 
 // Streams is an option for a route whose handler calls Follow. Finished describes the
@@ -135,7 +136,7 @@ func (f *follower) run(events []Event) {
 		}
 		select {
 		case token := <-f.watcher.changed:
-			if len(token) == 0 || token[f.changes.config.Stream] > f.last {
+			if len(token) == 0 || sequenceOn(f.changes.config.Stream, token) > f.last {
 				want = httpapi.MergeToken(token, want.String())
 			}
 		case slot <- struct{}{}:
@@ -209,6 +210,17 @@ func (f *follower) send(events []Event) bool {
 	_ = f.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	_, err := f.conn.Write(b)
 	return err == nil && more
+}
+
+// sequenceOn returns the sequence of a token on a stream or on one of its partitions: a token about
+// one entity names one of them.
+func sequenceOn(stream string, token projection.Token) (sequence uint64) {
+	for name, on := range token {
+		if streams.BaseOf(name) == stream {
+			sequence = max(sequence, on)
+		}
+	}
+	return sequence
 }
 
 // append appends the event in the text/event-stream format.

@@ -1,16 +1,23 @@
 package follow
 
 import (
+	"maps"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"lonja/kit/httpapi"
+	"lonja/kit/projection"
 )
 
-// waitPollInterval is how often a waiting request queries without an announcement.
-const waitPollInterval = 5 * time.Second
+const (
+	// firstPoll is when a waiting request queries for the first time if nothing was announced: what
+	// it waits for may have come before it began to listen.
+	firstPoll = 100 * time.Millisecond
+	// waitPollInterval is how often it queries after that without an announcement.
+	waitPollInterval = 5 * time.Second
+)
 
 // Waits is an option for a route whose handler uses Wait. The description says what
 // Prefer: wait=N waits for.
@@ -50,24 +57,50 @@ func (w *Wait) Release() { w.release() }
 // the latest answer when the time is over or the server begins to stop. The key is the
 // one that the service announces. The response stays as it is if the request does not
 // wait, or if the first query fails.
+//
+// What the request waits for follows from the command of the response, so Await does not query
+// before the service has announced more than that command; a repeated command may have been
+// followed already, and is not waited for.
 func (w *Wait) Await(key string, q httpapi.Query, done func(answer []byte) bool, resp *httpapi.Response) {
 	if w.max == 0 {
 		return
 	}
-	if body := w.poll(key, q, done); body != nil {
+	first := firstPoll
+	if resp.Replayed != "" {
+		first = 0
+	}
+	if body := w.poll(key, q, done, first); body != nil {
 		resp.Body, resp.ConsistencyToken = body, w.call.Seen.String()
 	}
 	resp.PreferenceApplied = "wait=" + strconv.Itoa(int(w.max/time.Second))
 }
 
-func (w *Wait) poll(key string, q httpapi.Query, done func(answer []byte) bool) (latest []byte) {
+// poll queries after first at the latest, and then whenever something new was announced.
+func (w *Wait) poll(key string, q httpapi.Query, done func(answer []byte) bool, first time.Duration) (latest []byte) {
 	watcher := w.changes.watchers.add(key)
 	defer w.changes.watchers.remove(watcher)
 	ctx, cancel := w.call.UntilStopping()
 	defer cancel()
-	timeout, poll := time.After(w.max), time.NewTicker(waitPollInterval)
+	// Later answers say of themselves that they cover more than they show, so only what was seen
+	// by now is known.
+	known := maps.Clone(w.call.Seen)
+	timeout, poll := time.NewTimer(w.max), time.NewTimer(first)
+	defer timeout.Stop()
 	defer poll.Stop()
 	for {
+		select {
+		case position := <-watcher.changed:
+			if covers(known, position) {
+				continue
+			}
+			w.call.Seen = httpapi.MergeToken(w.call.Seen, position.String())
+		case <-poll.C:
+		case <-timeout.C:
+			return latest
+		case <-ctx.Done():
+			return latest
+		}
+		poll.Reset(waitPollInterval)
 		body, err := w.call.Query(ctx, q)
 		if err != nil {
 			return latest
@@ -75,14 +108,16 @@ func (w *Wait) poll(key string, q httpapi.Query, done func(answer []byte) bool) 
 		if latest = body; done(body) {
 			return latest
 		}
-		select {
-		case position := <-watcher.changed:
-			w.call.Seen = httpapi.MergeToken(w.call.Seen, position.String())
-		case <-poll.C:
-		case <-timeout:
-			return latest
-		case <-ctx.Done():
-			return latest
+	}
+}
+
+// covers reports whether what was announced has been seen. An empty position stands for
+// announcements that were missed.
+func covers(seen, announced projection.Token) bool {
+	for stream, sequence := range announced {
+		if sequence > seen[stream] {
+			return false
 		}
 	}
+	return len(announced) > 0
 }

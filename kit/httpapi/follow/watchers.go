@@ -14,8 +14,8 @@ type watchers struct {
 	byKey map[string][]*watcher
 }
 
-// watcher is one waiting client. The channel holds the consistency token, perhaps empty,
-// that a query needs to read all changes since the last receive.
+// watcher is one waiting client. The channel holds the consistency token that a query needs to
+// read all changes since the last receive; it is empty if some may have been missed.
 type watcher struct {
 	key     string
 	changed chan projection.Token // of capacity one
@@ -57,12 +57,17 @@ func (ws *watchers) notify(key, position string) {
 	}
 }
 
-// notify adds a position to the token in the channel. It is called with mu held, so the
-// channel is empty after the receive and the send does not block.
+// notify adds a position to the token in the channel. Once changes may have been missed, the
+// token is empty, whatever else is announced: it would not tell of all changes. It is called
+// with mu held, so the channel is empty after the receive and the send does not block.
 func (w *watcher) notify(position string) {
 	token := projection.Token{}
 	select {
-	case token = <-w.changed:
+	case pending := <-w.changed:
+		if token = pending; len(pending) == 0 || position == "" {
+			w.changed <- projection.Token{}
+			return
+		}
 	default:
 	}
 	w.changed <- httpapi.MergeToken(token, position)

@@ -43,6 +43,16 @@ func NewMemory() *Memory { return &Memory{semaphore.NewWeighted(maxBodies)} }
 // when it is too large, and 503 at once when all bodies together reach the bound. A body
 // takes memory only as it arrives, so a client can block others only by sending that much.
 func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, release func(), err error) {
+	raw, release, err = m.ReadOptional(w, r)
+	if err == nil && len(raw) == 0 {
+		release()
+		return nil, nil, problem.Malformed("a body is required")
+	}
+	return raw, release, err
+}
+
+// ReadOptional is Read for a body that may be missing. It is then empty.
+func (m *Memory) ReadOptional(w http.ResponseWriter, r *http.Request) (raw []byte, release func(), err error) {
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(ReadTimeout))
 	// Clear the deadline, or it would end a request whose response takes longer.
@@ -62,8 +72,6 @@ func (m *Memory) Read(w http.ResponseWriter, r *http.Request) (raw []byte, relea
 		n, err := r.Body.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+n]
 		switch {
-		case errors.Is(err, io.EOF) && len(raw) == 0:
-			return nil, nil, problem.Malformed("a body is required")
 		case errors.Is(err, io.EOF):
 			return raw, releaseAll, nil
 		case err != nil:

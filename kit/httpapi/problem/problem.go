@@ -96,9 +96,7 @@ func FromError(err error) *Problem {
 	p = New(statuses[e.Code], e.Code, e.Detail)
 	p.Field = e.Field
 	switch e.Code {
-	case errs.Unavailable:
-		p.With("Retry-After", "1")
-	case errs.RateLimited:
+	case errs.Unavailable, errs.RateLimited:
 		p.With("Retry-After", strconv.Itoa(max(1, e.RetryAfter)))
 	}
 	return p

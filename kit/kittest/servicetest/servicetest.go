@@ -5,7 +5,10 @@ package servicetest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"lonja/kit/bus"
 	"lonja/kit/errs"
 	"lonja/kit/eventlog"
+	"lonja/kit/keyring"
 	"lonja/kit/natsembed"
 	"lonja/kit/service"
 	"lonja/kit/streams"
@@ -38,7 +42,9 @@ type World struct {
 	JS      jetstream.JetStream
 	URL     string
 	Streams *streams.Config
+	KEKs    *keyring.KEKs // of the services with sealed events
 	app     Application
+	log     *eventlog.Log
 	t       testing.TB
 }
 
@@ -51,7 +57,7 @@ func Start(t testing.TB, app Application, services ...*service.Service) *World {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Stop)
-	w := &World{URL: b.URL(), app: app, t: t}
+	w := &World{URL: b.URL(), KEKs: MakeKEKs(t), app: app, t: t}
 	w.Conn = w.Connect()
 	w.Client = bus.NewClient(w.Conn)
 	if w.JS, err = jetstream.New(w.Conn); err != nil {
@@ -63,10 +69,26 @@ func Start(t testing.TB, app Application, services ...*service.Service) *World {
 	if err := w.Streams.Apply(t.Context(), w.JS, 0); err != nil {
 		t.Fatal(err)
 	}
+	w.log = eventlog.New(w.JS, app.Codec)
+	w.log.Keys = keyring.New(w.JS, w.KEKs)
 	for _, svc := range services {
 		w.Run(svc, "a", t.TempDir())
 	}
 	return w
+}
+
+// MakeKEKs makes a file with a key-encryption key, which is removed when the test ends.
+func MakeKEKs(t testing.TB) *keyring.KEKs {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "kek")
+	if _, err := keyring.CreateKEKs(file); err != nil {
+		t.Fatal(err)
+	}
+	keks, err := keyring.LoadKEKs(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keks
 }
 
 // Connect is a new connection that is closed when the test ends.
@@ -91,7 +113,7 @@ func (w *World) Run(svc *service.Service, replica, dir string) (stop func() erro
 	go func() {
 		defer close(done)
 		result = svc.Run(ctx, service.Config{
-			Application: w.app.Name, Conn: nc, Codec: w.app.Codec, Streams: w.Streams, Dir: dir, Replica: replica,
+			Application: w.app.Name, Conn: nc, Codec: w.app.Codec, Streams: w.Streams, Dir: dir, Replica: replica, KEKs: w.KEKs,
 			Logger: slog.New(slog.NewTextHandler(testWriter{w.t}, nil)),
 		}, func() { close(ready) })
 	}()
@@ -149,23 +171,26 @@ func (w *World) Get(q interface{ QueryName() string }, as eventlog.Actor, after 
 }
 
 // Record appends an event to the log as if its own service had, after whatever
-// is there, and returns its position.
+// is there, and returns its position. Members that are to be sealed are sealed.
 func (w *World) Record(stream string, e eventlog.Event) string {
 	w.t.Helper()
-	data, err := w.app.Codec.Encode(e)
-	if err != nil {
-		w.t.Fatal(err)
+	subject, id := w.app.Codec.Subject(e), eventlog.NewID()
+	filter := subject[:strings.LastIndexByte(subject, '.')] + ".>"
+	for {
+		last, err := w.log.Last(w.context(), stream, filter)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		env := eventlog.Envelope{ID: id, Time: time.Now(), Causation: "test-" + id, Correlation: "test-" + id}
+		r, err := w.log.Append(w.context(), stream, filter, last, env, e)
+		if errors.Is(err, eventlog.ErrConflict) {
+			continue // a service has recorded something meanwhile
+		}
+		if err != nil {
+			w.t.Fatalf("record %s on %s: %v", subject, stream, err)
+		}
+		return eventlog.Position(r.Stream, r.Sequence)
 	}
-	id, subject := eventlog.NewID(), w.app.Codec.Subject(e)
-	header := eventlog.Envelope{ID: id, Type: w.app.Codec.Type(e), Time: time.Now(), Causation: "test-" + id, Correlation: "test-" + id}.Header()
-	ack, err := w.JS.PublishMsg(w.context(), &nats.Msg{Subject: subject, Header: header, Data: data})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if ack.Stream != stream {
-		w.t.Fatalf("%s was recorded on %s, not %s", subject, ack.Stream, stream)
-	}
-	return eventlog.Position(ack.Stream, ack.Sequence)
 }
 
 // Await waits until an event of type E for which accept is true is on a stream,
@@ -188,8 +213,8 @@ func Await[E eventlog.Event](w *World, stream string, accept func(E) bool) E {
 			var zero E
 			w.t.Fatalf("no such %s: %v", w.app.Codec.Type(zero), err)
 		}
-		got, err := w.app.Codec.Decode(m.Headers().Get(eventlog.HeaderType), m.Data())
-		if e, ok := got.(E); err == nil && ok && accept(e) {
+		r := w.log.Decode(stream, 0, m.Subject(), m.Headers(), m.Data())
+		if e, ok := r.Event.(E); ok && accept(e) {
 			return e
 		}
 	}
