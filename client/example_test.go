@@ -91,6 +91,25 @@ func ExampleClient_Session() {
 	// Output: Ana <nil>
 }
 
+// A customer takes along what the shop knows, and leaves.
+func ExampleClient_Erase() {
+	ctx := context.Background()
+	eva := must(client.New(theShop.url))
+	must(eva.Register(ctx, client.NewAccount{Name: "Eva", Email: "eva@example.com", Password: "correct horse"}))
+
+	var file client.Response // its Body is the document to hand over
+	kept := must(eva.Export(ctx, client.Self, client.Into(&file)))
+	fmt.Println(kept.Account.User.Email, len(kept.Orders), "orders", len(file.Body) > 0)
+
+	fmt.Println(eva.Erase(ctx, client.Self, "correct horse"))
+	_, err := eva.LogIn(ctx, "eva@example.com", "correct horse")
+	fmt.Println(errors.Is(err, client.Unauthenticated))
+	// Output:
+	// eva@example.com 0 orders true
+	// <nil>
+	// true
+}
+
 // A refusal says what is wrong, for programs and for people.
 func ExampleProblem() {
 	openTheShelves()

@@ -64,7 +64,7 @@ func (s *shop) start(name string) {
 			return identity.New(identity.Config{AdminEmail: adminEmail, AdminPassword: adminPassword})
 		},
 		"inventory": func() *service.Service { return inventory.New(inventory.Config{}) },
-		"orders":    orders.New,
+		"orders":    func() *service.Service { return orders.New(orders.Config{}) },
 		"payments":  func() *service.Service { return payments.New(payments.Config{Sandbox: true}) },
 	}[name]()
 	s.stopping[name] = s.Run(service, "a", s.dirs[name])

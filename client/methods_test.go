@@ -21,7 +21,7 @@ type args struct {
 func (a args) text(name string) string { s, _ := a.query[name].(string); return s }
 func (a args) number(name string) int  { n, _ := a.query[name].(float64); return int(n) }
 func (a args) paging() client.Paging {
-	return client.Paging{Page: a.number("page"), Limit: a.number("limit")}
+	return client.Paging{Page: a.number("page"), Limit: a.number("limit"), After: a.text("after")}
 }
 
 // as decodes the body. A field that the client does not have fails the test.
@@ -60,6 +60,17 @@ var methods = map[string]func(*client.Client, args) (any, error){
 	"read-the-keys-of-access-tokens": func(c *client.Client, a args) (any, error) { return c.Keys(a.ctx) },
 	"list-users": func(c *client.Client, a args) (any, error) {
 		return c.ListUsers(a.ctx, client.UserQuery{Email: a.text("email"), Paging: a.paging()})
+	},
+	"read-an-account": func(c *client.Client, a args) (any, error) { return c.GetUser(a.ctx, a.path["id"]) },
+	"change-a-profile": func(c *client.Client, a args) (any, error) {
+		return c.ChangeProfile(a.ctx, a.path["id"], as[client.ProfileChange](a))
+	},
+	"change-an-accounts-email-address": func(c *client.Client, a args) (any, error) {
+		return c.ChangeEmail(a.ctx, a.path["id"], as[client.EmailChange](a))
+	},
+	"export-what-is-kept-on-a-person": func(c *client.Client, a args) (any, error) { return c.Export(a.ctx, a.path["id"]) },
+	"erase-an-account": func(c *client.Client, a args) (any, error) {
+		return nil, c.Erase(a.ctx, a.path["id"], as[struct{ Password string }](a).Password)
 	},
 	"set-a-users-roles": func(c *client.Client, a args) (any, error) {
 		return c.SetRoles(a.ctx, a.path["id"], as[struct{ Roles []string }](a).Roles)

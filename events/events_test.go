@@ -1,7 +1,12 @@
 package events_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,7 +28,7 @@ func TestTypeAndSubject_FollowFromTheEvent(t *testing.T) {
 
 func TestDecode_InvalidIsAnErrorThatNamesTheField(t *testing.T) {
 	for name, test := range map[string]struct{ typ, data, want string }{
-		"not JSON":          {"lonja.order.shipped.v1", "garbage", "invalid character"},
+		"not JSON":          {"lonja.order.shipped.v1", "garbage", "not JSON at byte 1"},
 		"unknown type":      {"lonja.order.eaten.v1", "{}", "unknown event type"},
 		"unknown version":   {"lonja.order.shipped.v2", `{"order_id":"ord_1"}`, "unknown event type"},
 		"no id":             {"lonja.order.shipped.v1", "{}", "order_id"},
@@ -42,6 +47,56 @@ func TestDecode_InvalidIsAnErrorThatNamesTheField(t *testing.T) {
 				t.Errorf("got %v and %v, want an error about %q", e, err, test.want)
 			}
 		})
+	}
+}
+
+// The reason of a dead letter is the error, and it is shown to people who may not see whom an
+// event is about.
+func TestDecode_ErrorsQuoteNoValue(t *testing.T) {
+	failed := 0
+	for _, typ := range append(events.Types(), events.OlderTypes()...) {
+		whole, err := os.ReadFile("testdata/" + typ + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, wrong := range []string{`"ana.77315577@example.com"`, `"\u0007 77315577"`, `77315577`, `77315577.5`, `-77315577`, `["77315577"]`,
+			`{"amount":77315577,"currency":"77315577"}`, `"` + strings.Repeat("77315577", 1000) + `"`, `"77315577`, `77315577}`} {
+			for _, data := range replaceEach(t, whole, wrong) {
+				if e, err := events.Decode(typ, data); err != nil {
+					failed++
+					if strings.Contains(err.Error(), "7731") {
+						t.Errorf("%s: the error quotes the value: %.200s", typ, err)
+					}
+				} else if e == nil {
+					t.Errorf("%s: neither an event nor an error", typ)
+				}
+			}
+		}
+	}
+	if failed < 1000 {
+		t.Errorf("only %d errors were seen", failed)
+	}
+}
+
+// replaceEach returns the texts in which one value, on its way from the first to the last and
+// at any depth, is replaced by another text.
+func replaceEach(t *testing.T, whole []byte, by string) (texts [][]byte) {
+	t.Helper()
+	d := json.NewDecoder(bytes.NewReader(whole))
+	for {
+		before := d.InputOffset()
+		token, err := d.Token()
+		if err == io.EOF {
+			return texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, isDelim := token.(json.Delim); isDelim {
+			continue
+		}
+		start := before + int64(bytes.IndexFunc(whole[before:], func(r rune) bool { return !strings.ContainsRune(" \n\t,:", r) }))
+		texts = append(texts, slices.Concat(whole[:start], []byte(by), whole[d.InputOffset():]))
 	}
 }
 

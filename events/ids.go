@@ -11,9 +11,12 @@ type (
 	OrderID string
 	// PaymentID identifies the one payment of an order: "pay_" and the order's UUID.
 	PaymentID string
-	// UserID identifies an account: "usr_" and a keyed hash of its email address.
+	// UserID identifies an account, or an email address: "usr_" and 32 hexadecimal digits. They
+	// are random for an account, and a keyed hash for an address. The first administrator's
+	// account and those of earlier versions have the id of their address.
 	UserID string
-	// SessionID identifies a login with all its refresh tokens: "ses_" and a UUID.
+	// SessionID identifies a login with all its refresh tokens: "lgn_" and a UUID, or "ses_" and a
+	// UUID for one that an earlier version began.
 	SessionID string
 	// LocationID identifies a place where stock is kept.
 	LocationID string

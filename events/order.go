@@ -95,7 +95,7 @@ func (i OrderItem) check(currency string) error {
 	case i.Quantity < 1 || i.Quantity > MaxQuantity:
 		return InvalidField("quantity", "must be 1 to %d", int64(MaxQuantity))
 	case i.UnitPrice.Currency != currency || i.LineTotal.Currency != currency:
-		return InvalidField("unit_price.currency", "must be the currency of the total, %s", currency)
+		return InvalidField("unit_price.currency", "must be the currency of the total")
 	}
 	return FirstOf(Token("sku", i.SKU), i.UnitPrice.Check("unit_price"), i.LineTotal.Check("line_total"))
 }

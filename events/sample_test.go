@@ -36,6 +36,7 @@ const (
 	order   = events.OrderID("ord_0198f3c27c1e7d50a4a20123456789ab")
 	payment = events.PaymentID("pay_0198f3c27c1e7d50a4a20123456789ab")
 	ana     = events.UserID("usr_5f2d6a8c9b1e4f7a")
+	address = events.UserID("usr_c41a7e52d7f04c9b")
 	session = events.SessionID("ses_0198f3c27c1e7d50a4a2ba9876543210")
 )
 
@@ -68,13 +69,28 @@ var samples = []events.Event{
 	events.PaymentVoided{PaymentID: payment, OrderID: order},
 	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice},
 
-	events.UserRegistered{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}},
+	events.UserRegistered{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}, EmailID: address},
+	events.UserEmailClaimed{EmailID: address, UserID: ana, Email: "ana@example.com", Name: "Ana", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}},
+	events.UserEmailReleased{EmailID: address, UserID: ana},
+	events.UserEmailChanged{UserID: ana, Email: "ana@example.org", EmailID: address, Previous: "usr_1b9f"},
+	events.UserProfileChanged{UserID: ana, Name: "Ana María", Locale: "es"},
+	events.UserSealed{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"},
+	events.UserErased{UserID: ana, EmailID: address},
 	events.UserRolesChanged{UserID: ana, Roles: []string{events.Customer, events.Staff}},
 	events.UserPasswordChanged{UserID: ana, PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA"},
 	events.SessionStarted{SessionID: session, UserID: ana, TokenHash: "9f86d081884c7d65", ExpiresAt: at},
 	events.SessionRotated{SessionID: session, UserID: ana, TokenHash: "60303ae22b998861"},
 	events.SessionEnded{SessionID: session, UserID: ana, Reason: events.EndedByLogout},
+	events.LoginStarted{Login: login(0)},
+	events.LoginRefreshed{Login: login(1)},
+	events.LoginEnded{Login: login(1), Reason: events.EndedByReuse},
 	events.RealmOpened{Secret: []byte("0123456789abcdef0123456789abcdef")},
-	events.RealmKeyAdded{KeyID: "key_1", Seed: []byte("0123456789abcdef0123456789abcdef")},
+	events.RealmKeyAdded{KeyID: "key_1", Seed: []byte("0123456789abcdef0123456789abcdef"), PublicKey: []byte("fedcba9876543210fedcba9876543210"), ActiveAt: at},
 	events.RealmAdminAppointed{UserID: ana},
+}
+
+// login returns a session after a number of refreshes.
+func login(refreshes int) events.Login {
+	return events.Login{SessionID: "lgn_0198f3c27c1e7d50a4a2ba9876543210", UserID: ana, TokenHash: "9f86d081884c7d65", Refreshes: refreshes,
+		StartedAt: at, ExpiresAt: at.Add(30 * 24 * time.Hour), Position: 17, PasswordAt: 3}
 }

@@ -119,20 +119,104 @@ func listUsers(c *httpapi.Call, in *struct {
 	return c.QueryAndRespond(query.Users{Email: in.Email, Page: in.page()})
 }
 
+// me is the id that stands in a path for that of the caller.
+const me = "me"
+
+// UserPath is the path parameter that names a user. It is exported for huma, which sets its field.
+type UserPath struct {
+	ID events.UserID `path:"id" doc:"A user's id; me is the caller's own" example:"me"`
+}
+
+// user returns the id that a path means. It is NotFound if no user can have it.
+func (in UserPath) user(c *httpapi.Call) (events.UserID, error) {
+	if in.ID == me {
+		return events.UserID(c.Actor.ID), nil
+	}
+	return in.ID, checkID(in.ID)
+}
+
+// userAndBody returns the user that a path means, and the request's body.
+func userAndBody[B any](c *httpapi.Call, in UserPath, read func(*httpapi.Call) (B, error)) (id events.UserID, body B, err error) {
+	if id, err = in.user(c); err == nil {
+		body, err = read(c)
+	}
+	return id, body, err
+}
+
+func readUser(c *httpapi.Call, in *UserPath) (*httpapi.Response, error) {
+	id, err := in.user(c)
+	if err != nil {
+		return nil, err
+	}
+	return c.QueryAndRespond(query.User{UserID: id})
+}
+
+// profileChange has the fields to change; nil leaves a field as it is.
+type profileChange struct {
+	Name   *string `json:"name,omitempty" doc:"1 to 200 characters" example:"Ana"`
+	Locale *string `json:"locale,omitempty" doc:"The language to address the user in, as a BCP 47 tag; empty for the shop's own" example:"es-MX"`
+}
+
+func changeProfile(c *httpapi.Call, in *struct {
+	UserPath
+	httpapi.Payload[profileChange]
+}) (*httpapi.Response, error) {
+	id, change, err := userAndBody(c, in.UserPath, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return c.SendAndRespond(command.ChangeProfile{UserID: id, Name: change.Name, Locale: change.Locale})
+}
+
+type emailChange struct {
+	Email    string `json:"email" doc:"254 characters at most" example:"ana@example.org"`
+	Password string `json:"password,omitempty" doc:"The user's own. Administrators leave it out when they change somebody else's address"`
+}
+
+func changeEmail(c *httpapi.Call, in *struct {
+	UserPath
+	httpapi.Payload[emailChange]
+}) (*httpapi.Response, error) {
+	id, change, err := userAndBody(c, in.UserPath, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return c.SendAndRespond(command.ChangeEmail{UserID: id, Email: change.Email, Password: change.Password})
+}
+
+type erasure struct {
+	Password string `json:"password,omitempty" doc:"The user's own. Administrators leave it out when they erase somebody else"`
+}
+
+// eraseUser erases an account. Users who repeat the request get 401, since their access token
+// is revoked with the account. An administrator who repeats it with the same key gets 204
+// again, because the event names the command.
+func eraseUser(c *httpapi.Call, in *struct {
+	UserPath
+	httpapi.OptionalPayload[erasure]
+}) (*httpapi.Response, error) {
+	id, given, err := userAndBody(c, in.UserPath, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := c.SendAndRespond(command.EraseUser{UserID: id, Password: given.Password})
+	if err != nil {
+		return nil, err
+	}
+	return resp.NoContent(), nil
+}
+
 type rolesChange struct {
 	Roles []string `json:"roles" minItems:"1" maxItems:"3" enum:"customer,staff,admin"`
 }
 
 func setRoles(c *httpapi.Call, in *struct {
-	ID events.UserID `path:"id"`
+	UserPath
 	httpapi.Payload[rolesChange]
 }) (*httpapi.Response, error) {
-	if err := checkID(in.ID); err != nil {
-		return nil, err
-	}
-	change, err := in.Body(c)
+	id, change, err := userAndBody(c, in.UserPath, in.Body)
 	if err != nil {
 		return nil, err
 	}
-	return c.SendAndRespond(command.SetRoles{UserID: in.ID, Roles: change.Roles})
+	return c.SendAndRespond(command.SetRoles{UserID: id, Roles: change.Roles})
 }

@@ -125,6 +125,19 @@ func TestBadInput_ProblemNamesTheField(t *testing.T) {
 		{"no refresh token", "POST", "/api/auth/refresh", `{}`, 422, "refresh_token"},
 		{"roles empty", "PUT", "/api/users/usr_1/roles", `{"roles":[]}`, 422, "roles"},
 		{"role unknown", "PUT", "/api/users/usr_1/roles", `{"roles":["customer","king"]}`, 422, "roles[1]"},
+		{"hostile user", "GET", "/api/users/usr_1.%3E", "", 404, ""},
+		{"hostile user's export", "GET", "/api/users/*/export", "", 404, ""},
+		{"hostile user erased", "DELETE", "/api/users/%3E", `{"password":"p"}`, 404, ""},
+		{"profile of nothing", "PATCH", "/api/users/me", `{}`, 422, "name"},
+		{"profile without a body", "PATCH", "/api/users/me", "", 400, ""},
+		{"name empty", "PATCH", "/api/users/me", `{"name":""}`, 422, "name"},
+		{"name of 201 characters", "PATCH", "/api/users/me", `{"name":"` + strings.Repeat("n", 201) + `"}`, 422, "name"},
+		{"locale that is none", "PATCH", "/api/users/me", `{"locale":"spanish please"}`, 422, "locale"},
+		{"email in a profile", "PATCH", "/api/users/me", `{"email":"a@example.com"}`, 422, "email"},
+		{"no address to change to", "PUT", "/api/users/me/email", `{"password":"p"}`, 422, "email"},
+		{"address that is none", "PUT", "/api/users/me/email", `{"email":"ana"}`, 422, "email"},
+		{"password too long", "DELETE", "/api/users/me", `{"password":"` + strings.Repeat("p", 1_001) + `"}`, 422, "password"},
+		{"erasure with an unknown field", "DELETE", "/api/users/me", `{"pass":"p"}`, 422, "pass"},
 		{"outcome unknown", "POST", "/sandbox/payments/pay_1", `{"outcome":"steal"}`, 422, "outcome"},
 		{"outcome missing", "POST", "/sandbox/payments/pay_1", `{}`, 422, "outcome"},
 
@@ -189,7 +202,7 @@ func TestBadInput_DetailIsReadable(t *testing.T) {
 		{"POST", "/api/products/A/stock/adjustments", `{"delta":-1000000001,"reason":"x"}`, 422, "delta must be at least -1000000000"},
 		{"POST", "/api/auth/login", `{"email":5,"password":"p"}`, 422, "email must be a string"},
 		{"PATCH", "/api/orders/ord_1", `{"status":"paid"}`, 422, `status must be one of "cancelled, shipped, delivered"`},
-		{"GET", "/api/products?sort=price", "", 422, "sort is unknown; known: q, category, page, limit"},
+		{"GET", "/api/products?sort=price", "", 422, "sort is unknown; known: q, category, page, limit, after"},
 	} {
 		if p := shop.do(tt.method, tt.path, tt.body, "Authorization", shop.staff()).expectProblem(tt.status, errs.Invalid, "*"); p.Detail != tt.detail {
 			t.Errorf("%s %s: %s", tt.method, tt.path, p.Detail)
@@ -232,7 +245,9 @@ func TestIdempotencyKey_RejectedWhereUnsupported(t *testing.T) {
 	shop := open(t)
 	for _, route := range shop.operations() {
 		takes := route.method == "POST" && (route.path == "/api/orders" || route.path == "/api/products" || route.path == "/api/auth/register" ||
-			route.path == "/api/products/A/stock/adjustments")
+			route.path == "/api/products/A/stock/adjustments") ||
+			route.method == "PATCH" && route.path == "/api/users/ord_1" || route.method == "PUT" && route.path == "/api/users/ord_1/email" ||
+			route.method == "DELETE" && route.path == "/api/users/ord_1"
 		r := shop.do(route.method, route.path, nil, "Authorization", shop.staff(), "Idempotency-Key", "k")
 		var p problem
 		_ = json.Unmarshal(r.body, &p)

@@ -20,15 +20,25 @@ func (g *gateway) listDeadLetters(c *httpapi.Call, in *struct{ Paging }) (*httpa
 	if err := requireStaff(c); err != nil {
 		return nil, err
 	}
-	page, written := in.page().Normal(), 0
-	skip, begin := page.Offset(), func() {
+	page, err := query.SectionOf[uint64](in.page(), "deadletters")
+	if err != nil {
+		return nil, err
+	}
+	from, written, last, more := uint64(1), 0, uint64(0), false
+	if page.Begins != nil {
+		from = *page.Begins + 1
+	}
+	skip, begin := page.Offset, func() {
 		c.Writer.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(c.Writer, `{"data":[`)
 	}
-	total, err := g.DeadLetters.Each(c.Request.Context(), 1, func(deadLetter bus.DeadLetter) bool {
+	total, err := g.DeadLetters.Each(c.Request.Context(), from, func(deadLetter bus.DeadLetter) bool {
 		if skip > 0 {
 			skip--
 			return true
+		}
+		if more = written == page.Limit; more {
+			return false
 		}
 		if written == 0 {
 			begin()
@@ -37,8 +47,8 @@ func (g *gateway) listDeadLetters(c *httpapi.Call, in *struct{ Paging }) (*httpa
 		}
 		body, _ := json.Marshal(deadLetter.Redacted(g.Streams)) // cannot fail: strings and numbers
 		_, failed := c.Writer.Write(body)
-		written++
-		return failed == nil && written < page.Limit
+		written, last = written+1, deadLetter.ID
+		return failed == nil
 	})
 	switch {
 	case err != nil && written > 0:
@@ -49,7 +59,7 @@ func (g *gateway) listDeadLetters(c *httpapi.Call, in *struct{ Paging }) (*httpa
 	case written == 0:
 		begin()
 	}
-	meta, _ := json.Marshal(query.NewList([]bus.DeadLetter(nil), total, page).Meta)
+	meta, _ := json.Marshal(query.NewList([]bus.DeadLetter(nil), total, page, page.Next(last, more)).Meta)
 	_, _ = io.WriteString(c.Writer, `],"meta":`+string(meta)+`}`)
 	return httpapi.NewResponse(nil), nil // the body is written already
 }

@@ -9,11 +9,17 @@ import (
 
 // Paging are the query parameters that select a page of a list.
 type Paging struct {
-	Page  int `query:"page" minimum:"1" maximum:"1000000" default:"1"`
-	Limit int `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	Page  int    `query:"page" minimum:"1" maximum:"1000000" doc:"The number of the page; 1 without page and after. page times limit must be at most 10000: use after to go on"`
+	Limit int    `query:"limit" minimum:"1" maximum:"100" default:"20"`
+	After string `query:"after" doc:"meta.next of the page before, instead of page: entries that are added meanwhile move no others to another page. The filters must be the same, limit may differ"`
 }
 
-func (p Paging) page() query.Page { return query.Page{Page: p.Page, Limit: p.Limit} }
+func (p Paging) page() query.Page {
+	if p.After == "" {
+		p.Page = max(1, p.Page)
+	}
+	return query.Page(p)
+}
 
 type productInput struct {
 	SKU events.SKU `path:"sku"`

@@ -16,13 +16,32 @@ var (
 // routes adds all routes of the gateway. The OpenAPI description is made from them.
 func (g *gateway) routes(api *httpapi.API) {
 	api.Add("accounts",
-		httpapi.JSON("POST /api/auth/register", "Register", register, httpapi.Idempotent, httpapi.RateLimited, httpapi.Returns[query.Tokens](201), httpapi.Fails(409)),
+		httpapi.JSON("POST /api/auth/register", "Register", register, httpapi.Idempotent, httpapi.RateLimited,
+			httpapi.About("409 if the address has an account already. 404 if the Idempotency-Key belongs to the registration of an account that was erased."),
+			httpapi.Returns[query.Tokens](201), httpapi.Fails(404, 409)),
 		httpapi.JSON("POST /api/auth/login", "Log in", logIn, httpapi.RateLimited, httpapi.Returns[query.Tokens](200), httpapi.Fails(401)),
 		httpapi.JSON("POST /api/auth/refresh", "Refresh a session", refresh, httpapi.RateLimited, httpapi.Returns[query.Tokens](200), httpapi.Fails(401)),
 		httpapi.JSON("POST /api/auth/logout", "Log out", logOut, httpapi.RateLimited, httpapi.Fails(401)),
 		httpapi.JSON("GET /api/auth/verify", "Verify an access token", verify, httpapi.SignedIn, httpapi.Returns[verified](200)),
 		httpapi.JSON("GET /.well-known/jwks.json", "Read the keys of access tokens", g.keys, httpapi.ReturnsToken, httpapi.Returns[query.Keyset](200)),
 		httpapi.JSON("GET /api/users", "List users", listUsers, adminOnly, httpapi.Returns[query.List[query.UserView]](200)),
+		httpapi.JSON("GET /api/users/{id}", "Read an account", readUser, httpapi.SignedIn, httpapi.About("One's own, or anybody's for administrators."),
+			httpapi.Returns[query.UserView](200), httpapi.Fails(404)),
+		httpapi.JSON("PATCH /api/users/{id}", "Change a profile", changeProfile, httpapi.SignedIn, httpapi.Idempotent,
+			httpapi.About("Only one's own."), httpapi.Returns[query.UserView](200), httpapi.Fails(403, 404)),
+		httpapi.JSON("PUT /api/users/{id}/email", "Change an account's email address", changeEmail, httpapi.SignedIn, httpapi.Idempotent, httpapi.RateLimited,
+			httpapi.About("Users need their password, administrators only for their own account. From then on, the user logs in with the new address. The one before can be registered again, by anybody. 409 if the new one has an account already."),
+			httpapi.Returns[query.UserView](200), httpapi.Fails(403, 404, 409)),
+		httpapi.JSON("GET /api/users/{id}/export", "Export what is kept on a person", g.exportUser, httpapi.SignedIn,
+			httpapi.About("One document with all that the shop keeps on a person: for themselves, and for administrators. The account's history has earlier names and addresses, too. "+
+				"What happened to an order is at `/api/orders/{id}/timeline`. The document is complete: 503 if one of the services cannot be asked. "+
+				"If that happens to a large document after it has begun, the connection breaks off."),
+			httpapi.Header("Content-Disposition", "The document is a file, named after the user's id"), httpapi.Returns[userExport](200), httpapi.Fails(404)),
+		httpapi.JSON("DELETE /api/users/{id}", "Erase an account", eraseUser, httpapi.SignedIn, httpapi.Idempotent, httpapi.RateLimited,
+			httpapi.About("Nothing that identifies the person can be read afterwards, and it does not come back. Their orders stay, under an id that nobody can trace. "+
+				"Users need their password, in the body; administrators erase others without. An administrator cannot erase themselves (409). "+
+				"The user's sessions end and their access tokens are revoked, so a user who repeats the request gets 401. Their address can be registered again."),
+			httpapi.Fails(403, 404, 409)),
 		httpapi.JSON("PUT /api/users/{id}/roles", "Set a user's roles", setRoles, adminOnly, httpapi.Returns[query.UserView](200), httpapi.Fails(404, 409)),
 	)
 	api.Add("products",

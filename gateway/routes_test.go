@@ -35,6 +35,12 @@ func TestRoutes_SendTheirCommand(t *testing.T) {
 		{"POST", "/api/auth/login", `{"email":"a@example.com","password":"p"}`, "commands.identity.login", `{"email":"a@example.com","password":"p"}`, 200, ""},
 		{"POST", "/api/auth/refresh", `{"refresh_token":"r"}`, "commands.identity.refresh", `{"refresh_token":"r"}`, 200, ""},
 		{"POST", "/api/auth/logout", `{"refresh_token":"r"}`, "commands.identity.logout", `{"refresh_token":"r"}`, 204, ""},
+		{"PATCH", "/api/users/me", `{"name":"Ana"}`, "commands.identity.change_profile", `{"user_id":"usr_staff","name":"Ana"}`, 200, ""},
+		{"PATCH", "/api/users/usr_1", `{"locale":""}`, "commands.identity.change_profile", `{"user_id":"usr_1","locale":""}`, 200, ""},
+		{"PUT", "/api/users/me/email", `{"email":"a@example.org","password":"p"}`, "commands.identity.change_email", `{"user_id":"usr_staff","email":"a@example.org","password":"p"}`, 200, ""},
+		{"PUT", "/api/users/usr_1/email", `{"email":"a@example.org"}`, "commands.identity.change_email", `{"user_id":"usr_1","email":"a@example.org"}`, 200, ""},
+		{"DELETE", "/api/users/me", `{"password":"p"}`, "commands.identity.erase", `{"user_id":"usr_staff","password":"p"}`, 204, ""},
+		{"DELETE", "/api/users/usr_1", "", "commands.identity.erase", `{"user_id":"usr_1"}`, 204, ""},
 		{"PUT", "/api/users/usr_1/roles", `{"roles":["staff"]}`, "commands.identity.set_roles", `{"user_id":"usr_1","roles":["staff"]}`, 200, ""},
 	}
 	for _, tt := range tests {
@@ -66,11 +72,15 @@ func TestRoutes_SendTheirQuery(t *testing.T) {
 	tests := []struct{ path, subject, sent string }{
 		{"/api/products", "catalog.products", `{"page":1,"limit":20}`},
 		{"/api/products?q=a+b&category=c%26d&page=3&limit=100", "catalog.products", `{"q":"a b","category":"c\u0026d","page":3,"limit":100}`},
+		{"/api/products?limit=7&after=cursor", "catalog.products", `{"page":0,"limit":7,"after":"cursor"}`},
+		{"/api/orders?page=2&after=cursor", "orders.orders", `{` + origin + `,"page":2,"limit":20,"after":"cursor"}`}, // which orders rejects
 		{"/api/products/A", "catalog.product", `{"sku":"A"}`},
 		{"/api/products/A/stock", "inventory.stock", `{"sku":"A"}`},
 		{"/api/orders?status=paid", "orders.orders", `{"status":"paid",` + origin + `,"page":1,"limit":20}`},
 		{"/api/orders/ord_1", "orders.order", `{"order_id":"ord_1",` + origin + `}`},
 		{"/api/orders/ord_1/timeline", "orders.timeline", `{"order_id":"ord_1"}`},
+		{"/api/users/me", "identity.user", `{"user_id":"usr_staff"}`},
+		{"/api/users/usr_1", "identity.user", `{"user_id":"usr_1"}`},
 		{"/api/users?email=a%40example.com", "identity.users", `{"email":"a@example.com","page":1,"limit":20}`},
 	}
 	for _, tt := range tests {

@@ -194,13 +194,14 @@ func TestAsyncAPI_HasTheOperationsOfTheServices(t *testing.T) {
 		"orders.send.events.order.placed":               "",
 		"inventory.receive.events.order.placed":         "inventory-on-orders",
 		"orders.receive.events.stock.reserved":          "orders-on-stock book",
-		"inventory.receive.events.stock.reserved":       "inventory-reminders levels",
+		"inventory.receive.events.stock.reserved":       "levels reservations",
 		"identity.receive.events.session.ended":         "identity-on-identity accounts",
 		"payments.receive.timers.due.payments-deadline": "payments-deadline",
 		"orders.receive.deferred.orders.place":          "orders-deferred",
 		"orders.receive.commands.orders.place":          "",
 		"orders.send.changes.orders":                    "",
 		"identity.send.revocations":                     "",
+		"identity.send.keys":                            "",
 	} {
 		o := doc.Operations[name]
 		if o == nil {
@@ -211,7 +212,7 @@ func TestAsyncAPI_HasTheOperationsOfTheServices(t *testing.T) {
 			t.Errorf("%s: by %q, want %q", name, got, want)
 		}
 	}
-	for _, name := range []string{"payments.send.events.order.placed", "catalog.receive.events.order.placed", "identity.receive.deferred.identity.register"} {
+	for _, name := range []string{"payments.send.events.order.placed", "catalog.receive.events.order.placed", "identity.receive.deferred.identity.register", "orders.send.keys"} {
 		if doc.Operations[name] != nil {
 			t.Errorf("there is an operation %s", name)
 		}

@@ -35,6 +35,10 @@ var invalid = []command.Command{
 	command.LogOut{RefreshToken: strings.Repeat("x", 501)},
 	command.SetRoles{UserID: "usr_1", Roles: []string{"king"}},
 	command.ResetPassword{Password: "short"},
+	command.ChangeProfile{UserID: "usr_1"},
+	command.ChangeEmail{UserID: "usr_1", Email: "ana"},
+	command.EraseUser{UserID: "*"},
+	command.SealUser{},
 }
 
 // An identity that may send commands can send any JSON, so the service checks a command as
@@ -66,9 +70,10 @@ func TestCommands_AreCheckedByTheServiceAndTheClient(t *testing.T) {
 	if after := recorded(t, s); after != before {
 		t.Errorf("there are %d events, and were %d before", after, before)
 	}
+	cannotBeWrong := command.Subject(command.RotateKey{}) // it has no fields
 	for _, service := range services {
 		for _, subject := range service.Permissions(s.Streams).Subscribe {
-			if strings.HasPrefix(subject, "commands.") && !slices.ContainsFunc(invalid, func(c command.Command) bool { return command.Subject(c) == subject }) {
+			if strings.HasPrefix(subject, "commands.") && subject != cannotBeWrong && !slices.ContainsFunc(invalid, func(c command.Command) bool { return command.Subject(c) == subject }) {
 				t.Errorf("this test has no command on %s", subject)
 			}
 		}

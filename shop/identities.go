@@ -2,6 +2,7 @@ package shop
 
 import (
 	"lonja/kit/bus"
+	"lonja/kit/eventlog"
 	"lonja/kit/natsauth"
 	"lonja/kit/revocation"
 	"lonja/kit/service"
@@ -21,7 +22,7 @@ const Operator = service.Operator
 func Identities(c Config, config *streams.Config) []natsauth.Identity {
 	services := All(c)
 	gateway := service.ClientPermissions(services, config)
-	gateway.Add(natsauth.AllowInbox("gateway"), bus.PermissionsForDeadLetters(), revocation.PermissionsToFollow())
+	gateway.Add(natsauth.AllowInbox("gateway"), bus.PermissionsForDeadLetters(), revocation.PermissionsToFollow(), eventlog.PermissionsToAwaitSync())
 	observer := config.ObserverPermissions()
 	observer.Add(natsauth.AllowInbox("observer"))
 	all := []natsauth.Identity{

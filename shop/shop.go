@@ -23,6 +23,7 @@ import (
 type Config struct {
 	Identity  identity.Config
 	Inventory inventory.Config
+	Orders    orders.Config
 	Payments  payments.Config
 }
 
@@ -34,7 +35,7 @@ func Services(c Config) map[string]func() *service.Service {
 		"catalog":   catalog.New,
 		"identity":  func() *service.Service { return identity.New(c.Identity) },
 		"inventory": func() *service.Service { return inventory.New(c.Inventory) },
-		"orders":    orders.New,
+		"orders":    func() *service.Service { return orders.New(c.Orders) },
 		"payments":  func() *service.Service { return payments.New(c.Payments) },
 	}
 }

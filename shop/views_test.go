@@ -32,12 +32,13 @@ func TestViews_KeepTheirFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"catalog: shelf-bb93fe7968c7-1.db",
-		"identity: accounts-e2a8e56d834d-1.db",
+		"catalog: shelf-b49e6849b933-1.db",
+		"identity: accounts-2ee9f82d5873-1.db",
 		"inventory: levels-d1cc5d0ebacb-1.db",
-		"orders: book-13d79cf8da2a-1.db",
+		"inventory: reservations-334005ecf531-1.db",
+		"orders: book-87567e36be9b-1.db",
 		"orders: offers-dc2280dc1972-1.db",
-		"payments: payments-b5e7781c8ef8-1.db",
+		"payments: payments-1614348d2364-1.db",
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("the views' files are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -25,9 +25,12 @@ const (
 type Access struct {
 	jwt.RegisteredClaims
 	Roles []string `json:"roles"`
-	// Position is the sequence, on IDENTITY, of the session's event for which the token was
-	// signed. The token reflects everything recorded before; what revokes it comes later.
+	// Position is a sequence on IDENTITY. The token reflects everything recorded up to there; what
+	// revokes it comes later.
 	Position uint64 `json:"pos"`
+	// Session is the session that the token was signed for: when it ends, the token is revoked.
+	// Tokens of earlier versions do not say it.
+	Session events.SessionID `json:"sid,omitempty"`
 }
 
 // ForShop reports whether a token was signed for the shop. Tokens of earlier versions have

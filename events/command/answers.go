@@ -27,4 +27,9 @@ func (LogIn) Answer() any          { return query.Tokens{} }
 func (RefreshSession) Answer() any { return query.Tokens{} }
 func (LogOut) Answer() any         { return Done{} }
 func (SetRoles) Answer() any       { return query.UserView{} }
+func (ChangeProfile) Answer() any  { return query.UserView{} }
+func (ChangeEmail) Answer() any    { return query.UserView{} }
+func (EraseUser) Answer() any      { return Done{} }
+func (SealUser) Answer() any       { return query.UserView{} }
 func (ResetPassword) Answer() any  { return query.UserView{} }
+func (RotateKey) Answer() any      { return query.SigningKey{} }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,6 +48,38 @@ type ResetPassword struct {
 	Password string `json:"password"`
 }
 
+// ChangeProfile changes what a user tells about themselves. Only the user may send it.
+type ChangeProfile struct {
+	UserID events.UserID `json:"user_id"`
+	Name   *string       `json:"name,omitempty"`   // nil keeps it
+	Locale *string       `json:"locale,omitempty"` // a BCP 47 language tag; "" is the shop's language, nil keeps it
+}
+
+// ChangeEmail gives an account another email address. The user needs their password; an
+// administrator, who may change anybody's, does not.
+type ChangeEmail struct {
+	UserID   events.UserID `json:"user_id"`
+	Email    string        `json:"email"`
+	Password string        `json:"password,omitempty"`
+}
+
+// EraseUser erases an account: nothing that identifies the person can be read afterwards. Their
+// orders stay. The user needs their password; an administrator, who may erase anybody but
+// themselves, does not.
+type EraseUser struct {
+	UserID   events.UserID `json:"user_id"`
+	Password string        `json:"password,omitempty"`
+}
+
+// SealUser records an account of an earlier version again, sealed. Operators only.
+type SealUser struct {
+	UserID events.UserID `json:"user_id"`
+}
+
+// RotateKey adds a key for access tokens, unless one was added that does not sign yet. It signs
+// some minutes later, when everybody who verifies tokens has it. Operators only.
+type RotateKey struct{}
+
 // NormalEmail returns an email address as it is recorded: trimmed, in lower case and in
 // normal form.
 func NormalEmail(s string) string {
@@ -73,20 +106,13 @@ func EmailKeys(s string) []string {
 func (RegisterUser) CommandName() string { return "identity.register" }
 func (RegisterUser) EntityID() string    { return "" }
 func (c RegisterUser) Check() error {
-	if a, err := mail.ParseAddress(NormalEmail(c.Email)); err != nil || a.Address != NormalEmail(c.Email) || len(c.Email) > 254 {
-		return events.InvalidField("email", "must be an email address such as ana@example.com")
-	}
-	return events.FirstOf(events.Text("name", c.Name, 1, 200), checkPassword(c.Password, len(c.Password)))
+	return events.FirstOf(checkEmail(c.Email), events.Text("name", c.Name, 1, 200), checkPassword(c.Password, len(c.Password)))
 }
 
 // Normal is described at Command.
 func (c RegisterUser) Normal() (RegisterUser, error) {
 	c.Name, c.Email, c.Password = events.NormalText(c.Name), NormalEmail(c.Email), events.NormalText(c.Password)
-	err := events.FirstOf(events.Visible("name", c.Name), events.Visible("email", c.Email), checkPassword(c.Password, events.Length(c.Password)))
-	if err == nil && strings.ContainsAny(c.Email, "\u200c\u200d\ufe0e\ufe0f") {
-		err = events.InvalidField("email", "must not contain characters that cannot be seen")
-	}
-	return c, err
+	return c, events.FirstOf(events.Visible("name", c.Name), checkVisible(c.Email), checkPassword(c.Password, events.Length(c.Password)))
 }
 
 func (LogIn) CommandName() string { return "identity.login" }
@@ -111,6 +137,58 @@ func (c SetRoles) EntityID() string  { return string(c.UserID) }
 func (c SetRoles) Check() error {
 	return events.FirstOf(events.Token("user_id", c.UserID), events.CheckRoles(c.Roles))
 }
+
+func (ChangeProfile) CommandName() string { return "identity.change_profile" }
+func (c ChangeProfile) EntityID() string  { return string(c.UserID) }
+func (c ChangeProfile) Check() error {
+	err := events.Token("user_id", c.UserID)
+	if err == nil && c.Name == nil && c.Locale == nil {
+		err = events.InvalidField("name", "or locale must be given")
+	}
+	if err == nil && c.Name != nil {
+		err = events.Text("name", *c.Name, 1, 200)
+	}
+	if err == nil && c.Locale != nil {
+		err = checkLocale(*c.Locale)
+	}
+	return err
+}
+
+// Normal is described at Command.
+func (c ChangeProfile) Normal() (ChangeProfile, error) {
+	if c.Name == nil {
+		return c, nil
+	}
+	name := events.NormalText(*c.Name)
+	c.Name = &name
+	return c, events.Visible("name", name)
+}
+
+func (ChangeEmail) CommandName() string { return "identity.change_email" }
+func (ChangeEmail) EntityID() string    { return "" } // the address's entity
+func (c ChangeEmail) Check() error {
+	return events.FirstOf(events.Token("user_id", c.UserID), checkEmail(c.Email), checkGiven(c.Password))
+}
+
+// Normal is described at Command.
+func (c ChangeEmail) Normal() (ChangeEmail, error) {
+	c.Email = NormalEmail(c.Email)
+	return c, checkVisible(c.Email)
+}
+
+func (EraseUser) CommandName() string { return "identity.erase" }
+func (c EraseUser) EntityID() string  { return string(c.UserID) }
+func (c EraseUser) Check() error {
+	return events.FirstOf(events.Token("user_id", c.UserID), checkGiven(c.Password))
+}
+
+func (SealUser) CommandName() string { return "identity.seal" }
+func (c SealUser) EntityID() string  { return string(c.UserID) }
+func (c SealUser) Check() error      { return events.Token("user_id", c.UserID) }
+
+func (RotateKey) CommandName() string { return "identity.rotate_key" }
+func (RotateKey) EntityID() string    { return events.RealmID }
+func (RotateKey) Check() error        { return nil }
 
 func (ResetPassword) CommandName() string { return "identity.reset_password" }
 func (ResetPassword) EntityID() string    { return "" }
@@ -139,4 +217,39 @@ func checkPassword(p string, length int) error {
 
 func tooLong(password string) bool {
 	return len(password) > maxPassword*events.MaxCharacter || events.Length(password) > maxPassword
+}
+
+// checkGiven checks a password that is compared with the user's, or is missing.
+func checkGiven(password string) error {
+	if tooLong(password) {
+		return events.InvalidField("password", "must have at most %d characters", maxPassword)
+	}
+	return nil
+}
+
+func checkEmail(email string) error {
+	if a, err := mail.ParseAddress(NormalEmail(email)); err != nil || a.Address != NormalEmail(email) || len(email) > 254 {
+		return events.InvalidField("email", "must be an email address such as ana@example.com")
+	}
+	return nil
+}
+
+// checkVisible checks that an address, in its normal form, has no characters that cannot be seen.
+func checkVisible(email string) error {
+	err := events.Visible("email", email)
+	if err == nil && strings.ContainsAny(email, "\u200c\u200d\ufe0e\ufe0f") {
+		err = events.InvalidField("email", "must not contain characters that cannot be seen")
+	}
+	return err
+}
+
+// locale is a BCP 47 language tag in its usual form: a language, and perhaps a script, a region
+// and variants.
+var locale = regexp.MustCompile(`^[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*$`)
+
+func checkLocale(tag string) error {
+	if tag != "" && (len(tag) > events.MaxLocale || !locale.MatchString(tag)) {
+		return events.InvalidField("locale", "must be a language tag such as en or es-MX")
+	}
+	return nil
 }

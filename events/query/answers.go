@@ -15,5 +15,6 @@ func (OrderStatuses) Answer() any { return []StatusChange{} }
 
 func (User) Answer() any         { return UserView{} }
 func (Users) Answer() any        { return List[UserView]{} }
+func (UserExport) Answer() any   { return UserExportView{} }
 func (Keys) Answer() any         { return Keyset{} }
 func (StreamTicket) Answer() any { return Ticket{} }

@@ -1,6 +1,10 @@
 package query
 
-import "lonja/events"
+import (
+	"time"
+
+	"lonja/events"
+)
 
 // User asks identity for one UserView.
 type User struct {
@@ -12,6 +16,12 @@ type User struct {
 type Users struct {
 	Email string `json:"email,omitempty"`
 	Page
+}
+
+// UserExport asks identity for a UserExportView: all that it keeps on a person. The user
+// themselves and administrators only.
+type UserExport struct {
+	UserID events.UserID `json:"user_id"`
 }
 
 // Keys asks identity for the keys that verify access tokens, as a Keyset.
@@ -39,6 +49,39 @@ type UserView struct {
 	Name  string        `json:"name"`
 	Email string        `json:"email"`
 	Roles []string      `json:"roles"`
+	// Locale is the language that the user wants to be addressed in, as a BCP 47 tag. It is
+	// empty until they choose one.
+	Locale string `json:"locale,omitempty"`
+}
+
+// UserExportView is what identity keeps on a person.
+type UserExportView struct {
+	User         UserView      `json:"user"`
+	RegisteredAt time.Time     `json:"registered_at"`
+	Sessions     []SessionView `json:"sessions"` // oldest first
+	// History is what was recorded about the account, with earlier names and addresses. Oldest
+	// first.
+	History []AccountEvent `json:"history"`
+}
+
+// AccountEvent is one event of an account with the personal data that it holds, but for hashes
+// of passwords. A member that is missing is not part of the event.
+type AccountEvent struct {
+	At     time.Time `json:"at"`
+	Event  string    `json:"event" example:"user.profile_changed"` // without its version
+	Name   string    `json:"name,omitempty"`
+	Email  string    `json:"email,omitempty"`
+	Locale string    `json:"locale,omitempty"`
+	Roles  []string  `json:"roles,omitempty"`
+}
+
+// SessionView is one login of a user.
+type SessionView struct {
+	ID         events.SessionID `json:"id"`
+	StartedAt  time.Time        `json:"started_at"`
+	LastUsedAt time.Time        `json:"last_used_at"` // when its tokens were last renewed
+	ExpiresAt  time.Time        `json:"expires_at"`
+	EndedAt    *time.Time       `json:"ended_at,omitempty"` // missing while it has not been ended
 }
 
 // Tokens is the answer to a login and a refresh.
@@ -65,8 +108,15 @@ type Key struct {
 	X         string `json:"x"` // base64url without padding
 }
 
-func (User) QueryName() string  { return "identity.user" }
-func (Users) QueryName() string { return "identity.users" }
-func (Keys) QueryName() string  { return "identity.keys" }
+// SigningKey is the answer to a rotation of the keys for access tokens: the newest key.
+type SigningKey struct {
+	KeyID    string    `json:"kid"`
+	ActiveAt time.Time `json:"active_at"` // from when it signs
+}
+
+func (User) QueryName() string       { return "identity.user" }
+func (Users) QueryName() string      { return "identity.users" }
+func (UserExport) QueryName() string { return "identity.export" }
+func (Keys) QueryName() string       { return "identity.keys" }
 
 func (StreamTicket) QueryName() string { return "identity.stream_ticket" }

@@ -35,10 +35,11 @@ type Order struct {
 }
 
 // Orders asks for a List[OrderView], newest first: all of them for staff, a
-// customer's own for everybody else. Status, when not empty, must be equal.
+// customer's own for everybody else. Status and Customer, when not empty, must be equal.
 type Orders struct {
-	Status string `json:"status,omitempty"`
-	Origin string `json:"origin,omitempty"`
+	Status   string        `json:"status,omitempty"`
+	Customer events.UserID `json:"customer_id,omitempty"`
+	Origin   string        `json:"origin,omitempty"`
 	Page
 }
 

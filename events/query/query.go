@@ -23,48 +23,6 @@ type Query interface {
 // Subject returns the subject on which a query is sent.
 func Subject(q Query) string { return "queries." + q.QueryName() }
 
-// Page selects a part of a list.
-type Page struct {
-	Page  int `json:"page" required:"false"`  // from 1; 0 means 1
-	Limit int `json:"limit" required:"false"` // 1 to 100; 0 means 20
-}
-
-// Normal returns the page with its defaults filled in and its values brought within bounds.
-func (p Page) Normal() Page {
-	if p.Limit <= 0 {
-		p.Limit = 20
-	}
-	return Page{min(max(p.Page, 1), maxPage), min(p.Limit, 100)}
-}
-
-// maxPage keeps offsets far from overflow.
-const maxPage = 1_000_000_000
-
-// Offset returns how many rows come before the page, which must be Normal.
-func (p Page) Offset() int { return (p.Page - 1) * p.Limit }
-
-// List is one page of a longer list.
-type List[T any] struct {
-	Data []T  `json:"data"`
-	Meta Meta `json:"meta"`
-}
-
-// Meta describes the place of a page in its list.
-type Meta struct {
-	Total    int `json:"total"`
-	Page     int `json:"page"`
-	LastPage int `json:"last_page"` // at least 1
-}
-
-// NewList returns the page p, which must be Normal, of a list with total entries. Its Data is
-// never nil.
-func NewList[T any](data []T, total int, p Page) List[T] {
-	if data == nil {
-		data = []T{}
-	}
-	return List[T]{data, Meta{total, p.Page, max(1, (total+p.Limit-1)/p.Limit)}}
-}
-
 // Product asks catalog for one ProductView, archived or not.
 type Product struct {
 	SKU events.SKU `json:"sku"`

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"context"
-	"strings"
 
 	"lonja/events"
 	"lonja/events/query"
@@ -27,37 +26,35 @@ func findProduct(productsView *projection.View) func(context.Context, query.Prod
 
 func listProducts(productsView *projection.View) func(context.Context, query.Products, eventlog.Actor) (any, error) {
 	return func(ctx context.Context, q query.Products, _ eventlog.Actor) (any, error) {
-		page := q.Page.Normal()
-		from, order, args := "products p WHERE p.listed = 1", "p.name, p.sku", []any{}
 		if words := searchWords(events.NormalText(q.Q)); words != "" {
-			from, order = "words w JOIN products p ON p.id = w.rowid WHERE w.words MATCH ? AND p.listed = 1", "w.rank, p.sku"
-			args = append(args, words)
+			return search(ctx, productsView, q.Page, words, events.NormalText(q.Category))
 		}
-		if q.Category != "" {
-			// Older programs recorded a category as it was sent, not in normal form.
-			from += " AND p.category IN (?, ?)"
-			args = append(args, events.NormalText(q.Category), q.Category)
-		}
-		var total int
-		if _, err := productsView.Get(ctx, "SELECT count(*) FROM "+from, args, &total); err != nil {
-			return nil, err
-		}
-		products, err := service.JSONRows(ctx, productsView, "SELECT p.body FROM "+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
-			append(args, page.Limit, page.Offset())...)
-		return query.NewList(products, total, page), err
+		return browse(ctx, productsView, q.Page, events.NormalText(q.Category))
 	}
 }
 
-// searchWords turns what a person typed into an FTS5 query: every word must occur, and the
-// last one may be a prefix. The words are quoted, so FTS5's operators have no effect. It
-// returns "" when there are no words.
-func searchWords(q string) string {
-	var words []string
-	for w := range strings.FieldsSeq(q) {
-		words = append(words, `"`+strings.ReplaceAll(w, `"`, `""`)+`"`)
+// shown is what a list of products is sorted by: how the name begins, and the SKU.
+type shown [2]string
+
+// browse lists the products of a category, or of all, by name.
+func browse(ctx context.Context, productsView *projection.View, p query.Page, category string) (any, error) {
+	page, err := query.SectionOf[shown](p, "catalog.products", category)
+	if err != nil {
+		return nil, err
 	}
-	if len(words) == 0 {
-		return ""
+	where, args := "listed = 1 AND (place, sku) > (?, ?)", []any{"", ""}
+	if category != "" {
+		where, args = where+" AND category = ?", append(args, category)
 	}
-	return strings.Join(words, " ") + "*"
+	var total int
+	if _, err := productsView.Get(ctx, "SELECT count(*) FROM (SELECT 1 FROM products WHERE "+where+" LIMIT ?)", append(args, query.CountAtMost), &total); err != nil {
+		return nil, err
+	}
+	if page.Begins != nil {
+		args[0], args[1] = page.Begins[0], page.Begins[1]
+	}
+	products, err := service.ListRows(ctx, productsView, page.Limit, `SELECT p.place, p.sku, p.body
+		FROM (SELECT id FROM products WHERE `+where+` ORDER BY place, sku LIMIT ? OFFSET ?) found JOIN products p ON p.id = found.id ORDER BY p.place, p.sku`,
+		append(args, page.Limit+1, page.Offset), func(s *shown) []any { return []any{&s[0], &s[1]} })
+	return query.NewList(products.JSON, total, page, page.Next(products.Last, products.More)), err
 }

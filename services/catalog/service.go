@@ -30,6 +30,7 @@ import (
 func New() *service.Service {
 	products := decider.New(productType)
 	productsView := projection.New(productsDefinition)
+	products.RememberIn(productsView)
 	return &service.Service{
 		Name:  "catalog",
 		Views: []*projection.View{productsView},

@@ -1,8 +1,11 @@
 package catalog
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"time"
+	"unicode/utf8"
 
 	"lonja/events"
 	"lonja/events/query"
@@ -16,16 +19,17 @@ var productsDefinition = projection.Definition{
 	Name: "shelf",
 	Schema: `
 CREATE TABLE products (
-	id       INTEGER PRIMARY KEY, -- the row of its words
+	id       INTEGER PRIMARY KEY, -- the row of its words; the newest is the greatest
 	sku      TEXT NOT NULL UNIQUE,
 	listed   INTEGER NOT NULL,
-	category TEXT NOT NULL,
-	name     TEXT NOT NULL,
-	body     TEXT NOT NULL -- a query.ProductView
+	category TEXT NOT NULL,    -- in normal form
+	place    TEXT NOT NULL,    -- how the name begins: lists are sorted by it
+	length   INTEGER NOT NULL, -- of name and description
+	body     TEXT NOT NULL     -- a query.ProductView
 );
-CREATE INDEX products_listed ON products (listed, name, sku);
-CREATE INDEX products_by_category ON products (listed, category, name, sku);
-CREATE VIRTUAL TABLE words USING fts5 (name, description, tokenize = 'porter unicode61');`,
+CREATE INDEX products_listed ON products (place, sku) WHERE listed = 1;
+CREATE INDEX products_by_category ON products (category, place, sku) WHERE listed = 1;
+CREATE VIRTUAL TABLE words USING fts5 (name, description, category, tokenize = 'porter unicode61', prefix = '1 2 3');`,
 	Reads:    []projection.Source{{Stream: "CATALOG", Subjects: []string{"events.product.>"}}},
 	Project:  project,
 	Commands: true, // the caller chooses the SKU, so a command id alone does not name the entity
@@ -74,16 +78,42 @@ func put(tx *projection.Tx, p query.ProductView) error {
 		return err
 	}
 	var id int64
-	if _, err := tx.Get(`INSERT INTO products (sku, listed, category, name, body) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (sku) DO UPDATE SET listed = excluded.listed, category = excluded.category, name = excluded.name, body = excluded.body
+	category := events.NormalText(p.Category) // older programs recorded it as it was sent
+	if _, err := tx.Get(`INSERT INTO products (sku, listed, category, place, length, body) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (sku) DO UPDATE SET listed = excluded.listed, category = excluded.category, place = excluded.place, length = excluded.length, body = excluded.body
 		RETURNING id`,
-		[]any{string(p.SKU), p.Available, p.Category, p.Name, string(body)}, &id); err != nil {
+		[]any{string(p.SKU), p.Available, category, placeOf(p.Name), len(p.Name) + len(p.Description), string(body)}, &id); err != nil {
 		return err
 	}
 	if err := tx.Exec(`DELETE FROM words WHERE rowid = ?`, id); err != nil || !p.Available {
 		return err
 	}
-	return tx.Exec(`INSERT INTO words (rowid, name, description) VALUES (?, ?, ?)`, id, p.Name, p.Description)
+	return tx.Exec(`INSERT INTO words (rowid, name, description, category) VALUES (?, ?, ?, ?)`, id, p.Name, p.Description, categoryWord(category))
+}
+
+// maxPlace is how many bytes of a name sort a list. They are part of a cursor.
+const maxPlace = 120
+
+// placeOf returns how a name begins: its first characters, maxPlace bytes at most.
+func placeOf(name string) string {
+	if len(name) <= maxPlace {
+		return name
+	}
+	end := maxPlace
+	for end > 0 && !utf8.RuneStart(name[end]) {
+		end--
+	}
+	return name[:end]
+}
+
+// categoryWord returns the word by which the products of a category are found among those that
+// other words find. It is "" without a category.
+func categoryWord(category string) string {
+	if category == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(category))
+	return "x" + hex.EncodeToString(sum[:16])
 }
 
 func get(tx *projection.Tx, sku events.SKU) (p query.ProductView, found bool, err error) {

@@ -2,33 +2,13 @@ package identity
 
 import (
 	"slices"
+	"time"
 
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/kit/decider"
 	"lonja/kit/errs"
 )
-
-func register(u user, _ command.RegisterUser, a account, m decider.Meta) (events.Event, error) {
-	if u.exists() {
-		return nil, errs.New(errs.Conflict, "an account with this email address already exists")
-	}
-	return a.registered(m, events.Customer), nil
-}
-
-// registerAdmin registers the first administrator, once.
-func registerAdmin(u user, a account, m decider.Meta) (events.Event, error) {
-	if u.exists() {
-		return nil, nil
-	}
-	return a.registered(m, events.Admin, events.Customer, events.Staff), nil
-}
-
-func (a account) registered(m decider.Meta, roles ...string) events.Event {
-	return events.UserRegistered{
-		UserID: events.UserID(m.EntityID), Name: a.name, Email: a.email, PasswordHash: a.passwordHash, Roles: roles,
-	}
-}
 
 func setRoles(u user, c command.SetRoles, acting user, _ decider.Meta) (events.Event, error) {
 	roles := slices.Compact(slices.Sorted(slices.Values(c.Roles)))
@@ -49,18 +29,57 @@ func setRoles(u user, c command.SetRoles, acting user, _ decider.Meta) (events.E
 // also how an operator ends all sessions of an account.
 func resetPassword(u user, _ command.ResetPassword, hash newHash, _ decider.Meta) (events.Event, error) {
 	if !u.exists() {
-		return nil, errs.New(errs.NotFound, "there is no such account")
+		return nil, noSuchAccount()
 	}
 	return events.UserPasswordChanged{UserID: u.ID, PasswordHash: string(hash)}, nil
 }
 
+func changeProfile(u user, c command.ChangeProfile, _ profileChange, _ decider.Meta) (events.Event, error) {
+	if !u.exists() {
+		return nil, noSuchUser(c.UserID)
+	}
+	changed := events.UserProfileChanged{UserID: u.ID, Name: u.Name, Locale: u.Locale}
+	if c.Name != nil {
+		changed.Name = *c.Name
+	}
+	if c.Locale != nil {
+		changed.Locale = *c.Locale
+	}
+	if changed.Name == u.Name && changed.Locale == u.Locale {
+		return nil, nil
+	}
+	return changed, nil
+}
+
+func erase(u user, c command.EraseUser, by erasure, _ decider.Meta) (events.Event, error) {
+	switch {
+	case !u.exists():
+		return nil, noSuchUser(c.UserID)
+	case by.self && u.hasRole(events.Admin):
+		return nil, errs.New(errs.Conflict, "you are an administrator and cannot erase your own account; another administrator can")
+	}
+	return events.UserErased{UserID: u.ID, EmailID: u.emailID}, nil
+}
+
+// seal records an account again that an earlier version recorded in plain text.
+func seal(u user, c command.SealUser, _ decider.Meta) (events.Event, error) {
+	switch {
+	case !u.exists():
+		return nil, noSuchUser(c.UserID)
+	case !u.plain:
+		return nil, nil
+	}
+	return events.UserSealed{UserID: u.ID, Name: u.Name, Email: u.Email, PasswordHash: u.passwordHash}, nil
+}
+
 func logIn(_ session, _ command.LogIn, u authenticated, m decider.Meta) (events.Event, error) {
 	id := events.SessionID(m.EntityID)
-	return events.SessionStarted{
-		SessionID: id, UserID: u.user.ID,
-		TokenHash: hashToken(u.issuer.formatRefreshToken(refreshToken{id, 0})),
-		ExpiresAt: m.Now.Add(sessionLife),
-	}, nil
+	hash, expires := hashToken(u.issuer.formatRefreshToken(refreshToken{id, 0})), m.Now.Add(sessionLife)
+	if isFormer(id) {
+		return events.SessionStarted{SessionID: id, UserID: u.user.ID, TokenHash: hash, ExpiresAt: expires}, nil
+	}
+	return events.LoginStarted{Login: events.Login{SessionID: id, UserID: u.user.ID, TokenHash: hash,
+		StartedAt: m.Now, ExpiresAt: expires, Position: u.position, PasswordAt: u.user.passwordAt}}, nil
 }
 
 func refresh(s session, c command.RefreshSession, r renewal, m decider.Meta) (events.Event, error) {
@@ -72,12 +91,12 @@ func refresh(s session, c command.RefreshSession, r renewal, m decider.Meta) (ev
 		return nil, nil
 	case r.token.n < s.rotations:
 		// The token was used before, so two parties hold it.
-		return events.SessionEnded{SessionID: s.id, UserID: s.user, Reason: events.EndedByReuse}, nil
+		return s.end(events.EndedByReuse), nil
 	case hashToken(c.RefreshToken) != s.tokenHash:
 		return nil, invalidToken()
 	}
 	next := r.issuer.formatRefreshToken(refreshToken{s.id, s.rotations + 1})
-	return events.SessionRotated{SessionID: s.id, UserID: s.user, TokenHash: hashToken(next)}, nil
+	return s.refreshed(hashToken(next), r.position), nil
 }
 
 func logOut(s session, _ command.LogOut, _ struct{}, m decider.Meta) (events.Event, error) {
@@ -87,22 +106,22 @@ func logOut(s session, _ command.LogOut, _ struct{}, m decider.Meta) (events.Eve
 	case s.over(m.Now):
 		return nil, nil
 	}
-	return events.SessionEnded{SessionID: s.id, UserID: s.user, Reason: events.EndedByLogout}, nil
+	return s.end(events.EndedByLogout), nil
 }
 
 // open creates the issuer, once.
 func open(iss issuer, secret []byte) (events.Event, error) {
-	if iss.secret != nil {
+	if iss.opened {
 		return nil, nil
 	}
 	return events.RealmOpened{Secret: secret}, nil
 }
 
-func addFirstKey(iss issuer, seed []byte) (events.Event, error) {
+func addFirstKey(iss issuer, seed []byte, now time.Time) (events.Event, error) {
 	if len(iss.keys) > 0 {
 		return nil, nil
 	}
-	return events.RealmKeyAdded{KeyID: keyID(seed), Seed: seed}, nil
+	return newKey(seed, now), nil
 }
 
 // appoint makes a user the first administrator in place of previous, who was appointed but
@@ -117,6 +136,8 @@ func appoint(iss issuer, id, previous events.UserID) (events.Event, error) {
 func onlyAdmins() error {
 	return errs.New(errs.Forbidden, "only administrators may do this")
 }
+
+func noSuchAccount() error { return errs.New(errs.NotFound, "there is no such account") }
 
 func noSuchUser(id events.UserID) error {
 	return errs.New(errs.NotFound, "there is no user %s", id)

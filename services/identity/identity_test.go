@@ -112,7 +112,7 @@ func TestAccount_FromRegistrationToLogout(t *testing.T) {
 	shop.Do(command.RefreshSession{RefreshToken: second.RefreshToken}, nobody, &later)
 	shop.Fails(command.RefreshSession{RefreshToken: first.RefreshToken}, nobody, errs.Unauthenticated)
 	shop.Fails(command.RefreshSession{RefreshToken: later.RefreshToken}, nobody, errs.Unauthenticated)
-	reuse := shoptest.Await(shop, func(e events.SessionEnded) bool { return e.UserID == registered.ID })
+	reuse := shoptest.Await(shop, func(e events.LoginEnded) bool { return e.UserID == registered.ID })
 	if reuse.Reason != events.EndedByReuse {
 		t.Fatalf("ended by %s", reuse.Reason)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -91,9 +92,23 @@ func (p passwords) hashes(ctx context.Context, c cost, sent string, salt []byte)
 	return all, nil
 }
 
-// match reports whether a hash is the password's. It takes as long when there is no hash
-// because there is no such user, and as long for either form of the password.
+// saltOf returns the salt that a hash names, or nil when there is none.
+func saltOf(phc string) []byte {
+	parts := strings.Split(phc, "$")
+	if len(parts) != 6 {
+		return nil
+	}
+	salt, _ := base64.RawStdEncoding.DecodeString(parts[4])
+	return salt
+}
+
+// match reports whether a hash is the password's. An empty hash is nobody's. Then, as when
+// there is no such user, it takes as long and uses the given salt. It takes as long for
+// either form of the password.
 func (p passwords) match(ctx context.Context, phc, password string, salt []byte) (bool, error) {
+	if named := saltOf(phc); len(named) > 0 {
+		salt = named
+	}
 	own, err := p.hashes(ctx, costOf(phc), password, salt)
 	same := 0
 	for _, hash := range own {

@@ -7,12 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -71,13 +73,20 @@ func (b *buffer) Write(p []byte) (int, error) {
 
 func start(t *testing.T, shop *shoptest.Shop, name, dir string, config Config) *replica {
 	t.Helper()
+	return startTended(t, shop, name, dir, config, 20*time.Millisecond)
+}
+
+// startTended is start with an interval of the upkeep.
+func startTended(t *testing.T, shop *shoptest.Shop, name, dir string, config Config, upkeep time.Duration) *replica {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r := &replica{identity: build(config), ready: make(chan struct{}), ended: make(chan error, 1), stop: stop, log: &buffer{}}
-	nc := shop.Connect()
+	nc, svc := shop.Connect(), r.service()
+	svc.UpkeepInterval = upkeep
 	go func() {
 		defer close(r.ended)
-		r.ended <- r.service().Run(ctx, service.Config{
-			Application: "lonja", Conn: nc, Codec: shoptest.Codec, Streams: shop.Streams, Dir: dir, Replica: name,
+		r.ended <- svc.Run(ctx, service.Config{
+			Application: "lonja", Conn: nc, Codec: shoptest.Codec, Streams: shop.Streams, Dir: dir, Replica: name, KEKs: shop.KEKs, Clock: config.now,
 			Logger: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		}, func() { close(r.ready) })
 	}()
@@ -232,6 +241,54 @@ func TestPrepare_InterruptedAppointmentIsRepeated(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The first administrator is appointed, and the program ends. At the next start they have an
+// address that is somebody's.
+func TestPrepare_AddressOfSomebodyElseFailsTheStart(t *testing.T) {
+	shop, dir := shoptest.Start(t), t.TempDir()
+	first := start(t, shop, "a", dir, Config{AdminPassword: password, derive: quick}).serves(t)
+	for name, c := range map[string]command.RegisterUser{
+		"young": {Name: "Ana", Email: "ana@example.com", Password: password},
+		"old":   {Name: "Eva", Email: "eva@example.com", Password: password},
+	} {
+		if name == "old" {
+			oldAccount(t, shop, first.identity, c)
+		} else {
+			shop.Do(c, eventlog.Actor{}, nil)
+		}
+		// Nobody has registered whom the issuer names as the administrator.
+		shop.Record("IDENTITY", events.RealmAdminAppointed{UserID: "usr_nobody"})
+		r := start(t, shop, "b", t.TempDir(), Config{AdminEmail: strings.ToUpper(c.Email), AdminPassword: "another horse", derive: quick})
+		if err := <-r.ended; !errs.Is(err, errs.Conflict) || !strings.Contains(err.Error(), "configure another") {
+			t.Fatalf("%s: %v", name, err)
+		}
+		var tokens query.Tokens
+		shop.Do(command.LogIn{Email: c.Email, Password: password}, eventlog.Actor{}, &tokens)
+		if fmt.Sprint(tokens.User.Roles) != "[customer]" {
+			t.Errorf("%s has the roles %v", name, tokens.User.Roles)
+		}
+	}
+}
+
+// The first administrator was erased by another one. No start creates them again.
+func TestPrepare_ErasedAdministratorIsNotReplaced(t *testing.T) {
+	shop, dir := shoptest.Start(t), t.TempDir()
+	first := start(t, shop, "a", dir, Config{AdminPassword: password, derive: quick}).serves(t)
+	var ana query.UserView
+	var admin query.Tokens
+	shop.Do(command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: password}, eventlog.Actor{}, &ana)
+	shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, eventlog.Actor{}, &admin)
+	shop.Do(command.SetRoles{UserID: ana.ID, Roles: []string{events.Admin}}, actor(admin), nil)
+	shop.Do(command.EraseUser{UserID: admin.User.ID}, eventlog.Actor{ID: string(ana.ID), TokenPosition: math.MaxInt64}, nil)
+	first.stopped(t)
+	start(t, shop, "a", dir, Config{AdminPassword: password, derive: quick}).serves(t)
+	shop.Fails(command.LogIn{Email: "admin@lonja.local", Password: password}, eventlog.Actor{}, errs.Unauthenticated)
+	_, err := shop.Send(t.Context(), command.ResetPassword{Password: password}, eventlog.Envelope{})
+	if !errs.Is(err, errs.NotFound) || !strings.Contains(err.Error(), "--email") {
+		t.Errorf("a new password for the first administrator: %v", err)
+	}
+	shop.Do(command.ResetPassword{Email: "ana@example.com", Password: password}, eventlog.Actor{}, nil)
 }
 
 func TestPrepare_InvalidAdminPasswordFailsTheStart(t *testing.T) {

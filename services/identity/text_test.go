@@ -1,12 +1,13 @@
 package identity
 
 import (
-	"encoding/hex"
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -20,24 +21,33 @@ import (
 // were sent. It returns the id of its command.
 func oldAccount(t *testing.T, shop *shoptest.Shop, i *identity, c command.RegisterUser) (commandID string) {
 	t.Helper()
+	m := oldRegistration(t, i, c)
+	if _, err := shop.JS.PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	return m.Header.Get("ce-causationid")
+}
+
+// oldRegistration returns the event that earlier versions recorded of a registration, on the
+// condition that nothing was recorded of the entity before.
+func oldRegistration(t *testing.T, i *identity, c command.RegisterUser) *nats.Msg {
+	t.Helper()
 	email := strings.ToLower(strings.TrimSpace(c.Email))
-	id := events.UserID("usr_" + hex.EncodeToString(i.issuer.mac("user", email)[:16]))
+	id := userID(i.issuer.mac("user", email))
 	hash, err := i.passwords.hash(t.Context(), currentCost, c.Password, i.issuer.salt(id))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := events.UserRegistered{UserID: id, Name: c.Name, Email: email, PasswordHash: hash, Roles: []string{events.Customer}}
-	data, err := events.Encode(e)
+	data, err := json.Marshal(map[string]any{"user_id": id, "name": c.Name, "email": email, "password_hash": hash, "roles": []string{events.Customer}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	commandID = eventlog.NewID()
-	header := eventlog.Envelope{ID: eventlog.DeriveID("fact", commandID), Type: events.Type(e), Causation: commandID, Correlation: commandID,
+	commandID := eventlog.NewID()
+	header := eventlog.Envelope{ID: eventlog.DeriveID("fact", commandID), Type: "lonja.user.registered.v1", Causation: commandID, Correlation: commandID,
 		RequestHash: eventlog.HashBody([]byte(strings.Join([]string{c.Name, email, hash}, "\x00")))}.Header()
-	if _, err := shop.JS.PublishMsg(t.Context(), &nats.Msg{Subject: events.Subject(e), Header: header, Data: data}); err != nil {
-		t.Fatal(err)
-	}
-	return commandID
+	header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
+	header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{userType.Filter(string(id))}
+	return &nats.Msg{Subject: "events.user." + string(id) + ".registered", Header: header, Data: data}
 }
 
 func TestAccounts_OfEarlierVersionsStayUsable(t *testing.T) {
@@ -78,7 +88,7 @@ func TestAccounts_TextsThatLookTheSameAreTheSame(t *testing.T) {
 	shop := shoptest.Start(t, New(Config{AdminPassword: password, derive: quick}))
 	nobody := eventlog.Actor{}
 	var ana query.UserView
-	shop.Do(command.RegisterUser{Name: "Jose\u0301", Email: "Jose\u0301.Strauß@Example.com", Password: "pa\u0301ssword9"}, nobody, &ana)
+	at := shop.Do(command.RegisterUser{Name: "Jose\u0301", Email: "Jose\u0301.Strauß@Example.com", Password: "pa\u0301ssword9"}, nobody, &ana)
 	if ana.Name != "José" || ana.Email != "josé.strauß@example.com" {
 		t.Errorf("registered %+v", ana)
 	}
@@ -88,7 +98,7 @@ func TestAccounts_TextsThatLookTheSameAreTheSame(t *testing.T) {
 		}
 		shop.Fails(command.RegisterUser{Name: "Eve", Email: email, Password: password}, nobody, errs.Conflict)
 		var admin query.Tokens
-		at := shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
+		shop.Do(command.LogIn{Email: "admin@lonja.local", Password: password}, nobody, &admin)
 		var listed query.List[query.UserView]
 		shop.Get(query.Users{Email: email}, actor(admin), at.Position, &listed)
 		if listed.Meta.Total != 1 || listed.Data[0].ID != ana.ID {

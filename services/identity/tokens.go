@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +54,10 @@ func hashToken(token string) string {
 // accessToken returns a user's access token, issued at the session's last event. It is the
 // same every time while the user's roles are the same.
 func (iss issuer) accessToken(u user, s session) (string, error) {
+	var id events.SessionID
+	if !isFormer(s.id) {
+		id = s.id // earlier versions sign the tokens of theirs without it
+	}
 	return iss.sign(claims.Access{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    claims.Issuer,
@@ -65,19 +68,21 @@ func (iss issuer) accessToken(u user, s session) (string, error) {
 			ID:        eventlog.DeriveID("access", string(s.id), strconv.Itoa(s.rotations)),
 		},
 		Roles:    u.Roles,
-		Position: s.changedAt,
-	})
+		Position: s.position,
+		Session:  id,
+	}, s.changed)
 }
 
-// sign signs claims with the newest key. It fails only when there is no key yet.
-func (iss issuer) sign(c jwt.Claims) (string, error) {
-	if len(iss.keys) == 0 {
-		return "", errors.New("the issuer has no key to sign with")
+// sign signs claims with the key of the time at which they are issued. It is Unavailable when
+// there is no key.
+func (iss issuer) sign(c jwt.Claims, issued time.Time) (string, error) {
+	k, err := iss.keys.signer(issued)
+	if err != nil {
+		return "", err
 	}
-	newest := iss.keys[len(iss.keys)-1]
 	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
-	token.Header["kid"] = newest.id
-	return token.SignedString(newest.private)
+	token.Header["kid"] = k.id
+	return token.SignedString(k.private)
 }
 
 // tokens returns the present pair of tokens of a session.

@@ -31,30 +31,34 @@ type Config struct {
 	// ReservationTTL is how long an order's goods stay reserved; 0 means 20 minutes. It
 	// should be longer than a payment's deadline.
 	ReservationTTL time.Duration
+
+	keeps int // orders that are not reserved, in the ledger; 0 means keptOrders
 }
 
 // New returns an inventory service that has not started. It runs once.
 func New(config Config) *service.Service {
-	stock := decider.New(stockType)
 	stockView := projection.New(stockDefinition)
+	reservationsView := projection.New(reservationsDefinition)
+	stock := decider.New(stockTypeOf(cmp.Or(config.keeps, keptOrders))).RememberIn(reservationsView)
+	orders := newOrderLookup(reservationsView, stock)
 	return &service.Service{
 		Name:  "inventory",
-		Views: []*projection.View{stockView},
+		Views: []*projection.View{stockView, reservationsView},
 		Commands: []service.Command{
 			service.HandleWith(stock, lookUpProduct(stockView, func(c command.CountStock) events.SKU { return c.SKU }), count).ReplyWithCommand(replyToCount),
 			service.HandleWith(stock, lookUpProduct(stockView, func(c command.AdjustStock) events.SKU { return c.SKU }), adjust).Reply(reply),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "inventory-on-orders", Handlers: []service.Handler{
-				service.React(stock, mainLocation[events.OrderPlaced], reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))),
-				service.React(stock, mainLocation[events.OrderPaid], commit),
-				service.React(stock, mainLocation[events.OrderCancelled], release),
+				service.ReactWith(stock, mainLocation[events.OrderPlaced], lookUpOrder[events.OrderPlaced](orders),
+					reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))).Idempotent(),
+				service.ReactWith(stock, mainLocation[events.OrderPaid], lookUpOrder[events.OrderPaid](orders), commit).Idempotent(),
+				service.ReactWith(stock, mainLocation[events.OrderCancelled], lookUpOrder[events.OrderCancelled](orders), release).Idempotent(),
 			}},
-			{Consumer: "inventory-reminders", Handlers: []service.Handler{
-				service.Remind("inventory-expiry", func(e events.StockReserved) time.Time { return e.ExpiresAt }),
-			}},
-			{Consumer: "inventory-expiry", Handlers: []service.Handler{
-				service.React(stock, mainLocation[events.StockReserved], expire),
+		},
+		Timers: []service.Timer{
+			{Name: "inventory-expiry", Stream: stock.Stream(), View: reservationsView, Pending: unpaid, SetBy: "inventory-reminders", Handlers: []service.Handler{
+				service.React(stock, mainLocation[events.StockReserved], expire).Idempotent(),
 			}},
 		},
 		Queries: []service.Query{

@@ -1,23 +1,41 @@
 package inventory
 
 import (
-	"time"
-
 	"lonja/events"
 	"lonja/kit/decider"
+	"lonja/kit/eventlog"
 )
 
 // ledger is the state of a location, on which everything about its stock is decided. It is
 // changed in place.
+//
+// It holds every open reservation, but only the newest of the orders that are not reserved, so it
+// does not grow with them. What it no longer holds is in the rows of the reservations view; see
+// found.
 type ledger struct {
+	keeps  int // how many orders that are not reserved it holds at most
 	levels map[events.SKU]events.Level
-	orders map[events.OrderID]status
-	// lines holds what is reserved or committed for an order, since it may have to be
-	// given back. Any other order costs only its id.
-	lines map[events.OrderID][]events.Quantity
+	orders map[events.OrderID]order
+	// settled are the newest events after which an order was not reserved, oldest first.
+	settled []settledOrder
+	// floor is the sequence of the last event about any order that is not in orders; 0 when every
+	// order is.
+	floor uint64
 }
 
-// status is an order's status in the ledger.
+// settledOrder is an order and the event after which it was not reserved. The order may have
+// later events.
+type settledOrder struct {
+	ID       events.OrderID
+	Sequence uint64
+}
+
+// keptOrders is how many orders that are not reserved a ledger holds at most. The view may lag by as
+// many before decisions have to wait for it.
+const keptOrders = 4096
+
+// status is an order's status in the ledger. Rows and snapshots hold the number, so it must not
+// change.
 type status uint8
 
 const (
@@ -28,49 +46,99 @@ const (
 	done                    // refused, cancelled or returned: nothing follows
 )
 
-var stockType = decider.EntityType[*ledger]{Subject: "events.stock", Stream: "INVENTORY", ReplyFromEvents: true, New: newLedger, Evolve: evolve}
-
-func newLedger() *ledger {
-	return &ledger{
-		levels: map[events.SKU]events.Level{},
-		orders: map[events.OrderID]status{},
-		lines:  map[events.OrderID][]events.Quantity{},
-	}
+// stockTypeOf returns the entity type of ledgers that keep so many orders.
+func stockTypeOf(keeps int) decider.EntityType[*ledger] {
+	return decider.EntityType[*ledger]{Subject: "events.stock", Stream: "INVENTORY", ReplyFromEvents: true,
+		New:          func() *ledger { return newLedger(keeps) },
+		EvolveRecord: func(l *ledger, r eventlog.Record) *ledger { return evolve(l, r.Event, r.Sequence) },
+		Snapshot:     ledgerSnapshot(keeps)}
 }
 
-func evolve(l *ledger, event events.Event, _ time.Time) *ledger {
+func newLedger(keeps int) *ledger {
+	return &ledger{keeps: keeps, levels: map[events.SKU]events.Level{}, orders: map[events.OrderID]order{}}
+}
+
+// evolve is what snapshots rest on: see TestLedger_GoldenFold before changing it.
+func evolve(l *ledger, event events.Event, sequence uint64) *ledger {
 	switch e := event.(type) {
 	case events.StockCounted:
 		l.levels[e.SKU] = e.Level
 	case events.StockAdjusted:
 		l.levels[e.SKU] = e.Level
-	case events.StockReserved:
-		l.setOrder(e.OrderID, reserved, e.Lines)
-	case events.StockCommitted:
-		l.setOrder(e.OrderID, committed, e.Lines)
-	case events.StockReleased:
-		if e.Reason == events.ReleasedExpired {
-			l.setOrder(e.OrderID, expired, nil)
-		} else {
-			l.setOrder(e.OrderID, done, nil)
-		}
-	case events.StockRefused:
-		l.setOrder(e.OrderID, done, nil)
-	case events.StockReturned:
-		l.setOrder(e.OrderID, done, nil)
+	}
+	if id, o, ok := orderAfter(event); ok {
+		o.sequence = sequence
+		l.setOrder(id, o)
 	}
 	l.applyMoves(event)
 	return l
 }
 
-// setOrder sets an order's status and keeps its lines; nil keeps none.
-func (l *ledger) setOrder(id events.OrderID, s status, lines []events.Quantity) {
-	l.orders[id] = s
-	if lines == nil {
-		delete(l.lines, id)
-	} else {
-		l.lines[id] = lines
+// order is an order as it stands in the ledger.
+type order struct {
+	status status
+	lines  []events.Quantity // that are reserved or committed; nil when nothing is to be given back
+	// sequence is that of the order's last event. The rows have it, too.
+	sequence uint64
+}
+
+// orderAfter returns what an event makes of an order; ok is false for an event about none. The
+// ledger and the reservations view both use it, so they cannot disagree.
+func orderAfter(event events.Event) (id events.OrderID, o order, ok bool) {
+	switch e := event.(type) {
+	case events.StockReserved:
+		return e.OrderID, order{status: reserved, lines: e.Lines}, true
+	case events.StockCommitted:
+		return e.OrderID, order{status: committed, lines: e.Lines}, true
+	case events.StockReleased:
+		if e.Reason == events.ReleasedExpired {
+			return e.OrderID, order{status: expired}, true
+		}
+		return e.OrderID, order{status: done}, true
+	case events.StockRefused:
+		return e.OrderID, order{status: done}, true
+	case events.StockReturned:
+		return e.OrderID, order{status: done}, true
 	}
+	return "", order{}, false
+}
+
+// setOrder sets an order, and forgets the one that was settled longest ago if there are too many.
+func (l *ledger) setOrder(id events.OrderID, o order) {
+	l.orders[id] = o
+	if o.status == reserved {
+		return
+	}
+	l.settled = append(l.settled, settledOrder{id, o.sequence})
+	if len(l.settled) <= l.keeps {
+		return
+	}
+	oldest := l.settled[0]
+	l.settled = l.settled[1:]
+	if l.orders[oldest.ID].sequence == oldest.Sequence { // otherwise it comes again later
+		delete(l.orders, oldest.ID)
+		l.floor = oldest.Sequence
+	}
+}
+
+// found is what was looked up about an order that the ledger may not hold any more: the order as
+// it stood, and the sequence of the events up to which that is certain. The zero value says that
+// no event was looked at.
+type found struct {
+	order
+	through uint64
+}
+
+// order returns an order as it stands. The error is decider.NeedsLookup if neither the ledger nor
+// what was found tells.
+func (l *ledger) order(id events.OrderID, f found) (order, error) {
+	if o, ok := l.orders[id]; ok {
+		return o, nil
+	}
+	if f.through < l.floor {
+		return order{}, &decider.NeedsLookup{Through: l.floor}
+	}
+	return f.order, nil
 }
 
 func (l *ledger) applyMoves(event events.Event) {

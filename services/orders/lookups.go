@@ -2,6 +2,8 @@ package orders
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"time"
 
 	"lonja/events"
@@ -40,27 +42,28 @@ func lookUpPrices(pricesView *projection.View) func(context.Context, command.Pla
 // readPrices reads the prices from the view. The rows of an older program, which serve until
 // the view is rebuilt, have no column "since", so it is read only for a deferred order.
 func readPrices(ctx context.Context, pricesView *projection.View, c command.PlaceOrder) (quotes, error) {
-	changed, args := "0", []any{""}
+	skus := make([]events.SKU, len(c.Items))
+	for i, line := range c.Items {
+		skus[i] = line.SKU
+	}
+	wanted, err := json.Marshal(skus)
+	if err != nil {
+		return nil, err
+	}
+	changed, args := "0", []any{string(wanted)}
 	if deferredAt := service.DeferredAt(ctx); !deferredAt.IsZero() {
-		changed, args = "since > ?2", []any{"", deferredAt.UnixMicro()}
+		changed, args = "since > ?2", append(args, deferredAt.UnixMicro())
 	}
-	query := `SELECT name, amount, currency, ` + changed + ` FROM offers WHERE sku = ?1 AND listed = 1`
 	read := make(quotes, len(c.Items))
-	for _, line := range c.Items {
-		if _, again := read[line.SKU]; again {
-			continue
-		}
-		args[0] = string(line.SKU)
-		var q quote
-		found, err := pricesView.Get(ctx, query, args, &q.name, &q.price.Amount, &q.price.Currency, &q.changed)
-		if err != nil {
-			return nil, err
-		}
-		if found {
-			read[line.SKU] = q
-		}
-	}
-	return read, nil
+	err = pricesView.Each(ctx, `SELECT sku, name, amount, currency, `+changed+` FROM json_each(?1) wanted CROSS JOIN offers ON sku = wanted.value AND listed = 1`,
+		args, func(scan func(...any) error) error {
+			var sku events.SKU
+			var q quote
+			err := scan(&sku, &q.name, &q.price.Amount, &q.price.Currency, &q.changed)
+			read[sku] = q
+			return err
+		})
+	return read, err
 }
 
 // satisfy reports whether all that an order asks for can be ordered, at the prices that the
@@ -90,8 +93,8 @@ func lookUpCommitted(ordersView *projection.View) func(context.Context, command.
 		var status string
 		var found bool
 		read := func() (done bool, err error) {
-			_, err = ordersView.Get(ctx, `SELECT o.status, EXISTS (SELECT 1 FROM facts f WHERE f.order_id = o.id AND f.stream = 'INVENTORY' AND f.type = ?)
-				FROM orders o WHERE o.id = ?`, []any{events.Type(events.StockCommitted{}), string(c.OrderID)}, &status, &found)
+			_, err = ordersView.Get(ctx, `SELECT `+statusText("o.status")+`, EXISTS (SELECT 1 FROM positions f WHERE f.order_id = o.id AND f.stream = ? AND f.status = ?)
+				FROM placed_orders o WHERE o.id = ?`, []any{slices.Index(streams, "INVENTORY"), commits, orderKey(c.OrderID)}, &status, &found)
 			return found || status != query.Paid, err
 		}
 		if _, err := read(); err != nil || found {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestOrder_FromPlacedToDelivered(t *testing.T) {
-	shop := shoptest.Start(t, New())
+	shop := shoptest.Start(t, New(Config{}))
 	order, receipt := places(t, shop, ana, "lantern", "", sells(shop, "lantern", 339))
 	if order.Status != query.Placed || order.CustomerID != "usr_ana" || order.Total != gbp(339) || order.Payment != nil || receipt.EntityID != string(order.ID) {
 		t.Fatalf("placed %+v, %+v", order, receipt)
@@ -71,7 +71,7 @@ func TestShip_WaitsForCommittedGoods(t *testing.T) {
 		shop.Record("ORDERS", e)
 	}
 	shop.Record("INVENTORY", committedFor("ord_old"))
-	shop.Run(New(), "a", t.TempDir())
+	shop.Run(New(Config{}), "a", t.TempDir())
 	shop.Do(command.ShipOrder{OrderID: "ord_old"}, rita, nil)
 
 	after := sells(shop, "lantern", 339)
@@ -113,7 +113,7 @@ func statusesOf(steps []query.StatusChange) (all []string) {
 }
 
 func TestOrder_StaysCancelled(t *testing.T) {
-	shop := shoptest.Start(t, New())
+	shop := shoptest.Start(t, New(Config{}))
 	after := sells(shop, "lantern", 339)
 
 	early, _ := places(t, shop, ana, "lantern", "", after)

@@ -16,7 +16,7 @@ import (
 )
 
 func TestPlace_ChangedPriceIsRejected(t *testing.T) {
-	shop := shoptest.Start(t, New())
+	shop := shoptest.Start(t, New(Config{}))
 	lantern := events.Product{SKU: "lantern", Name: "Lantern", Price: gbp(339)}
 	shop.Record("CATALOG", events.ProductCreated{Product: lantern})
 	for price := int64(340); price < 350; price++ {
@@ -88,7 +88,7 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 		}
 	}
 	shop.Record("CATALOG", events.ProductCreated{Product: lantern})
-	stop := shop.Run(New(), "a", dir)
+	stop := shop.Run(New(Config{}), "a", dir)
 	shop.Do(atPrice(339), ana, nil)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 	// back, its view has not read the change yet.
 	changes(400)
 	deferCommand("in-time", placeOne("lantern"))
-	stop = shop.Run(New(), "a", dir)
+	stop = shop.Run(New(Config{}), "a", dir)
 	var placed query.OrderView
 	if o := outcome("in-time"); o.Status != bus.OutcomeDone || json.Unmarshal(o.Result, &placed) != nil || placed.Total != gbp(400) {
 		t.Fatalf("deferred at 400: %s %s, %+v", o.Status, o.Result, o.Problem)
@@ -109,7 +109,7 @@ func TestPlace_DeferredOrderIsNotPlacedAtALaterPrice(t *testing.T) {
 	deferCommand("foresight", atPrice(500))
 	deferCommand("hindsight", atPrice(400))
 	changes(500)
-	shop.Run(New(), "a", dir)
+	shop.Run(New(Config{}), "a", dir)
 	for id, status := range map[string]string{"too-early": bus.OutcomeRejected, "foresight": bus.OutcomeDone, "hindsight": bus.OutcomeRejected} {
 		o := outcome(id)
 		if o.Status != status || status == bus.OutcomeRejected && (o.Problem.Code != errs.Conflict || o.Problem.Field != "items[0].unit_price") {

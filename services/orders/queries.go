@@ -1,8 +1,11 @@
 package orders
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -23,11 +26,27 @@ const (
 
 // orderJSON selects an order o with its payment p as a query.OrderView. It concatenates
 // columns that hold JSON. Its argument is the origin that is put before payment URLs.
-const orderJSON = `'{"id":"' || o.id || '","status":"' || o.status || '","customer_id":"' || o.customer || '",' || o.goods
-	|| ',"payment":' || ifnull('{"id":"' || p.id || '","provider":' || p.provider || ',"status":"' || p.status || '","amount":' || p.amount
+var orderJSON = `'{"id":"' || ` + orderID + ` || '","status":"' || ` + statusText("o.status") + ` || '","customer_id":"' || ` + projection.ExpandID("usr_", "o.customer") + ` || '",' || o.goods
+	|| ',"payment":' || ifnull('{"id":"' || ` + paymentID + ` || '","provider":' || p.provider || ',"status":"' || p.status || '","amount":' || p.amount
 		|| ',"url":"' || iif(p.is_path, ?, '') || p.url || '"}', 'null')
 	|| iif(o.cancel_reason = '', '', ',"cancel_reason":' || o.cancel_reason)
 	|| ',"created_at":"' || o.created || '","updated_at":"' || o.updated || '"}'`
+
+var (
+	orderID = projection.ExpandID("ord_", "o.id")
+	// paymentID is that of events.PaymentFor, unless the row says otherwise.
+	paymentID = `iif(p.id = '', 'pay_' || iif(typeof(o.id) = 'blob', lower(hex(o.id)), iif(substr(o.id, 1, 4) = 'ord_', substr(o.id, 5), o.id)), ` +
+		projection.ExpandID("pay_", "p.id") + `)`
+)
+
+// statusText returns the SQL for the status whose place in statuses a column holds.
+func statusText(column string) string {
+	sql := "CASE " + column
+	for i, status := range statuses {
+		sql += fmt.Sprintf(" WHEN %d THEN '%s'", i, status)
+	}
+	return sql + " END"
+}
 
 // readerArg returns the SQL argument that restricts orders to those that an actor may see:
 // the actor's id, or nil for all.
@@ -35,11 +54,11 @@ func readerArg(a eventlog.Actor) any {
 	if a.HasRole(events.StaffRoles...) {
 		return nil
 	}
-	return a.ID
+	return customerKey(a.ID)
 }
 
 func findOrder(ordersView *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
-	const sql = `SELECT o.status, p.id IS NOT NULL, ` + orderJSON + ` FROM orders o LEFT JOIN payments p ON p.order_id = o.id
+	sql := `SELECT ` + statusText("o.status") + `, p.id IS NOT NULL, ` + orderJSON + ` FROM placed_orders o LEFT JOIN payments p ON p.order_id = o.id
 		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
 	return func(ctx context.Context, q query.Order, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
@@ -48,7 +67,7 @@ func findOrder(ordersView *projection.View) func(context.Context, query.Order, e
 		var status string
 		var payable bool
 		var body []byte
-		args := []any{unquoted(q.Origin), string(q.OrderID), readerArg(a)}
+		args := []any{unquoted(q.Origin), orderKey(q.OrderID), readerArg(a)}
 		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (bool, error) {
 			found, err := ordersView.Get(ctx, sql, args, &status, &payable, &body)
 			return found && query.Settled(status, payable), err
@@ -60,61 +79,70 @@ func findOrder(ordersView *projection.View) func(context.Context, query.Order, e
 	}
 }
 
-var statuses = []string{query.Placed, query.AwaitingPayment, query.Paid, query.Shipped, query.Delivered, query.Cancelled}
+// selection is which orders a list has. A member that is "" selects any.
+type selection struct{ customer, status string }
 
+// selectionOf returns the orders that a query asks for and the actor may see. It is false when
+// there are none such.
+func selectionOf(q query.Orders, a eventlog.Actor) (s selection, some bool, err error) {
+	s = selection{string(q.Customer), q.Status}
+	if s.customer != "" {
+		err = events.Token("customer_id", q.Customer)
+	}
+	if s.status != "" && !slices.Contains(statuses, s.status) {
+		err = cmp.Or(err, error(errs.InvalidField("status", "must be one of %s", strings.Join(statuses, ", "))))
+	}
+	if !a.HasRole(events.StaffRoles...) {
+		some, s.customer = s.customer == "" || s.customer == a.ID, a.ID
+		return s, some, err
+	}
+	return s, true, err
+}
+
+// where returns the condition for the orders. With each one, an index is sorted by the number.
+func (s selection) where() (sql string, args []any) {
+	sql = "true"
+	if s.customer != "" {
+		sql, args = sql+" AND customer = ?", append(args, customerKey(s.customer))
+	}
+	if s.status != "" {
+		sql, args = sql+" AND status = ?", append(args, slices.Index(statuses, s.status))
+	}
+	return sql, args
+}
+
+// listOrders counts and finds orders in an index alone, and then reads the rows of one page.
 func listOrders(ordersView *projection.View) func(context.Context, query.Orders, eventlog.Actor) (any, error) {
 	return func(ctx context.Context, q query.Orders, a eventlog.Actor) (any, error) {
 		if err := loggedIn(a); err != nil {
 			return nil, err
 		}
-		page := q.Page.Normal()
-		where, args := "WHERE true", []any{}
-		if !a.HasRole(events.StaffRoles...) {
-			where, args = where+" AND o.customer = ?", append(args, a.ID)
+		selected, some, err := selectionOf(q, a)
+		if err != nil {
+			return nil, err
 		}
-		if q.Status != "" {
-			if !slices.Contains(statuses, q.Status) {
-				return nil, errs.InvalidField("status", "must be one of %s", strings.Join(statuses, ", "))
-			}
-			where, args = where+" AND o.status = ?", append(args, q.Status)
+		page, err := query.SectionOf[int64](q.Page, "orders.orders", selected.customer, selected.status)
+		if err != nil {
+			return nil, err
+		}
+		if !some {
+			return query.NewList[json.RawMessage](nil, 0, page, ""), nil
 		}
 		var total int
-		if _, err := ordersView.Get(ctx, "SELECT count(*) FROM orders o "+where, args, &total); err != nil {
+		where, args := selected.where()
+		if _, err := ordersView.Get(ctx, "SELECT count(*) FROM (SELECT 1 FROM placed_orders WHERE "+where+" LIMIT ?)", append(args, query.CountAtMost), &total); err != nil {
 			return nil, err
 		}
-		args = append(append([]any{unquoted(q.Origin)}, args...), page.Limit, page.Offset())
-		orders, err := service.JSONRows(ctx, ordersView, "SELECT "+orderJSON+" FROM orders o LEFT JOIN payments p ON p.order_id = o.id "+
-			where+" ORDER BY o.placed DESC LIMIT ? OFFSET ?", args...)
-		return query.NewList(orders, total, page), err
-	}
-}
-
-func findTimeline(ordersView *projection.View) func(context.Context, query.OrderTimeline, eventlog.Actor) (any, error) {
-	return func(ctx context.Context, q query.OrderTimeline, a eventlog.Actor) (any, error) {
-		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
-			return nil, err
+		before := int64(math.MaxInt64)
+		if page.Begins != nil {
+			before = *page.Begins
 		}
-		var entries []query.TimelineEntry
-		err := ordersView.Each(ctx, `SELECT f.stream, f.sequence, f.type, f.time, f.actor, f.event_id, f.causation_id, f.data
-			FROM facts f JOIN orders o ON o.id = f.order_id WHERE o.id = ? AND o.customer = ifnull(?, o.customer)
-			ORDER BY f.stream, f.sequence`,
-			[]any{string(q.OrderID), readerArg(a)}, func(scan func(...any) error) error {
-				var e query.TimelineEntry
-				var at string
-				var data []byte
-				if err := scan(&e.Stream, &e.Sequence, &e.Type, &at, &e.Actor, &e.EventID, &e.CausationID, &data); err != nil {
-					return err
-				}
-				var err error
-				e.Time, err = time.Parse(time.RFC3339Nano, at)
-				e.Data = json.RawMessage(data)
-				entries = append(entries, e)
-				return err
-			})
-		if err == nil && len(entries) == 0 {
-			err = noSuchOrder(q.OrderID)
-		}
-		return mergeStreams(entries), err
+		args = append(append([]any{unquoted(q.Origin)}, args...), before, page.Limit+1, page.Offset)
+		orders, err := service.ListRows(ctx, ordersView, page.Limit, "SELECT o.number, "+orderJSON+
+			" FROM (SELECT number FROM placed_orders WHERE "+where+" AND number < ? ORDER BY number DESC LIMIT ? OFFSET ?) found JOIN placed_orders o ON o.number = found.number"+
+			" LEFT JOIN payments p ON p.order_id = o.id ORDER BY o.number DESC",
+			args, func(number *int64) []any { return []any{number} })
+		return query.NewList(orders.JSON, total, page, page.Next(orders.Last, orders.More)), err
 	}
 }
 
@@ -125,16 +153,18 @@ func listStatuses(ordersView *projection.View) func(context.Context, query.Order
 		}
 		changes, exists := []query.StatusChange{}, false
 		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (bool, error) {
-			err := ordersView.Each(ctx, `SELECT f.sequence, f.status, f.time FROM facts f JOIN orders o ON o.id = f.order_id
-				WHERE o.id = ? AND o.customer = ifnull(?, o.customer) AND f.stream = 'ORDERS' AND f.status <> '' ORDER BY f.sequence`,
-				[]any{string(q.OrderID), readerArg(a)}, func(scan func(...any) error) error {
+			err := ordersView.Each(ctx, `SELECT f.sequence, `+statusText("f.status")+`, f.time FROM positions f JOIN placed_orders o ON o.id = f.order_id
+				WHERE o.id = ? AND o.customer = ifnull(?, o.customer) AND f.stream = ? AND f.status IS NOT NULL ORDER BY f.sequence`,
+				[]any{orderKey(q.OrderID), readerArg(a), slices.Index(streams, "ORDERS")}, func(scan func(...any) error) error {
 					var c query.StatusChange
-					var at string
-					if err := scan(&c.Sequence, &c.Status, &at); err != nil {
+					var at any
+					var number uint64
+					if err := scan(&number, &c.Status, &at); err != nil {
 						return err
 					}
+					c.Sequence = ordersView.Place("ORDERS", number).Sequence
 					var err error
-					c.Time, err = time.Parse(time.RFC3339Nano, at)
+					c.Time, err = parseTime(at)
 					if exists = true; c.Sequence > q.After {
 						changes = append(changes, c)
 					}

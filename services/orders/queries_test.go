@@ -22,7 +22,7 @@ import (
 )
 
 func TestQueries_CustomersSeeOnlyTheirOwnOrders(t *testing.T) {
-	shop := shoptest.Start(t, New())
+	shop := shoptest.Start(t, New(Config{}))
 	after := sells(shop, "lantern", 339)
 	anas, _ := places(t, shop, ana, "lantern", "", after)
 	beas, receipt := places(t, shop, bea, "lantern", "", after)

@@ -26,8 +26,8 @@ func race(t *testing.T, shop *shoptest.Shop, a, b bus.Command, asA, asB eventlog
 }
 
 func TestReplicas_ActAsOneService(t *testing.T) {
-	shop := shoptest.Start(t, New())
-	shop.Run(New(), "b", t.TempDir())
+	shop := shoptest.Start(t, New(Config{}))
+	shop.Run(New(Config{}), "b", t.TempDir())
 	after := sells(shop, "lantern", 339)
 
 	for range 12 {

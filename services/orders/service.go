@@ -18,6 +18,9 @@
 package orders
 
 import (
+	"cmp"
+	"time"
+
 	"lonja/events"
 	"lonja/events/query"
 	"lonja/kit/decider"
@@ -25,8 +28,16 @@ import (
 	"lonja/kit/service"
 )
 
+// Config configures orders. The zero Config works.
+type Config struct {
+	// MaxWait is how long new orders may wait on average until they say where to pay; 0 means a
+	// second. When it gets longer, further ones are held, and then rejected with
+	// errs.Unavailable. A negative MaxWait holds none.
+	MaxWait time.Duration
+}
+
 // New returns an orders service that has not started. It runs once.
-func New() *service.Service {
+func New(config Config) *service.Service {
 	orders := decider.New(orderType)
 	pricesView, ordersView := projection.New(pricesDefinition), projection.New(ordersDefinition)
 	return &service.Service{
@@ -35,7 +46,7 @@ func New() *service.Service {
 		// Customers wait at the gateway for changes of their orders.
 		ChangeNotifications: []*projection.View{ordersView},
 		Commands: []service.Command{
-			service.HandleWith(orders, lookUpPrices(pricesView), place).WaitFor(pricesView).Reply(reply),
+			service.HandleWith(orders, lookUpPrices(pricesView), place).WaitFor(pricesView).HeldTo(cmp.Or(config.MaxWait, time.Second), ordersView).Reply(reply),
 			service.Handle(orders, cancel).Reply(reply),
 			service.HandleWith(orders, lookUpCommitted(ordersView), ship).WaitFor(ordersView).Reply(reply),
 			service.Handle(orders, deliver).Reply(reply),

@@ -49,7 +49,7 @@ func asking[T any](t *testing.T, shop *shoptest.Shop, q interface{ QueryName() s
 }
 
 func TestQueries_WaitForAnOrderNotYetPlaced(t *testing.T) {
-	shop := shoptest.Start(t, New())
+	shop := shoptest.Start(t, New(Config{}))
 	after := sells(shop, "lantern", 339)
 	id := eventlog.NewID()
 	orderID := events.OrderID(eventlog.NewEntityID("ord_", id))

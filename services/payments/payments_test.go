@@ -101,6 +101,21 @@ func TestPayment_IsCapturedAfterTheDeadline(t *testing.T) {
 	shop.settles(command.Pay, query.PaymentCaptured)
 }
 
+// The index of what is due holds only the payments that are pending.
+func TestPayment_DeadlinesAreFoundByAnIndex(t *testing.T) {
+	payments := New(Config{Sandbox: true})
+	shop := open(t, payments)
+	shop.Record("ORDERS", awaiting)
+	await[events.PaymentRequested](shop)
+	shop.is(query.PaymentPending)
+	var plan string
+	var skip int
+	if _, err := payments.Views[0].Get(t.Context(), `EXPLAIN QUERY PLAN `+pastDeadline, []any{0, 0, 10},
+		&skip, &skip, &skip, &plan); err != nil || plan != "SEARCH payments USING COVERING INDEX due ((expires,requested)>(?,?))" {
+		t.Errorf("what is due is found by %q, %v", plan, err)
+	}
+}
+
 func TestPayment_CapturedForACancelledOrderIsRefunded(t *testing.T) {
 	shop := open(t, New(Config{Sandbox: true}))
 	shop.Record("ORDERS", awaiting)

@@ -42,7 +42,7 @@ func refund(p payment, _ events.PaymentCaptured, _ decider.Meta) (events.Event, 
 	return refundAll(p), nil
 }
 
-// expire ends a payment that is still pending when its reminder comes.
+// expire ends a payment that is still pending at its deadline.
 func expire(p payment, e events.PaymentRequested, _ decider.Meta) (events.Event, error) {
 	if p.status != query.PaymentPending {
 		return nil, nil

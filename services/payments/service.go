@@ -55,11 +55,12 @@ func New(config Config) *service.Service {
 				service.React(payments, paymentOf[events.OrderAwaitingPayment], request(cmp.Or(config.Deadline, 15*time.Minute))),
 				service.React(payments, paymentOf[events.OrderCancelled], withdraw),
 			}},
-			{Consumer: "payments-on-payments", Handlers: []service.Handler{
-				service.Remind("payments-deadline", func(e events.PaymentRequested) time.Time { return e.ExpiresAt }),
+			{Consumer: "payments-on-captures", Handlers: []service.Handler{
 				service.React(payments, ifUnwanted, refund),
 			}},
-			{Consumer: "payments-deadline", Handlers: []service.Handler{
+		},
+		Timers: []service.Timer{
+			{Name: "payments-deadline", Stream: paymentType.Stream, View: paymentsView, Pending: pastDeadline, SetBy: "payments-on-payments", Handlers: []service.Handler{
 				service.React(payments, events.PaymentRequested.EntityID, expire),
 			}},
 		},

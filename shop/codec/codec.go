@@ -10,4 +10,4 @@ import (
 
 // Events encodes and decodes every event of the shop. It may be used by several goroutines and
 // must not be changed.
-var Events = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known}
+var Events = eventlog.Codec{Type: events.Type, Subject: events.Subject, Encode: events.Encode, Decode: events.Decode, Knows: events.Known, Sealed: events.SealedMembers}

@@ -1,0 +1,81 @@
+package inventory
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"lonja/events"
+	"lonja/kit/eventlog"
+	"lonja/kit/projection"
+)
+
+// The reservations view holds every order that the ledger has ever seen, as it stands there. The
+// ledger itself forgets what is over, so decisions ask the view about older orders.
+//
+// Status is a status of the ledger. Lines are empty unless they are reserved or committed.
+// Sequence is that of the order's last event, and reserved the number of stock.reserved (eventlog.Record.Number). Both reserved and
+// expires (microseconds since 1970) are 0 for an order that never was reserved.
+var reservationsDefinition = projection.Definition{
+	Name: "reservations",
+	Schema: `
+CREATE TABLE orders (
+	id       TEXT PRIMARY KEY,
+	status   INTEGER NOT NULL,
+	lines    TEXT NOT NULL,
+	sequence INTEGER NOT NULL,
+	reserved INTEGER NOT NULL,
+	expires  INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX due ON orders (expires, reserved) WHERE status = 1;`,
+	Reads:    []projection.Source{{Stream: "INVENTORY", Subjects: []string{"events.stock.>"}}},
+	Project:  projectOrder,
+	Commands: true, // the ledger forgets them
+}
+
+// unpaid selects the reservations that are still held; see service.Timer. Status 1 is reserved.
+const unpaid = `SELECT expires, reserved FROM orders WHERE status = 1 AND (expires, reserved) > (?1, ?2)
+	ORDER BY expires, reserved LIMIT ?3`
+
+func projectOrder(tx *projection.Tx, r eventlog.Record) error {
+	id, o, ok := orderAfter(r.Event)
+	if !ok {
+		return nil
+	}
+	lines := formatLines(o.lines)
+	if e, is := r.Event.(events.StockReserved); is {
+		return tx.Exec(`INSERT INTO orders (id, status, lines, sequence, reserved, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+			ON CONFLICT (id) DO UPDATE SET status = ?2, lines = ?3, sequence = ?4, reserved = ?5, expires = ?6`,
+			string(id), int64(o.status), lines, int64(r.Sequence), int64(r.Number), e.ExpiresAt.UnixMicro())
+	}
+	return tx.Exec(`INSERT INTO orders (id, status, lines, sequence, reserved, expires) VALUES (?1, ?2, ?3, ?4, 0, 0)
+		ON CONFLICT (id) DO UPDATE SET status = ?2, lines = ?3, sequence = ?4`,
+		string(id), int64(o.status), lines, int64(r.Sequence))
+}
+
+// formatLines writes lines as the rows hold them: "lamp:5 vase:1".
+func formatLines(lines []events.Quantity) string {
+	var b strings.Builder
+	for i, line := range lines {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(line.SKU))
+		b.WriteByte(':')
+		b.WriteString(strconv.FormatInt(line.Quantity, 10))
+	}
+	return b.String()
+}
+
+// parseLines reads what formatLines wrote. It returns nil for "".
+func parseLines(s string) (lines []events.Quantity, err error) {
+	for line := range strings.FieldsSeq(s) {
+		sku, n, _ := strings.Cut(line, ":")
+		quantity, err := strconv.ParseInt(n, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("lines %q of an order: %w", s, err)
+		}
+		lines = append(lines, events.Quantity{SKU: events.SKU(sku), Quantity: quantity})
+	}
+	return lines, nil
+}
