@@ -57,22 +57,62 @@ var effects = []struct {
 	{expired, "orders-on-payments", []step{paid, shipped, delivered, cancelled}},
 }
 
-// checkOrders checks every order across its streams. It runs after the last event
-// was applied, and counts the orders by status.
-func (m *model) checkOrders() {
+// checkOrders checks every order across its streams, and counts the orders by status. It runs
+// after the last event was applied. Keep gets what a later audit needs of each order; it may be
+// nil.
+func (m *model) checkOrders(keep func([]byte) error) error {
 	m.report.Orders = map[string]int{}
-	for _, compactID := range slices.Sorted(maps.Keys(m.orders)) {
-		o := m.orders[compactID]
-		m.checkCauses(compactID, o)
-		m.checkAmounts(compactID, o)
-		underWay := m.checkEffects(compactID, o)
-		if m.checkMoney(compactID, o) || underWay {
-			m.report.UnderWay++
-			m.violateIfSettled(Violation{Entity: "order " + string(compactID), Problem: "a reaction to one of its events has not run yet"})
+	return m.facts.eachPart(func(records [][]byte) error {
+		all, err := m.foldOrders(records)
+		if err != nil {
+			return err
 		}
-		if status := o.last[ofOrder]; status != nothing {
-			m.report.Orders[status.String()]++
+		for _, id := range slices.Sorted(maps.Keys(all)) {
+			m.checkOrder(id, all[id])
+			if keep == nil {
+				continue
+			}
+			if err := keep(all[id].encode(id, nil)); err != nil {
+				return err
+			}
 		}
+		return nil
+	})
+}
+
+// foldOrders returns the orders that the records of a partition are about.
+func (m *model) foldOrders(records [][]byte) (map[events.OrderID]*order, error) {
+	all := map[events.OrderID]*order{}
+	for _, record := range records {
+		r := &reader{data: record}
+		if r.byte() == isOrder {
+			id, o := decodeOrder(r)
+			all[id] = o
+		} else {
+			f := decodeFact(r)
+			if all[f.order] == nil {
+				all[f.order] = &order{}
+			}
+			all[f.order].apply(m, f)
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+	}
+	return all, nil
+}
+
+// checkOrder checks an order across its streams.
+func (m *model) checkOrder(id events.OrderID, o *order) {
+	m.checkCauses(id, o)
+	m.checkAmounts(id, o)
+	underWay := m.checkEffects(id, o)
+	if m.checkMoney(id, o) || underWay {
+		m.report.UnderWay++
+		m.violateIfSettled(Violation{Entity: "order " + string(id), Problem: "a reaction to one of its events has not run yet"})
+	}
+	if status := o.last[ofOrder]; status != nothing {
+		m.report.Orders[status.String()]++
 	}
 }
 
@@ -86,7 +126,7 @@ func (m *model) checkCauses(compactID events.OrderID, o *order) {
 }
 
 func (m *model) checkCause(compactID events.OrderID, o *order, effect, cause step) {
-	if o.sequences[effect] != 0 && o.sequences[cause] == 0 && m.beforeCut(historyOf(effect), o.sequences[effect]) {
+	if o.sequences[effect] != 0 && o.sequences[cause] == 0 && m.beforeCut(effect, o.sequences[effect]) {
 		m.violateOrder(Order, compactID, o, effect, "%s, but %s does not record that it was %s", effect, streamOf[historyOf(cause)], cause)
 	}
 }
@@ -122,7 +162,8 @@ func (m *model) checkAmounts(compactID events.OrderID, o *order) {
 		m.violateOrder(Money, compactID, o, requested, "%s are requested; expected the order's total of %s", o.requested, o.total)
 	}
 	if s := max(o.sequences[reserved], o.sequences[committed]); s != 0 && o.reserved != o.orderedLines {
-		m.violate(Violation{Check: Order, Stream: streamOf[ofStock], Sequence: s, Entity: "order " + string(compactID),
+		at := m.placeOf(reserved, s)
+		m.violate(Violation{Check: Order, Stream: at.Stream, Sequence: at.Sequence, Entity: "order " + string(compactID),
 			Problem: "the reserved lines differ from the ordered lines"})
 	}
 }
@@ -134,7 +175,7 @@ func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
 	taken := max(o.sequences[captured], o.sequences[unwanted])
 	switch status := o.last[ofOrder]; status {
 	case paid, shipped, delivered:
-		if taken == 0 && o.total.Amount > 0 && m.beforeCut(ofOrder, o.sequences[status]) {
+		if taken == 0 && o.total.Amount > 0 && m.beforeCut(status, o.sequences[status]) {
 			m.violateOrder(Money, compactID, o, status, "%s, but nothing was captured; expected %s", status, o.total)
 		}
 	case cancelled:
@@ -142,7 +183,7 @@ func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
 		if last != captured && last != unwanted {
 			break
 		}
-		if !m.acknowledge("payments-on-orders", cancelled, o) || last == unwanted && !m.acknowledge("payments-on-payments", unwanted, o) {
+		if !m.acknowledge("payments-on-orders", cancelled, o) || last == unwanted && !m.acknowledge("payments-on-captures", unwanted, o) {
 			return true
 		}
 		m.violateOrder(Money, compactID, o, last, "cancelled, but %s were captured and nothing was refunded; expected a full refund", o.requested)
@@ -150,16 +191,21 @@ func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
 	return false
 }
 
-// beforeCut reports whether a sequence on a history's stream is before the cut.
-func (m *model) beforeCut(h history, seq uint64) bool { return seq <= m.cuts[streamOf[h]].effects }
+// beforeCut reports whether the event of a step with a number is before its stream's cut.
+func (m *model) beforeCut(s step, number uint64) bool {
+	at := m.placeOf(s, number)
+	return at.Sequence <= m.cuts[at.Stream].effects
+}
 
 // handled reports whether a consumer's reaction to a step has run.
 func (m *model) acknowledge(consumer string, s step, o *order) bool {
-	return m.reactions.ran(consumer, streamOf[historyOf(s)], o.sequences[s])
+	at := m.placeOf(s, o.sequences[s])
+	return m.reactions.ran(consumer, at.Stream, at.Sequence)
 }
 
 // violateOrder reports a violation of an order at one of its steps.
 func (m *model) violateOrder(check string, compactID events.OrderID, o *order, at step, format string, args ...any) {
-	m.violate(Violation{Check: check, Stream: streamOf[historyOf(at)], Sequence: o.sequences[at],
+	place := m.placeOf(at, o.sequences[at])
+	m.violate(Violation{Check: check, Stream: place.Stream, Sequence: place.Sequence,
 		Entity: "order " + string(compactID), Problem: fmt.Sprintf(format, args...)})
 }

@@ -1,7 +1,10 @@
 package audit
 
 import (
+	"maps"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +15,7 @@ import (
 	"lonja/events"
 	"lonja/kit/bus"
 	"lonja/kit/eventlog"
+	"lonja/kit/keyring"
 	"lonja/kit/service"
 	"lonja/shop/shoptest"
 )
@@ -126,11 +130,56 @@ func (s *fixture) deadLetter(consumer, stream string, seq uint64) {
 func (s *fixture) audit(settled bool, dir string, services ...*service.Service) *Report {
 	s.t.Helper()
 	report, err := Run(s.t.Context(), Config{JetStream: s.JS, Codec: shoptest.Codec, Streams: s.Streams,
-		Services: services, Dir: dir, Settled: settled})
+		Services: services, Dir: dir, Keys: keyring.New(s.JS, s.KEKs), Settled: settled})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	return report
+}
+
+// auditWith audits the log, saves the audit's state in a file unless that is "", and goes on
+// from another one unless that is "".
+func (s *fixture) auditWith(save, since string) *Report {
+	s.t.Helper()
+	c := Config{JetStream: s.JS, Codec: shoptest.Codec, Streams: s.Streams, Keys: keyring.New(s.JS, s.KEKs), Save: save}
+	if since != "" {
+		var err error
+		if c.Since, err = LoadState(since); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	report, err := Run(s.t.Context(), c)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return report
+}
+
+// recordAndWant records events and audits them: all at once, and from every point at which an
+// audit of what was recorded so far finds nothing. Each must find the same.
+func (s *fixture) recordAndWant(given []events.Event, lines ...string) *Report {
+	s.t.Helper()
+	dir, saved := s.t.TempDir(), []string{}
+	for i, e := range given {
+		file := filepath.Join(dir, strconv.Itoa(i))
+		if s.auditWith(file, "").Saved {
+			saved = append(saved, file)
+		}
+		s.record(e)
+	}
+	r := s.audit(false, "")
+	want(s.t, r, lines...)
+	for _, file := range saved {
+		since := s.auditWith("", file)
+		want(s.t, since, lines...)
+		if !maps.Equal(since.Orders, r.Orders) || !maps.Equal(since.Users, r.Users) || since.UnderWay != r.UnderWay {
+			s.t.Errorf("since %s: orders %v, users %v, %d under way; from the beginning %v, %v, %d", file, since.Orders, since.Users, since.UnderWay, r.Orders, r.Users, r.UnderWay)
+		}
+	}
+	if len(saved) == 0 {
+		s.t.Error("nothing was saved, not even of the empty log")
+	}
+	return r
 }
 
 // want fails the test unless the report holds these violations, in any order.

@@ -1,86 +1,119 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"lonja/events"
 	"lonja/kit/eventlog"
+	"lonja/kit/streams"
 )
 
-// model is what the audit derives from the log. It is built from events alone.
+// model is what the audit derives from the log. It is built from events alone. Each stream has
+// its part of the model, so that streams can be read at the same time; what is about orders
+// and ids, which all streams share, is spilled.
 type model struct {
 	*audit
-	eventIDs   map[compactID]position // by the event's own id
-	commandIDs map[compactID]position // by the id of the command that caused the event
-	lastSteps  map[string]step        // the last step of each product, user, session and issuer, by "product.71053"
-	orders     map[events.OrderID]*order
-	ledger     ledger
+	products map[events.SKU]step               // the last step of each product; complete before orders are read
+	sessions map[compactID]step                // the last step of each session
+	logins   map[events.SessionID]events.Login // each session of the stream of sessions, by its last event
+	accounts accounts
+	realm    realm
+	sealed   map[string]uint64 // the first sequence of IDENTITY at which something is sealed, by the owner of the key
+	ledger   ledger
+	homes    homes
+	facts    *spill // about orders
+	mentions *spill // of ids
 }
 
-// compactID is an id in 16 bytes.
-type compactID [16]byte
+// About how many bytes an event takes in the spills.
+const (
+	factBytes    = 70
+	mentionBytes = 1 + mentionSize
+)
 
-func compact(s string) (k compactID) {
-	copy(k[:], eventlog.CompactID(s))
-	return k
+func newModel(a *audit, count uint64) *model {
+	return &model{audit: a, products: map[events.SKU]step{}, sessions: map[compactID]step{}, logins: map[events.SessionID]events.Login{},
+		accounts: newAccounts(), realm: realm{Keys: map[string]bool{}}, sealed: map[string]uint64{}, ledger: ledger{}, homes: homes{of: map[string]string{}},
+		facts: newSpill(count * factBytes), mentions: newSpill(count * mentionBytes)}
 }
 
-// position is where an event is recorded.
-type position struct {
-	stream string
-	seq    uint64
-}
+func (m *model) close() error { return errors.Join(m.facts.close(), m.mentions.close()) }
 
-func (p position) String() string { return fmt.Sprintf("%s:%d", p.stream, p.seq) }
-
-func newModel(a *audit) *model {
-	return &model{audit: a, eventIDs: map[compactID]position{}, commandIDs: map[compactID]position{}, lastSteps: map[string]step{},
-		orders: map[events.OrderID]*order{}, ledger: ledger{}}
-}
-
-// apply adds an event to the model and checks it against what the model holds.
-func (m *model) apply(r eventlog.Record) {
-	m.checkUnique(r)
+// apply adds an event of a stream, whose number is given, to the model, and checks it against
+// what the model holds of that stream.
+func (m *model) apply(stream uint8, r eventlog.Record) error {
+	if err := m.addMentions(stream, r); err != nil {
+		return err
+	}
+	m.addOwner(r)
+	m.checkHome(r)
 	switch event := r.Event.(type) {
 	case events.OfOrder:
-		m.order(event.Order()).apply(m, r, event)
+		m.checkOrderEvent(r)
+		f := factOf(r, event)
+		if err := m.facts.add(keyOf(f.order), f.encode(nil)); err != nil {
+			return err
+		}
 	case events.StockCounted, events.StockAdjusted:
+	case events.RealmOpened, events.RealmKeyAdded, events.RealmAdminAppointed:
+		m.realm.apply(m, r)
+	case events.LoginStarted:
+		m.checkLogin(r, event.Login)
+	case events.LoginRefreshed:
+		m.checkLogin(r, event.Login)
+	case events.LoginEnded:
+		m.checkLogin(r, event.Login)
 	default:
-		m.checkEntity(r)
+		m.applyOther(r)
 	}
 	m.ledger.apply(m, r)
+	return nil
 }
 
-// checkUnique checks that neither the event's id nor its command's id was seen
-// before. A command that recorded two events had two effects, even if the events
-// are about two entities.
-func (m *model) checkUnique(r eventlog.Record) {
-	here := position{r.Stream, r.Sequence}
-	if before, twice := m.eventIDs[compact(r.ID)]; twice {
-		m.violateAt(r, Once, "has the id %s, which %s has too", r.ID, before)
-	} else {
-		m.eventIDs[compact(r.ID)] = here
-	}
-	if before, twice := m.commandIDs[compact(r.Causation)]; twice {
-		m.violateAt(r, Once, "was caused by command %s, which already had an effect at %s; a command has at most one", r.Causation, before)
-	} else {
-		m.commandIDs[compact(r.Causation)] = here
+// applyOther adds an event of a user, a product or a session.
+func (m *model) applyOther(r eventlog.Record) {
+	switch entity := strings.SplitN(streams.BaseSubject(r.Subject), ".", 3)[1]; entity {
+	case "user":
+		m.accounts.apply(m, r)
+	case "product":
+		sku := events.SKU(r.Event.EntityID())
+		m.products[sku] = m.checkStep(r, m.products[sku], stepOf(r.Event))
+	default:
+		m.applySession(r)
 	}
 }
 
-// checkEntity checks the next event of a product, user, session or issuer, whose
-// history depends on no other stream.
-func (m *model) checkEntity(r eventlog.Record) {
-	key := strings.Join(strings.Split(r.Subject, ".")[1:3], ".")
-	before, s := m.lastSteps[key], stepOf(r.Event)
+// applySession checks the next event of a session, whose history depends on no other stream.
+func (m *model) applySession(r eventlog.Record) {
+	id := compact(r.Event.EntityID())
+	m.sessions[id] = m.checkStep(r, m.sessions[id], stepOf(r.Event))
+	switch e := r.Event.(type) {
+	case events.SessionStarted:
+		m.accounts.checkSession(m, r, e.UserID)
+	case events.SessionRotated:
+		m.accounts.checkSession(m, r, e.UserID)
+	}
+}
+
+// addOwner notes whose key an event is sealed with.
+func (m *model) addOwner(r eventlog.Record) {
+	of, ok := r.Event.(interface{ KeyOwner() string })
+	if !ok || events.SealedMembers(r.Type) == nil {
+		return // it has no sealed members, or an older version has them in plain text
+	}
+	if _, known := m.sealed[of.KeyOwner()]; !known {
+		m.sealed[of.KeyOwner()] = r.Sequence
+	}
+}
+
+// checkStep checks that an event's step may follow the one before, and returns it.
+func (m *model) checkStep(r eventlog.Record, before, s step) step {
 	if !allowed(before, s) {
 		m.violateAt(r, Transitions, "%s after %s; expected after %s", s, before, oneOf(predecessors[s]))
 	}
-	m.lastSteps[key] = s
-	if e, ok := r.Event.(events.SessionStarted); ok && m.lastSteps["user."+string(e.UserID)] == nothing {
-		m.violateAt(r, Transitions, "belongs to user %s, who was not registered before", e.UserID)
-	}
+	return s
 }
 
 // violateAt reports a violation at an event.
@@ -92,18 +125,9 @@ func (m *model) violateAt(r eventlog.Record, check, format string, args ...any) 
 // ord_1". A stock event that is about an order is named after the order, because
 // its entity is the whole stock of a location.
 func entityOf(r eventlog.Record) string {
-	parts := strings.SplitN(r.Subject, ".", 4)
+	parts := strings.SplitN(streams.BaseSubject(r.Subject), ".", 4)
 	if event, ok := r.Event.(events.OfOrder); ok && parts[1] == "stock" {
 		return "order " + string(event.Order())
 	}
 	return parts[1] + " " + parts[2]
-}
-
-func (m *model) order(of events.OrderID) *order {
-	s, known := m.orders[of]
-	if !known {
-		s = &order{}
-		m.orders[of] = s
-	}
-	return s
 }

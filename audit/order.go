@@ -1,7 +1,8 @@
 package audit
 
 import (
-	"hash/maphash"
+	"encoding/binary"
+	"fmt"
 
 	"lonja/events"
 	"lonja/kit/eventlog"
@@ -10,7 +11,7 @@ import (
 // order is what the services record about one order: the histories of the order
 // itself, of its stock and of its payment.
 type order struct {
-	sequences    [orderSteps]uint64 // of the last event of each step, 0 for none
+	sequences    [orderSteps]uint64 // the number (eventlog.Record) of the last event of each step, 0 for none
 	last         [histories]step
 	cancelCause  step         // what the order names as the cause of its cancellation; nothing when a person commanded it
 	total        events.Money // as placed
@@ -41,54 +42,27 @@ func historyOf(s step) history {
 	return ofOrder
 }
 
-// apply adds an event to the order and checks it against the earlier events of its
-// own stream. The streams are checked against each other at the end, by checkOrders.
-func (o *order) apply(m *model, r eventlog.Record, event events.OfOrder) {
-	s := stepOf(event)
-	h := historyOf(s)
-	if before := o.last[h]; !allowed(before, s) {
-		m.violateAt(r, Transitions, "%s after %s; expected after %s", s, before, oneOf(predecessors[s]))
-	}
-	switch h {
-	case ofOrder:
-		o.applyOrder(m, r)
-	case ofStock:
-		o.applyStock(m, r)
-	case ofPayment:
-		o.applyPayment(m, r, event)
-	}
-	o.last[h], o.sequences[s] = s, r.Sequence
-}
-
-func (o *order) applyOrder(m *model, r eventlog.Record) {
+// checkOrderEvent checks what an event about an order says by itself.
+func (m *model) checkOrderEvent(r eventlog.Record) {
 	switch e := r.Event.(type) {
 	case events.OrderPlaced:
-		o.total, o.orderedLines = e.Total, fingerprint(events.LinesOf(e.Items))
-		o.checkTotal(m, r, e)
-	case events.OrderAwaitingPayment:
-		o.checkAmount(m, r, "awaits", e.Amount, o.total)
+		m.checkTotal(r, e)
 	case events.OrderPaid:
-		o.checkAmount(m, r, "is paid with", e.Amount, o.total)
-		if o.last[ofOrder] == placed && o.total.Amount > 0 {
-			m.violateAt(r, Order, "is paid, but was not awaiting payment")
-		}
-		if fingerprint(e.Lines) != o.orderedLines {
-			m.violateAt(r, Order, "has other lines than were ordered")
-		}
 		if e.PaymentID != events.PaymentFor(e.OrderID) {
 			m.violateAt(r, Order, "is paid by %s; expected payment %s", e.PaymentID, events.PaymentFor(e.OrderID))
 		}
-	case events.OrderCancelled:
-		o.cancelCause = causeOfReason[e.Reason]
-		if was := o.last[ofOrder] == paid; e.WasPaid != was {
-			m.violateAt(r, Order, "records was_paid %t after %s", e.WasPaid, o.last[ofOrder])
+	}
+	if historyOf(stepOf(r.Event)) == ofPayment {
+		of := r.Event.(events.OfOrder).Order()
+		if own := events.PaymentFor(of); r.Event.EntityID() != string(own) {
+			m.violateAt(r, Order, "is for order %s; expected payment %s", of, own)
 		}
 	}
 }
 
 // checkTotal adds up an order's lines and looks for its products in the catalogue,
 // which is read before the orders.
-func (o *order) checkTotal(m *model, r eventlog.Record, e events.OrderPlaced) {
+func (m *model) checkTotal(r eventlog.Record, e events.OrderPlaced) {
 	total, pieces := events.Money{Currency: e.Total.Currency}, int64(0)
 	for _, item := range e.Items {
 		line, _ := item.UnitPrice.Times(item.Quantity)
@@ -96,7 +70,7 @@ func (o *order) checkTotal(m *model, r eventlog.Record, e events.OrderPlaced) {
 		if line != item.LineTotal {
 			m.violateAt(r, Order, "%d of %s at %s are %s, not %s", item.Quantity, item.SKU, item.UnitPrice, line, item.LineTotal)
 		}
-		if m.beforeCut(ofOrder, r.Sequence) && m.lastSteps["product."+string(item.SKU)] == nothing {
+		if m.beforeCut(placed, r.Number) && m.products[item.SKU] == nothing {
 			m.violateAt(r, Order, "orders %s, which the catalogue never had", item.SKU)
 		}
 	}
@@ -105,63 +79,128 @@ func (o *order) checkTotal(m *model, r eventlog.Record, e events.OrderPlaced) {
 	}
 }
 
-func (o *order) applyStock(m *model, r eventlog.Record) {
-	switch e := r.Event.(type) {
-	case events.StockReserved:
-		o.reserved = fingerprint(e.Lines)
-	case events.StockCommitted:
-		if e.FromAvailable {
-			o.reserved = fingerprint(e.Lines)
+// apply adds a fact to the order and checks it against the earlier ones of its own stream. The
+// streams are checked against each other at the end, by checkOrder.
+func (o *order) apply(m *model, f fact) {
+	h := historyOf(f.step)
+	if at, was := m.placeOf(f.step, f.seq), m.placeOf(f.step, o.sequences[o.last[h]]); o.last[h] != nothing && at.Stream != was.Stream {
+		m.violateFact(f, Partitions, "is recorded on %s, but earlier events are on %s", at.Stream, was.Stream)
+	}
+	if before := o.last[h]; !allowed(before, f.step) {
+		m.violateFact(f, Transitions, "%s after %s; expected after %s", f.step, before, oneOf(predecessors[f.step]))
+	}
+	switch h {
+	case ofOrder:
+		o.applyOrder(m, f)
+	case ofStock:
+		o.applyStock(m, f)
+	case ofPayment:
+		o.applyPayment(m, f)
+	}
+	o.last[h], o.sequences[f.step] = f.step, f.seq
+}
+
+func (o *order) applyOrder(m *model, f fact) {
+	switch f.step {
+	case placed:
+		o.total, o.orderedLines = f.amount, f.lines
+	case awaiting:
+		m.checkAmount(f, "awaits", o.total)
+	case paid:
+		m.checkAmount(f, "is paid with", o.total)
+		if o.last[ofOrder] == placed && o.total.Amount > 0 {
+			m.violateFact(f, Order, "is paid, but was not awaiting payment")
 		}
-		if held := o.last[ofStock] == reserved; e.FromAvailable == held {
-			m.violateAt(r, Order, "records from_available %t after %s", e.FromAvailable, o.last[ofStock])
+		if f.lines != o.orderedLines {
+			m.violateFact(f, Order, "has other lines than were ordered")
 		}
-		o.checkLines(m, r, e.Lines, o.reserved)
-	case events.StockReturned:
-		o.checkLines(m, r, e.Lines, o.reserved)
-	case events.StockReleased:
-		if o.last[ofStock] == reserved {
-			o.checkLines(m, r, e.Lines, o.reserved)
-		} else {
-			o.checkLines(m, r, e.Lines, fingerprint(nil))
+	case cancelled:
+		o.cancelCause = f.cause
+		if was := o.last[ofOrder] == paid; f.before != was {
+			m.violateFact(f, Order, "records was_paid %t after %s", f.before, o.last[ofOrder])
 		}
 	}
 }
 
-// checkLines checks that an event moves the lines that were reserved for the order.
-func (o *order) checkLines(m *model, r eventlog.Record, lines []events.Quantity, reserved uint64) {
-	if fingerprint(lines) != reserved {
-		m.violateAt(r, Order, "moves other lines than were reserved")
+func (o *order) applyStock(m *model, f fact) {
+	expected := o.reserved
+	switch f.step {
+	case reserved:
+		o.reserved = f.lines
+		return
+	case committed:
+		if f.before {
+			o.reserved, expected = f.lines, f.lines
+		}
+		if held := o.last[ofStock] == reserved; f.before == held {
+			m.violateFact(f, Order, "records from_available %t after %s", f.before, o.last[ofStock])
+		}
+	case released, lapsed:
+		if o.last[ofStock] != reserved {
+			expected = fingerprint(nil)
+		}
+	case refused:
+		return
+	}
+	if f.lines != expected {
+		m.violateFact(f, Order, "moves other lines than were reserved")
 	}
 }
 
-func (o *order) applyPayment(m *model, r eventlog.Record, event events.OfOrder) {
-	if own := events.PaymentFor(event.Order()); event.EntityID() != string(own) {
-		m.violateAt(r, Order, "is for order %s; expected payment %s", event.Order(), own)
-	}
-	switch e := r.Event.(type) {
-	case events.PaymentRequested:
-		o.requested = e.Amount
-	case events.PaymentCaptured:
-		o.checkAmount(m, r, "captures", e.Amount, o.requested)
-	case events.PaymentRefunded:
-		o.checkAmount(m, r, "refunds", e.Amount, o.requested)
+func (o *order) applyPayment(m *model, f fact) {
+	switch f.step {
+	case requested:
+		o.requested = f.amount
+	case captured, unwanted:
+		m.checkAmount(f, "captures", o.requested)
+	case refunded:
+		m.checkAmount(f, "refunds", o.requested)
 	}
 }
 
-func (o *order) checkAmount(m *model, r eventlog.Record, does string, is, expected events.Money) {
-	if is != expected {
-		m.violateAt(r, Money, "%s %s, expected %s", does, is, expected)
+func (m *model) checkAmount(f fact, does string, expected events.Money) {
+	if f.amount != expected {
+		m.violateFact(f, Money, "%s %s, expected %s", does, f.amount, expected)
 	}
 }
 
-var seed = maphash.MakeSeed()
+// placeOf returns where the event of a step with a number is.
+func (m *model) placeOf(s step, number uint64) eventlog.Place {
+	stream, sequence := m.log.Layout.Place(streamOf[historyOf(s)], number)
+	return eventlog.Place{Stream: stream, Sequence: sequence}
+}
 
-// fingerprint hashes the lines of an order. It does not depend on their order, and
-// it is additive: two lines of a SKU hash like one line with the sum.
-func fingerprint(lines []events.Quantity) (sum uint64) {
-	for _, l := range lines {
-		sum += maphash.String(seed, string(l.SKU)) * uint64(l.Quantity)
+// violateFact reports a violation at the event of a fact.
+func (m *model) violateFact(f fact, check, format string, args ...any) {
+	at := m.placeOf(f.step, f.seq)
+	m.violate(Violation{Check: check, Stream: at.Stream, Sequence: at.Sequence, Entity: f.entity, Problem: fmt.Sprintf(format, args...)})
+}
+
+// encode returns an order as a later audit needs it.
+func (o *order) encode(id events.OrderID, b []byte) []byte {
+	b = appendText(append(b, isOrder), string(id))
+	for _, s := range o.last {
+		b = append(b, byte(s))
 	}
-	return sum
+	b = append(b, byte(o.cancelCause))
+	for _, seq := range o.sequences {
+		b = binary.AppendUvarint(b, seq)
+	}
+	b = appendMoney(appendMoney(b, o.total), o.requested)
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, o.orderedLines), o.reserved)
+}
+
+func decodeOrder(r *reader) (id events.OrderID, o *order) {
+	o = &order{}
+	id = events.OrderID(r.text())
+	for h := range o.last {
+		o.last[h] = step(r.byte())
+	}
+	o.cancelCause = step(r.byte())
+	for s := range o.sequences {
+		o.sequences[s] = r.uint()
+	}
+	o.total, o.requested = r.money(), r.money()
+	o.orderedLines, o.reserved = r.fixed(), r.fixed()
+	return id, o
 }

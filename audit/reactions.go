@@ -13,7 +13,8 @@ import (
 
 // reactions is the progress of the services' reactions.
 type reactions struct {
-	floors map[string]uint64 // by consumer: everything that it delivered up to this sequence is handled
+	// floors is, by consumer and stream, up to where everything that was delivered is handled.
+	floors map[[2]string]uint64
 	// deadLettered holds the messages that a consumer's reaction has given up, and
 	// those that are being retried, as "orders-on-payments.PAYMENTS.17".
 	deadLettered map[string]bool
@@ -27,13 +28,13 @@ func (r reactions) isDeadLettered(consumer, stream string, seq uint64) bool {
 
 // ran reports whether a consumer's reaction to a message has completed.
 func (r reactions) ran(consumer, stream string, seq uint64) bool {
-	return seq <= r.floors[consumer] && !r.isDeadLettered(consumer, stream, seq)
+	return seq <= r.floors[[2]string{consumer, stream}] && !r.isDeadLettered(consumer, stream, seq)
 }
 
 // readReactions reads the consumers first and the dead letters second, because a
 // reaction that gives up stores the dead letter before it acknowledges the message.
 func (a *audit) readReactions(ctx context.Context) error {
-	a.reactions = reactions{floors: map[string]uint64{}, deadLettered: map[string]bool{}}
+	a.reactions = reactions{floors: map[[2]string]uint64{}, deadLettered: map[string]bool{}}
 	for _, s := range a.Streams.Streams {
 		for _, c := range s.Consumers {
 			if err := a.readConsumer(ctx, s.Name, c.Durable); err != nil {
@@ -64,7 +65,7 @@ func (a *audit) readConsumer(ctx context.Context, stream, durable string) error 
 		return fmt.Errorf("consumer %s: %w", durable, err)
 	}
 	info := cons.CachedInfo()
-	a.reactions.floors[durable] = info.AckFloor.Stream
+	a.reactions.floors[[2]string{durable, stream}] = info.AckFloor.Stream
 	if left := info.NumPending + uint64(info.NumAckPending); left > 0 {
 		a.violateIfSettled(Violation{Stream: stream, Entity: "consumer " + durable, Problem: fmt.Sprintf("has %d messages left to handle", left)})
 	}

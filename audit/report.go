@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 )
 
@@ -17,15 +18,17 @@ const (
 	Log           = "log"           // the streams are complete and have no gaps
 	Decoding      = "decoding"      // every message is an event on its own subject
 	Once          = "once"          // event ids are unique, and a command has one effect
+	Partitions    = "partitions"    // an entity has all its events where its id puts it
 	Transitions   = "transitions"   // an entity's events follow each other in a legal order
 	Stock         = "stock"         // levels add up and are never negative
 	Order         = "order"         // the services agree about each order
 	Money         = "money"         // captured less refunded is what the order requires
+	Accounts      = "accounts"      // an address has one account, and the erased are forgotten
 	Views         = "views"         // the rows are those that the log leads to
 	Settled       = "settled"       // nothing is under way; only with [Config.Settled]
 )
 
-var checks = []string{Configuration, Log, Decoding, Once, Transitions, Stock, Order, Money, Views, Settled}
+var checks = []string{Configuration, Log, Decoding, Once, Partitions, Transitions, Stock, Order, Money, Accounts, Views, Settled}
 
 // Violation is a broken promise and where it was found. It names entities by id
 // and holds no personal data.
@@ -61,11 +64,15 @@ type Report struct {
 	Found       map[string]int  `json:"found"`      // violations by check; nil when there are none
 	Streams     []StreamSummary `json:"streams"`
 	Orders      map[string]int  `json:"orders"`       // by status
-	UnderWay    int             `json:"under_way"`    // orders for which a reaction has yet to run
+	Users       map[string]int  `json:"users"`        // "active" and "erased"
+	UnderWay    int             `json:"under_way"`    // orders and accounts for which a reaction has yet to run
 	DeadLetters int             `json:"dead_letters"` // dead letters that wait for an operator
 	Undecodable int             `json:"no_facts"`     // messages that are not events and have a dead letter
 	Views       []ViewSummary   `json:"views"`
+	// Saved reports that the audit's state was written to [Config.Save].
+	Saved bool `json:"saved,omitempty"`
 
+	mu          sync.Mutex // held to add to it
 	onViolation func(Violation)
 }
 
@@ -89,6 +96,8 @@ type ViewSummary struct {
 const maxViolations = 10_000
 
 func (r *Report) add(v Violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.Found == nil {
 		r.Found = map[string]int{}
 	}
@@ -98,6 +107,12 @@ func (r *Report) add(v Violation) {
 	if r.onViolation != nil {
 		r.onViolation(v)
 	}
+}
+
+func (r *Report) addUndecodable() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Undecodable++
 }
 
 // Total returns the number of violations, including those beyond the first 10,000.
@@ -129,17 +144,22 @@ func (r *Report) WriteSummary(w io.Writer) error {
 	for _, check := range checks {
 		found = append(found, []any{check, r.Found[check]})
 	}
-	var orders []string
-	for _, status := range slices.Sorted(maps.Keys(r.Orders)) {
-		orders = append(orders, fmt.Sprintf("%d %s", r.Orders[status], status))
-	}
 	compared := "no views were compared\n"
 	if len(r.Views) > 0 {
 		compared = aligned(views)
 	}
-	_, err := fmt.Fprintf(w, "%s\n%s\n%s\norders: %s; reactions are under way for %d\ndead letters: %d; messages that are not events: %d\n%d violations\n",
-		aligned(streams), compared, aligned(found), cmp.Or(strings.Join(orders, ", "), "none"), r.UnderWay, r.DeadLetters, r.Undecodable, r.Total())
+	_, err := fmt.Fprintf(w, "%s\n%s\n%s\norders: %s; users: %s; reactions are under way for %d\ndead letters: %d; messages that are not events: %d\n%d violations\n",
+		aligned(streams), compared, aligned(found), counts(r.Orders), counts(r.Users), r.UnderWay, r.DeadLetters, r.Undecodable, r.Total())
 	return err
+}
+
+// counts formats numbers by what they count: "2 paid, 1 placed".
+func counts(of map[string]int) string {
+	var words []string
+	for _, what := range slices.Sorted(maps.Keys(of)) {
+		words = append(words, fmt.Sprintf("%d %s", of[what], what))
+	}
+	return cmp.Or(strings.Join(words, ", "), "none")
 }
 
 // aligned formats rows in columns.

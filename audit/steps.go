@@ -40,11 +40,16 @@ const (
 	archived
 	restored
 	registered
+	accountSealed
+	profileChanged
+	emailChanged
 	rolesChanged
 	passwordChanged
+	erased
 	started
 	rotated
 	ended
+	refreshed
 	opened
 	keyAdded
 	adminAppointed
@@ -57,8 +62,10 @@ var names = [steps]string{
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
 	created: "created", changed: "changed", archived: "archived", restored: "restored",
-	registered: "registered", rolesChanged: "roles_changed", passwordChanged: "password_changed", started: "started", rotated: "rotated", ended: "ended",
-	opened: "opened", keyAdded: "key_added", adminAppointed: "admin_appointed",
+	registered: "registered", accountSealed: "sealed", profileChanged: "profile_changed", emailChanged: "email_changed",
+	rolesChanged: "roles_changed", passwordChanged: "password_changed", erased: "erased", started: "started", rotated: "rotated", ended: "ended",
+	refreshed: "refreshed",
+	opened:    "opened", keyAdded: "key_added", adminAppointed: "admin_appointed",
 }
 
 func (s step) String() string { return names[s] }
@@ -98,16 +105,26 @@ var predecessors = [steps][]step{
 	restored: {archived},
 
 	registered:      {nothing},
-	rolesChanged:    {registered, rolesChanged, passwordChanged},
-	passwordChanged: {registered, rolesChanged, passwordChanged},
+	accountSealed:   {registered, profileChanged, emailChanged, rolesChanged, passwordChanged},
+	profileChanged:  inUse,
+	emailChanged:    inUse,
+	rolesChanged:    inUse,
+	passwordChanged: inUse,
+	erased:          inUse,
 	started:         {nothing},
 	rotated:         {started, rotated},
-	ended:           {started, rotated},
+	refreshed:       {started, refreshed}, // of a session that is on the stream of sessions
+	ended:           {started, rotated, refreshed},
 
 	opened:         {nothing},
 	keyAdded:       {opened, keyAdded, adminAppointed},
 	adminAppointed: {keyAdded, adminAppointed},
 }
+
+// inUse lists the last steps of an account that has not been erased. Nothing follows an
+// erasure, also when it was decided just before: each event of an account is recorded on the
+// condition that the account has not changed.
+var inUse = []step{registered, accountSealed, profileChanged, emailChanged, rolesChanged, passwordChanged}
 
 // allowed reports whether a step may follow another.
 func allowed(before, s step) bool { return slices.Contains(predecessors[s], before) }
@@ -122,7 +139,8 @@ func oneOf(choice []step) string {
 }
 
 // stepOf returns an event's step. It returns nothing for a stock level that was
-// counted or adjusted, which belongs to no history.
+// counted or adjusted and for an address that was claimed or released, which belong
+// to no history.
 func stepOf(event events.Event) step {
 	switch e := event.(type) {
 	case events.StockReleased:
@@ -148,8 +166,11 @@ var stepByEvent = map[string]step{
 	events.PaymentRequested{}.EventName(): requested, events.PaymentDeclined{}.EventName(): declined, events.PaymentExpired{}.EventName(): expired,
 	events.PaymentVoided{}.EventName(): voided, events.PaymentRefunded{}.EventName(): refunded,
 	events.ProductCreated{}.EventName(): created, events.ProductChanged{}.EventName(): changed, events.ProductArchived{}.EventName(): archived,
-	events.UserRegistered{}.EventName(): registered, events.UserRolesChanged{}.EventName(): rolesChanged,
-	events.ProductRestored{}.EventName(): restored, events.UserPasswordChanged{}.EventName(): passwordChanged,
+	events.ProductRestored{}.EventName(): restored,
+	events.UserRegistered{}.EventName():  registered, events.UserSealed{}.EventName(): accountSealed, events.UserProfileChanged{}.EventName(): profileChanged,
+	events.UserEmailChanged{}.EventName(): emailChanged, events.UserRolesChanged{}.EventName(): rolesChanged,
+	events.UserPasswordChanged{}.EventName(): passwordChanged, events.UserErased{}.EventName(): erased,
 	events.SessionStarted{}.EventName(): started, events.SessionRotated{}.EventName(): rotated, events.SessionEnded{}.EventName(): ended,
+	events.LoginStarted{}.EventName(): started, events.LoginRefreshed{}.EventName(): refreshed, events.LoginEnded{}.EventName(): ended,
 	events.RealmOpened{}.EventName(): opened, events.RealmKeyAdded{}.EventName(): keyAdded, events.RealmAdminAppointed{}.EventName(): adminAppointed,
 }

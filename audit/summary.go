@@ -44,11 +44,38 @@ func Summary(event events.Event, compactID string) string {
 		return strings.Join(e.Roles, ", ")
 	case events.SessionEnded:
 		return e.Reason
+	case events.LoginEnded:
+		return e.Reason
+	}
+	if about := addressOf(event, compactID); about != "" {
+		return about
 	}
 	if lines, reason := stockLines(event); len(lines) > 0 || reason != "" {
 		return strings.Trim(lineSummary(lines, compactID)+" "+reason, " ")
 	}
 	return paymentOf(event)
+}
+
+// addressOf says which entity keeps the address that an event of a user is about, and, to a
+// reader who asked about that entity, whose the address is.
+func addressOf(event events.Event, compactID string) string {
+	var user, address events.UserID
+	switch e := event.(type) {
+	case events.UserEmailClaimed:
+		user, address = e.UserID, e.EmailID
+	case events.UserEmailReleased:
+		user, address = e.UserID, e.EmailID
+	case events.UserEmailChanged:
+		user, address = e.UserID, e.EmailID
+	case events.UserErased:
+		user, address = e.UserID, e.EmailID
+	default:
+		return ""
+	}
+	if string(address) == compactID {
+		return "of " + string(user)
+	}
+	return "address " + string(address)
 }
 
 func paymentOf(event events.Event) string {

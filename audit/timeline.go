@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -32,9 +34,9 @@ type TimelineEvent struct {
 	Consumer  string          `json:"consumer,omitempty"`
 	Cause     string          `json:"cause,omitempty"` // "ORDERS:17"
 	Depth     int             `json:"depth"`           // length of the chain of causes within the timeline
-	Data      json.RawMessage `json:"data"`            // the event's body without its secret fields
+	Data      json.RawMessage `json:"data"`            // the event's body without what is secret or identifies a person
 
-	Event events.Event `json:"-"` // the decoded event, with its secrets
+	Event events.Event `json:"-"` // the decoded event; one of an older version has such fields in plain text
 }
 
 // Position returns the event's stream and sequence: "ORDERS:17".
@@ -50,22 +52,27 @@ type TimelineConfig struct {
 // ErrUnknownID reports that no event is about an id.
 var ErrUnknownID = errors.New("no order, payment, product or user has this id")
 
-// Timeline returns every event about the order, payment, product or user with an
-// id. An event comes after its cause and after the earlier events of its stream;
-// otherwise the order is by time. The timeline of a payment is that of its order.
+// Timeline returns every event about the order, payment, product or user with an id, and shows
+// nothing that identifies a person. An event comes after its cause and after the earlier events
+// of its stream; otherwise the order is by time. The timeline of a payment is that of its order.
 // The error is [ErrUnknownID] when no event is about the id. Timeline only reads.
 func Timeline(ctx context.Context, c TimelineConfig, compactID string) ([]TimelineEvent, error) {
 	if !events.IsToken(compactID) {
 		return nil, fmt.Errorf("%q: %w", compactID, ErrUnknownID)
 	}
-	sources, err := c.sources(ctx, compactID)
+	present, err := c.Streams.Present(ctx, c.JetStream)
+	if err != nil {
+		return nil, err
+	}
+	c.Streams = present
+	log := eventlog.New(c.JetStream, c.Codec)
+	sources, err := c.sources(ctx, log, compactID)
 	if err != nil {
 		return nil, err
 	}
 	var timeline []TimelineEvent
-	log := eventlog.New(c.JetStream, c.Codec)
-	for _, src := range sources {
-		err := read(ctx, c.JetStream, src.stream, src.subjects, math.MaxUint64, func(seq uint64, m jetstream.Msg) error {
+	for _, src := range c.onPartitions(sources) {
+		err := read(ctx, c.JetStream, src.stream, src.subjects, 0, math.MaxUint64, func(seq uint64, m jetstream.Msg) error {
 			if !bytes.Contains(m.Data(), []byte(src.contains)) {
 				return nil // skip the decoding, which takes most of the time
 			}
@@ -93,28 +100,42 @@ type source struct {
 	matches  func(events.Event) bool
 }
 
+// onPartitions returns the sources with those on further partitions. An entity is on one of them; which
+// one is not worth asking.
+func (c TimelineConfig) onPartitions(sources []source) (all []source) {
+	for _, src := range sources {
+		for _, stream := range c.Streams.Layout.Partitions(src.stream) {
+			on := src
+			on.stream, on.subjects = stream, streams.SubjectsOn(stream, src.subjects)
+			all = append(all, on)
+		}
+	}
+	return all
+}
+
 // sources finds out what an id names and where its events are.
-func (c TimelineConfig) sources(ctx context.Context, compactID string) ([]source, error) {
+func (c TimelineConfig) sources(ctx context.Context, log *eventlog.Log, compactID string) ([]source, error) {
 	for _, candidate := range []struct {
 		stream, entity string
 		sources        func(string, events.Event) []source
 	}{
 		{"ORDERS", "order", orderSources}, {"PAYMENTS", "payment", paymentSources}, {"IDENTITY", "user", userSources},
 	} {
-		stream, err := c.JetStream.Stream(ctx, candidate.stream)
-		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", candidate.stream, err)
-		}
-		m, err := stream.GetLastMsgForSubject(ctx, "events."+candidate.entity+"."+compactID+".>")
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("stream %s: %w", candidate.stream, err)
-		}
-		event, err := c.Codec.Decode(m.Header.Get(eventlog.HeaderType), m.Data)
-		if err == nil {
-			return candidate.sources(compactID, event), nil
+		for _, name := range c.Streams.Layout.Partitions(candidate.stream) {
+			stream, err := c.JetStream.Stream(ctx, name)
+			if err != nil {
+				return nil, fmt.Errorf("stream %s: %w", name, err)
+			}
+			m, err := stream.GetLastMsgForSubject(ctx, streams.SubjectOn(name, "events."+candidate.entity+"."+compactID+".>"))
+			if errors.Is(err, jetstream.ErrMsgNotFound) {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("stream %s: %w", name, err)
+			}
+			if r := log.Read(name, m.Sequence, m.Subject, m.Header, m.Data); r.Event != nil {
+				return candidate.sources(compactID, r.Event), nil
+			}
 		}
 	}
 	return productSources(compactID), nil
@@ -135,33 +156,43 @@ func paymentSources(_ string, event events.Event) []source {
 	return orderSources(string(event.(events.OfOrder).Order()), event)
 }
 
+// userSources returns the sources of an account, with the claims of its addresses, or of an
+// address, with all accounts that had it.
 func userSources(compactID string, _ events.Event) []source {
 	user := events.UserID(compactID)
-	matches := func(e events.Event) bool {
-		switch e := e.(type) {
-		case events.UserRegistered:
-			return e.UserID == user
-		case events.UserRolesChanged:
-			return e.UserID == user
-		case events.UserPasswordChanged:
-			return e.UserID == user
-		case events.SessionStarted:
-			return e.UserID == user
-		case events.SessionRotated:
-			return e.UserID == user
-		case events.SessionEnded:
-			return e.UserID == user
-		case events.RealmAdminAppointed:
-			return e.UserID == user
-		case events.OrderPlaced:
-			return e.CustomerID == user
-		}
-		return false
-	}
+	matches := func(e events.Event) bool { return e.EntityID() == compactID || userOf(e) == user }
 	return []source{
-		{"IDENTITY", []string{"events.user." + compactID + ".>", "events.session.>", "events.realm.*.admin_appointed"}, compactID, matches},
+		{"IDENTITY", []string{"events.user.>", "events.session.>", "events.realm.*.admin_appointed"}, compactID, matches},
+		{sessionsStream, []string{"events.login.>"}, compactID, matches},
 		{"ORDERS", []string{"events.order.*.placed"}, compactID, matches},
 	}
+}
+
+// userOf returns the user that an event of another entity names, "" for none.
+func userOf(event events.Event) events.UserID {
+	switch e := event.(type) {
+	case events.UserEmailClaimed:
+		return e.UserID
+	case events.UserEmailReleased:
+		return e.UserID
+	case events.SessionStarted:
+		return e.UserID
+	case events.SessionRotated:
+		return e.UserID
+	case events.SessionEnded:
+		return e.UserID
+	case events.LoginStarted:
+		return e.UserID
+	case events.LoginRefreshed:
+		return e.UserID
+	case events.LoginEnded:
+		return e.UserID
+	case events.RealmAdminAppointed:
+		return e.UserID
+	case events.OrderPlaced:
+		return e.CustomerID
+	}
+	return ""
 }
 
 // productSources returns where the catalogue describes a product, what moves its
@@ -188,8 +219,9 @@ func (c TimelineConfig) consumers() []string {
 	return names
 }
 
-// secrets lists the fields that are never shown.
-var secrets = []string{"password_hash", "token_hash", "secret", "seed"}
+// secrets lists the fields of identity's events that are never shown, besides those that are
+// sealed in the newest version of an event: an older version has them in plain text.
+var secrets = []string{"token_hash", "sealed"}
 
 func timelineEvent(r eventlog.Record) TimelineEvent {
 	t := TimelineEvent{Stream: r.Stream, Sequence: r.Sequence, Type: r.Type, Time: r.Time, Actor: r.Actor.ID,
@@ -199,9 +231,10 @@ func timelineEvent(r eventlog.Record) TimelineEvent {
 	}
 	var data map[string]json.RawMessage
 	if json.Unmarshal(r.Data, &data) == nil {
-		for _, secret := range secrets {
-			delete(data, secret)
-		}
+		hidden := slices.Concat(secrets, events.SealedMembers(events.Type(r.Event)))
+		maps.DeleteFunc(data, func(name string, _ json.RawMessage) bool {
+			return slices.ContainsFunc(hidden, func(h string) bool { return strings.EqualFold(h, name) }) // JSON's names are taken in any case
+		})
 	}
 	t.Data, _ = json.Marshal(data) // marshalling raw JSON cannot fail
 	return t

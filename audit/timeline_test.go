@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,7 +24,7 @@ func (s *fixture) timeline(compactID string) (lines []string) {
 		s.t.Fatal(err)
 	}
 	for _, t := range timeline {
-		event := strings.TrimSuffix(strings.TrimPrefix(t.Type, "lonja."), ".v1")
+		event, _, _ := strings.Cut(strings.TrimPrefix(t.Type, "lonja."), ".v")
 		lines = append(lines, strings.TrimSpace(fmt.Sprint(t.Position(), " ", t.Depth, " ", event, " ", t.Consumer, " ", t.Cause)))
 	}
 	return lines
@@ -70,24 +71,48 @@ func TestTimeline_OfAProductIncludesStockAndOrders(t *testing.T) {
 		"CATALOG:2 0 product.created", "INVENTORY:2 0 stock.counted", "ORDERS:1 0 order.placed", "INVENTORY:3 0 stock.reserved", "CATALOG:3 0 product.archived")
 }
 
-func TestTimeline_OfAUserHidesSecrets(t *testing.T) {
+func TestTimeline_OfAUserShowsTheirAddressAndNothingPersonal(t *testing.T) {
 	s := newFixture(t)
-	s.record(
-		events.UserRegistered{UserID: "usr_ana", Name: "Ana", Email: "ana@example.com", PasswordHash: "SECRET", Roles: []string{"customer"}},
-		events.UserRegistered{UserID: "usr_bob", Name: "Bob", Email: "bob@example.com", PasswordHash: "SECRET", Roles: []string{"customer"}},
+	s.record(extend(withAna, bobClaimed, bobRegistered,
 		events.SessionStarted{SessionID: "ses_1", UserID: "usr_ana", TokenHash: "SECRET"},
 		events.SessionStarted{SessionID: "ses_2", UserID: "usr_bob", TokenHash: "SECRET"},
-		events.SessionRotated{SessionID: "ses_1", UserID: "usr_ana", TokenHash: "SECRET"})
-	s.record(extend(stocked, orderPlaced)...)
-	wantLines(t, s.timeline("usr_ana"),
-		"IDENTITY:1 0 user.registered", "IDENTITY:3 0 session.started", "IDENTITY:5 0 session.rotated", "ORDERS:1 0 order.placed")
-	timeline, err := Timeline(t.Context(), TimelineConfig{s.JS, shoptest.Codec, s.Streams}, "usr_ana")
+		events.SessionRotated{SessionID: "ses_1", UserID: "usr_ana", TokenHash: "SECRET"})...)
+	s.record(extend(stocked, orderPlaced, anaErased, anaReleased)...)
+	timeline := []string{"IDENTITY:1 0 user.email_claimed", "IDENTITY:2 0 user.registered", "IDENTITY:5 0 session.started",
+		"IDENTITY:7 0 session.rotated", "ORDERS:1 0 order.placed", "IDENTITY:8 0 user.erased", "IDENTITY:9 0 user.email_released"}
+	wantLines(t, s.timeline("usr_ana"), timeline...)
+	wantLines(t, s.timeline("usr_at_ana"), timeline[0], timeline[6])
+	s.wantNothingPersonal("usr_ana")
+}
+
+// An account of an earlier version is its own address, which somebody else may have today.
+func TestTimeline_OfAnAccountInPlainText(t *testing.T) {
+	s := newFixture(t)
+	s.recordRaw("events.user.usr_old.registered", "lonja.user.registered.v1", oldRegistered)
+	s.recordRaw("events.user.usr_old.password_changed", "lonja.user.password_changed.v1", `{"user_id":"usr_old","password_hash":"SECRET"}`)
+	s.record(events.UserErased{UserID: "usr_old", EmailID: "usr_old"}, claimed("usr_old", "usr_ana", customer...))
+	wantLines(t, s.timeline("usr_old"), "IDENTITY:1 0 user.registered", "IDENTITY:2 0 user.password_changed", "IDENTITY:3 0 user.erased",
+		"IDENTITY:4 0 user.email_claimed")
+	s.wantNothingPersonal("usr_old")
+}
+
+// wantNothingPersonal fails the test if a timeline shows one of the fixture's names, addresses
+// or secrets.
+func (s *fixture) wantNothingPersonal(id string) {
+	s.t.Helper()
+	timeline, err := Timeline(s.t.Context(), TimelineConfig{s.JS, shoptest.Codec, s.Streams}, id)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	for _, event := range timeline {
-		if strings.Contains(string(event.Data)+Summary(event.Event, "usr_ana"), "SECRET") {
-			t.Errorf("%s shows a secret", event.Position())
+		shown := string(event.Data) + Summary(event.Event, id)
+		for _, personal := range []string{"Ana", "Bob", "Bea", "example.com", "SECRET", `"sealed"`} {
+			if strings.Contains(shown, personal) {
+				s.t.Errorf("%s shows %s: %s", event.Position(), personal, shown)
+			}
+		}
+		if !json.Valid(event.Data) {
+			s.t.Errorf("%s has the data %s", event.Position(), event.Data)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"crypto/cipher"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -13,7 +14,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	_ "modernc.org/sqlite" // the driver
 
+	"lonja/kit/eventlog"
 	"lonja/kit/projection"
+	"lonja/kit/service"
+	"lonja/kit/streams"
 )
 
 // checkViews rebuilds every view and compares it with the file in each replica's
@@ -27,7 +31,7 @@ func (a *audit) checkViews(ctx context.Context) error {
 	}
 	for _, s := range a.Services {
 		for _, v := range s.Views {
-			if err := a.checkView(ctx, s.Name, v); err != nil {
+			if err := a.checkView(ctx, s, v); err != nil {
 				return fmt.Errorf("view %s/%s: %w", s.Name, v.Name(), err)
 			}
 		}
@@ -41,23 +45,24 @@ func (a *audit) checkViews(ctx context.Context) error {
 // comparison compares one view's files of all replicas with the rebuilt view.
 type comparison struct {
 	*audit
+	service *service.Service
 	view    *projection.View
 	dir     string            // temporary folder
 	rebuilt map[string]string // paths of rebuilt views, by position
 }
 
-func (a *audit) checkView(ctx context.Context, service string, v *projection.View) (err error) {
-	folders, err := filepath.Glob(filepath.Join(a.Dir, service, "*"))
+func (a *audit) checkView(ctx context.Context, s *service.Service, v *projection.View) (err error) {
+	folders, err := filepath.Glob(filepath.Join(a.Dir, s.Name, "*"))
 	if err != nil {
 		return err
 	}
-	c := comparison{audit: a, view: v, rebuilt: map[string]string{}}
+	c := comparison{audit: a, service: s, view: v, rebuilt: map[string]string{}}
 	if c.dir, err = os.MkdirTemp("", "lonja-audit-"); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
 	for _, folder := range folders {
-		summary := ViewSummary{View: service + "/" + filepath.Base(folder) + "/" + v.Name()}
+		summary := ViewSummary{View: s.Name + "/" + filepath.Base(folder) + "/" + v.Name()}
 		if err := c.checkFile(ctx, folder, &summary); err != nil {
 			return err
 		}
@@ -94,12 +99,14 @@ func (c *comparison) checkFile(ctx context.Context, folder string, summary *View
 	if err != nil {
 		return err
 	}
-	if !sound {
-		summary.Note = "not compared: it was built from another log"
+	if summary.Note = c.incomparable(position, sound); summary.Note != "" {
 		return nil
 	}
 	rebuilt, err := c.replay(ctx, position)
 	if err != nil {
+		return err
+	}
+	if err := c.dropOutdated(ctx, own, rebuilt); err != nil {
 		return err
 	}
 	d := diff{db: db, report: func(format string, args ...any) {
@@ -107,6 +114,20 @@ func (c *comparison) checkFile(ctx context.Context, folder string, summary *View
 	}}
 	summary.Rows, err = d.compare(ctx, rebuilt)
 	return err
+}
+
+// incomparable says why a file cannot be compared, "" if it can.
+func (c *comparison) incomparable(position projection.Token, sound bool) string {
+	switch {
+	case !sound:
+		return "not compared: it was built from another log"
+	case c.service.Sealed && c.Keys == nil:
+		return "not compared: its events are sealed, and there are no keys to open them"
+	case c.service.Sealed && position[identityStream] < c.lastErased:
+		// Their key is destroyed, so the rows that the view still has cannot be built again.
+		return "not compared: it has yet to forget somebody; audit again when it has caught up"
+	}
+	return ""
 }
 
 // checkCheckpoints returns a file's position on the streams. Sound reports whether
@@ -128,7 +149,13 @@ func (c *comparison) checkCheckpoints(ctx context.Context, db *sql.DB, summary *
 		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil, false, err
 		}
-		if err != nil || at.ID != event {
+		aged := false
+		if err != nil {
+			if aged, err = c.isAged(ctx, stream, seq); err != nil {
+				return nil, false, err
+			}
+		}
+		if !aged && at.ID != event {
 			sound = false
 			c.violate(Violation{Check: Views, Stream: stream, Sequence: seq, Entity: "view " + summary.View,
 				Problem: fmt.Sprintf("the view saw event %q, but the log holds %q", event, at.ID)})
@@ -138,9 +165,54 @@ func (c *comparison) checkCheckpoints(ctx context.Context, db *sql.DB, summary *
 	return position, sound, errors.Join(rows.Err(), c.checkLag(ctx, position, summary))
 }
 
+// isAged reports whether a stream has removed the event at a sequence by its age.
+func (c *comparison) isAged(ctx context.Context, name string, seq uint64) (bool, error) {
+	if c.ages[name] == 0 {
+		return false, nil
+	}
+	stream, err := c.JetStream.Stream(ctx, name)
+	if err != nil {
+		return false, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return seq < stream.CachedInfo().State.FirstSeq, nil
+}
+
+// dropOutdated deletes the rows of both files that the view would delete now: a live view may not
+// have done it yet, and a rebuilt one lacks those whose events are gone.
+func (c *comparison) dropOutdated(ctx context.Context, files ...string) error {
+	if c.view.Outdated() == "" {
+		return nil
+	}
+	for _, path := range files {
+		db, err := open(path, "")
+		if err != nil {
+			return err
+		}
+		_, err = db.ExecContext(ctx, c.view.Outdated(), c.now.UnixMicro())
+		if err = errors.Join(err, db.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sources returns what the view reads, with the partitions.
+func (c *comparison) sources() (all []projection.Source) {
+	for _, src := range c.view.Sources() {
+		for _, stream := range c.Streams.Layout.Partitions(src.Stream) {
+			on := projection.Source{Stream: stream}
+			for _, subject := range src.Subjects {
+				on.Subjects = append(on.Subjects, streams.SubjectOn(stream, subject))
+			}
+			all = append(all, on)
+		}
+	}
+	return all
+}
+
 // checkLag counts the events that the view has not applied yet.
 func (c *comparison) checkLag(ctx context.Context, position projection.Token, summary *ViewSummary) error {
-	for _, src := range c.view.Sources() {
+	for _, src := range c.sources() {
 		behind, err := pending(ctx, c.JetStream, src, position[src.Stream])
 		if err != nil {
 			return err
@@ -171,7 +243,36 @@ func (c *comparison) replay(ctx context.Context, position projection.Token) (pat
 	}
 	path = filepath.Join(c.dir, fmt.Sprintf("rebuilt-%d.db", len(c.rebuilt)))
 	c.rebuilt[position.String()] = path
-	return path, c.view.Replay(ctx, projection.Config{JetStream: c.JetStream, Log: c.log}, path, position)
+	log := c.log
+	if c.service.Sealed {
+		log = eventlog.New(c.JetStream, c.Codec)
+		log.Layout = c.Streams.Layout
+		var stop context.CancelCauseFunc
+		ctx, stop = context.WithCancelCause(ctx)
+		defer stop(nil)
+		log.Keys = failingKeys{c.Keys, stop}
+	}
+	err = c.view.Replay(ctx, projection.Config{JetStream: c.JetStream, Log: log}, path, position)
+	if errors.Is(err, context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	return path, err
+}
+
+// failingKeys stops a replay when a key cannot be had now. A view would wait for it, perhaps
+// for ever.
+type failingKeys struct {
+	eventlog.KeyRing
+	stop context.CancelCauseFunc
+}
+
+// Key implements eventlog.KeyRing.
+func (k failingKeys) Key(owner string) (cipher.AEAD, error) {
+	key, err := k.KeyRing.Key(owner)
+	if err != nil && !errors.Is(err, eventlog.ErrKeyDestroyed) {
+		k.stop(err)
+	}
+	return key, err
 }
 
 // copyFile checks a view's file for damage and copies a snapshot of it. The service

@@ -113,19 +113,18 @@ func TestRun_ReportsIllegalHistories(t *testing.T) {
 		"a session of nobody": {list(events.SessionStarted{SessionID: "ses_1", UserID: "usr_ana", TokenHash: "SECRET"}),
 			[]string{"transitions: IDENTITY:1 session ses_1: belongs to user usr_ana, who was not registered before"}},
 		"a session that ended before": {list(events.SessionEnded{SessionID: "ses_1", UserID: "usr_ana", Reason: "logout"}),
-			[]string{"transitions: IDENTITY:1 session ses_1: ended after nothing; expected after started or rotated"}},
-		"roles of nobody": {list(events.UserRolesChanged{UserID: "usr_ana", Roles: []string{"staff"}}),
-			[]string{"transitions: IDENTITY:1 user usr_ana: roles_changed after nothing; expected after registered or roles_changed or password_changed"}},
-		"a password of nobody": {list(events.UserPasswordChanged{UserID: "usr_ana", PasswordHash: "SECRET"}),
-			[]string{"transitions: IDENTITY:1 user usr_ana: password_changed after nothing; expected after registered or roles_changed or password_changed"}},
-		"a key before the realm": {list(events.RealmKeyAdded{KeyID: "k", Seed: make([]byte, 32)}),
-			[]string{"transitions: IDENTITY:1 realm main: key_added after nothing; expected after opened or key_added or admin_appointed"}},
+			[]string{"transitions: IDENTITY:1 session ses_1: ended after nothing; expected after started or rotated or refreshed"}},
+		"a login of nobody": {list(events.LoginStarted{Login: login(0)}),
+			[]string{"transitions: SESSIONS:1 login lgn_1: belongs to user usr_ana, who was not registered before"}},
+		"a login that begins too late": {list(events.LoginRefreshed{Login: login(3)}),
+			[]string{"transitions: SESSIONS:1 login lgn_1: refreshed after nothing; expected after started or refreshed"}},
+		"a login that leaves a refresh out": {extend(withAna, events.LoginStarted{Login: login(0)}, events.LoginRefreshed{Login: login(2)}),
+			[]string{"transitions: SESSIONS:2 login lgn_1: does not follow from the event before: another user, time, password, count of refreshes, position or token"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
-			s.record(test.given...)
-			want(t, s.audit(false, ""), test.want...)
+			s.recordAndWant(test.given, test.want...)
 		})
 	}
 }
@@ -133,7 +132,7 @@ func TestRun_ReportsIllegalHistories(t *testing.T) {
 // Until the reaction has run, the order is under way. When the reaction has given
 // up, the dead letter waits for an operator and nothing is reported.
 func TestRun_ReportsAHandledCauseWithoutItsEffect(t *testing.T) {
-	const refunding, unwantedMoney = "payments-on-orders", "payments-on-payments"
+	const refunding, unwantedMoney = "payments-on-orders", "payments-on-captures"
 	for name, test := range map[string]struct {
 		given    []events.Event
 		consumer string
