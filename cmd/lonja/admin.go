@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/term"
 
 	cmd "lonja/events/command"
 	"lonja/events/query"
-	"lonja/kit/bus"
-	"lonja/kit/eventlog"
 )
 
 type adminCommand struct {
@@ -26,27 +23,18 @@ type adminPasswordCommand struct {
 	PasswordFile string `help:"File that holds the new password. Default: LONJA_PASSWORD in the environment, or a prompt." type:"path"`
 }
 
-// resetTimeout bounds the wait for identity's answer.
-const resetTimeout = 10 * time.Second
-
 // Run sends the new password to identity.
 func (c *adminPasswordCommand) Run(ctx context.Context) error {
 	password, err := c.password()
 	if err != nil {
 		return err
 	}
-	nc, err := c.connect("lonja admin password")
+	client, err := c.connectAsClient("lonja admin password")
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
-	defer cancel()
-	reply, err := bus.NewClient(nc).Send(ctx, cmd.ResetPassword{Email: c.Email, Password: password},
-		eventlog.Envelope{Actor: eventlog.Actor{ID: "service:" + operator}})
-	if errors.Is(err, bus.ErrNoService) {
-		return fmt.Errorf("identity does not answer at %s: start the shop, or the service identity, first", c.redactedURLs())
-	}
+	defer client.close()
+	reply, err := client.send(ctx, "identity", cmd.ResetPassword{Email: c.Email, Password: password})
 	if err != nil {
 		return err
 	}

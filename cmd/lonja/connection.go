@@ -13,7 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"lonja/kit/eventlog"
 	"lonja/kit/natsauth"
+	"lonja/kit/natsembed"
 	"lonja/kit/service"
 )
 
@@ -22,6 +24,17 @@ type connection struct {
 	NATS string `name:"nats" help:"URL of the NATS server, or several URLs separated by commas." default:"nats://127.0.0.1:4222"`
 	Keys string `name:"nats-keys" help:"Folder with the NKey seeds that nats-config and up --nats-auth write, as IDENTITY/seed. Without it, connections are not authenticated." type:"path"`
 	CA   string `name:"nats-ca" help:"PEM file of the authority that signed the server's certificate. It enables TLS." type:"path"`
+
+	embedded *natsembed.Server // the server in this process; nil for one that is reached by its URL
+}
+
+// synced returns what waits for the disk of the server in this process, nil if that syncs each
+// message before it acknowledges it.
+func (c connection) synced() eventlog.SyncFunc {
+	if c.embedded == nil || !c.embedded.SyncsInGroups() {
+		return nil
+	}
+	return c.embedded.Synced
 }
 
 // options returns the options of an identity's connection. Name is shown in the
@@ -34,6 +47,9 @@ func (c connection) options(identity, name string) ([]nats.Option, error) {
 			// Without this, a publish that is not permitted only shows as a timeout.
 			slog.Error("NATS reports an error", "connection", name, "error", err)
 		}),
+	}
+	if c.embedded != nil {
+		options = append(options, nats.InProcessServer(c.embedded)) // without the kernel's sockets in between
 	}
 	if c.Keys != "" {
 		// The key is read once. When its file is replaced, the process uses the old

@@ -17,6 +17,7 @@ import (
 	"lonja/kit/httpapi"
 	"lonja/kit/httpapi/clientaddr"
 	"lonja/kit/natsauth"
+	"lonja/kit/natsembed"
 	"lonja/kit/streams"
 	"lonja/services/identity"
 	"lonja/shop"
@@ -29,7 +30,7 @@ import (
 // Validate checks the flags of the services. The deadlines are compared only where
 // one process runs both inventory and payments; see checkDeadlines.
 func (r shopRules) Validate() error {
-	return events.FirstOf(positive("--reservation-ttl", r.ReservationTTL), positive("--payment-deadline", r.PaymentDeadline), r.checkAdmin())
+	return events.FirstOf(positive("--reservation-ttl", r.ReservationTTL), positive("--payment-deadline", r.PaymentDeadline), r.checkOrderWait(), r.checkKeyAge(), r.checkAdmin())
 }
 
 // checkDeadlines checks that a payment is due before its reservation expires.
@@ -38,6 +39,23 @@ func (r shopRules) checkDeadlines() error {
 		return fmt.Errorf("--payment-deadline %v must be shorter than --reservation-ttl %v: a reservation must outlast the payment", r.PaymentDeadline, r.ReservationTTL)
 	}
 	return nil
+}
+
+// checkOrderWait rejects a wait that an order of a shop that is not busy may take.
+func (r shopRules) checkOrderWait() error {
+	if r.OrderWait == 0 || r.OrderWait >= 100*time.Millisecond {
+		return nil
+	}
+	return fmt.Errorf("--order-wait must be 100ms or longer, or 0 to accept all orders, not %v", r.OrderWait)
+}
+
+// checkKeyAge rejects an age that is hardly longer than a key is published before and after it
+// signs.
+func (r shopRules) checkKeyAge() error {
+	if r.SigningKeyAge == 0 || r.SigningKeyAge >= time.Hour {
+		return nil
+	}
+	return fmt.Errorf("--signing-key-age must be 1h or longer, or 0 for no rotation by age, not %v", r.SigningKeyAge)
 }
 
 // checkAdmin checks the first administrator by the rules for every user.
@@ -100,9 +118,12 @@ func (c connection) servers() ([]*url.URL, error) {
 
 // Validate checks the flags of up.
 func (c *upCommand) Validate() error {
-	_, _, err := c.Sync.parse()
+	err := c.Sync.apply(&natsembed.Config{})
+	if err == nil && c.KEKFile != "" {
+		err = usableKEKs(c.KEKFile)
+	}
 	return events.FirstOf(err, c.shopRules.Validate(), c.profiling.Validate(),
-		address("--http", c.HTTP), address("--nats", c.NATS), c.checkExposure(), origin(c.PublicURL), c.gatewayFlags.Validate(), c.checkDeadlines())
+		c.partitionsFlag.check(), address("--http", c.HTTP), address("--nats", c.NATS), c.checkExposure(), origin(c.PublicURL), c.gatewayFlags.Validate(), c.checkDeadlines())
 }
 
 // checkExposure rejects a NATS server without authentication that other machines
@@ -142,9 +163,11 @@ func (c *serviceCommand) Validate() error {
 		}
 	}
 	if slices.Contains(c.Names, "inventory") && slices.Contains(c.Names, "payments") {
-		return c.checkDeadlines()
+		if err := c.checkDeadlines(); err != nil {
+			return err
+		}
 	}
-	return nil
+	return c.checkKEKFile()
 }
 
 // Validate checks the flags of gateway.
@@ -186,7 +209,7 @@ func (c *planCommand) Validate() error {
 
 // Validate checks the replicas, the wait and the streams' names.
 func (c *applyCommand) Validate() error {
-	if err := events.FirstOf(c.connection.Validate(), replicas(c.Replicas), notNegative("--wait", c.Wait)); err != nil {
+	if err := events.FirstOf(c.connection.Validate(), replicas(c.Replicas), notNegative("--wait", c.Wait), c.partitionsFlag.check()); err != nil {
 		return err
 	}
 	config, err := streamsConfig()
@@ -194,7 +217,7 @@ func (c *applyCommand) Validate() error {
 		return err
 	}
 	for _, name := range c.AllowLoss {
-		if !slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.Name == name }) {
+		if !slices.ContainsFunc(config.Streams, func(s streams.Stream) bool { return s.Name == streams.BaseOf(name) }) {
 			return fmt.Errorf("--allow-loss: there is no stream %q in streams.yaml", name)
 		}
 	}
@@ -247,7 +270,7 @@ func (c *natsConfigCommand) Validate() error {
 		return err
 	}
 	known := shop.Identities(shopRules{}.config(), config)
-	return events.FirstOf(knownIdentities("--rotate", c.Rotate, known), knownIdentities("--retire", c.Retire, known))
+	return events.FirstOf(c.partitionsFlag.check(), knownIdentities("--rotate", c.Rotate, known), knownIdentities("--retire", c.Retire, known))
 }
 
 func knownIdentities(flag string, names []string, known []natsauth.Identity) error {

@@ -11,6 +11,7 @@ import (
 
 	"lonja/gateway"
 	"lonja/kit/bus"
+	"lonja/kit/eventlog"
 	"lonja/kit/httpapi"
 	"lonja/kit/revocation"
 	"lonja/shop"
@@ -40,6 +41,7 @@ type gatewayCommand struct {
 // Run serves until ctx ends. It does not wait for NATS, so that health checks are
 // answered from the start; other requests get 503 until NATS is connected.
 func (c *gatewayCommand) Run(ctx context.Context) error {
+	limitMemory(ctx)
 	if err := enoughFiles(filesOfPart); err != nil {
 		return err
 	}
@@ -76,8 +78,10 @@ func (c *gatewayCommand) serve(ctx context.Context, listener net.Listener, confi
 	if err != nil {
 		return err
 	}
-	config.Client, config.Services, config.Logger, config.Registry = bus.NewClientWith(nc, log), serviceNames, slog.Default(), metrics
-	config.DeadLetters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(js), declared, revocation.New(log)
+	client := bus.NewClientWith(nc, log)
+	client.AwaitSync(c.synced())
+	config.Client, config.Services, config.Logger, config.Registry = client, serviceNames, slog.Default(), metrics
+	config.DeadLetters, config.Streams, config.Revoked = bus.NewDeadLetterQueue(eventlog.WithSync(js, c.synced())), declared, revocation.New(log)
 	if config.AsyncAPI, err = shop.AsyncAPI(declared); err != nil {
 		return err
 	}

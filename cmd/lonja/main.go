@@ -23,11 +23,13 @@ type commands struct {
 	Service serviceCommand `cmd:"" help:"Run one or more services against a NATS server."`
 	Gateway gatewayCommand `cmd:"" help:"Run the HTTP gateway against a NATS server."`
 	Admin   adminCommand   `cmd:"" help:"Manage accounts without logging in."`
+	Keys    keysCommand    `cmd:"" help:"List, replace and seal the keys that sign access tokens, and manage the file of the keys that encrypt them and whatever identifies a person."`
 	Rebuild rebuildCommand `cmd:"" help:"Rebuild the views of a running service from the whole log."`
 
 	Deadletters deadLettersCommand `cmd:"" help:"List, show, retry and drop the messages that could not be handled."`
 	Audit       auditCommand       `cmd:"" help:"Check the log and the views for violations."`
 	Timeline    timelineCommand    `cmd:"" help:"Show all events of an order, a payment, a product or a user, with their causes."`
+	RewriteLog  rewriteLogCommand  `cmd:"" name:"rewrite-log" help:"Copy the data of a stopped shop, with everything sealed that earlier versions recorded in plain text."`
 
 	AsyncAPI asyncAPICommand `cmd:"" name:"asyncapi" help:"Print what the services send and receive on NATS, as an AsyncAPI document in JSON."`
 
@@ -81,7 +83,7 @@ func run(ctx context.Context, args []string) error {
 	parser, err := kong.New(&c, kong.Name("lonja"),
 		kong.Description("A shop backend: catalogue, stock, orders, payments and accounts, event-driven on NATS JetStream.\n\nEvery flag can also be set in the environment: --data is LONJA_DATA."),
 		kong.DefaultEnvars("LONJA"),
-		kong.Vars{"services": strings.Join(serviceNames, ", "), "version": version()},
+		kong.Vars{"services": strings.Join(serviceNames, ", "), "version": version(), "sync": defaultSync},
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 )
 
 type natsConfigCommand struct {
+	partitionsFlag
 	Out      string   `help:"Output folder." required:"" type:"path"`
 	Servers  []string `help:"Host names of the servers. Several make a cluster." default:"nats"`
 	Store    string   `help:"Folder for the streams on the servers." default:"/data"`
@@ -24,6 +25,9 @@ type natsConfigCommand struct {
 func (c *natsConfigCommand) Run() error {
 	config, err := streamsConfig()
 	if err != nil {
+		return err
+	}
+	if config, err = config.WithWanted(c.Partitions); err != nil {
 		return err
 	}
 	written, err := natsauth.WriteConfig(natsauth.Config{

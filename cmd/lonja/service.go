@@ -13,11 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"lonja"
+	"lonja/kit/keyring"
 	"lonja/kit/natsembed"
 	"lonja/kit/service"
 	"lonja/kit/streams"
 	"lonja/services/identity"
 	"lonja/services/inventory"
+	"lonja/services/orders"
 	"lonja/services/payments"
 	"lonja/shop"
 	"lonja/shop/codec"
@@ -33,10 +35,12 @@ var metrics = prometheus.NewRegistry()
 type shopRules struct {
 	ReservationTTL  time.Duration `help:"How long stock is reserved for an unpaid order." default:"20m"`
 	PaymentDeadline time.Duration `help:"How long a customer has to pay." default:"15m"`
+	OrderWait       time.Duration `help:"How long new orders may wait on average until they say where to pay. When it gets longer, further orders are held for a second, and then rejected with 503; 0 means that all are accepted." default:"1s"`
 	AdminEmail      string        `help:"Email address of the first administrator. Used only when the account is created." default:"admin@lonja.local"`
 	AdminPassword   string        `help:"Password of the first administrator. Default: a random one, which is printed once." xor:"admin"`
 	// Unlike an environment variable, a file is not visible to every observer of the process.
-	AdminPasswordFile string `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
+	AdminPasswordFile string        `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
+	SigningKeyAge     time.Duration `help:"How long a key signs access tokens before identity replaces it; 0 means until lonja keys rotate signing does. A key of an earlier version is replaced only by that command or lonja keys seal." default:"2160h"`
 
 	sandbox bool // set from the flag of up or service, which have different defaults
 }
@@ -61,9 +65,14 @@ func readSecret(file string) (string, error) {
 
 // config returns the configuration that the flags describe.
 func (r shopRules) config() shop.Config {
+	wait := r.OrderWait
+	if wait == 0 {
+		wait = -1 // no limit
+	}
 	return shop.Config{
-		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: reportIgnored},
+		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: reportIgnored, SigningKeyAge: r.SigningKeyAge},
 		Inventory: inventory.Config{ReservationTTL: r.ReservationTTL},
+		Orders:    orders.Config{MaxWait: wait},
 		Payments:  payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox},
 	}
 }
@@ -90,15 +99,18 @@ type serviceCommand struct {
 	Names   []string `arg:"" help:"The services to run: ${services}."`
 	Data    string   `help:"Folder for the views." default:"data" type:"path"`
 	Replica string   `help:"Name of this replica, unique among the replicas of a service." default:"a"`
+	KEKFile string   `name:"kek-file" help:"File of key-encryption keys, which encrypt the keys of everything that identifies a person. Every replica of identity needs the same; other services need none. It is read again when it changes." type:"path"`
 	Sandbox bool     `help:"Let the sandbox provider settle payments in the service payments: anyone who may send its command can settle them without money."`
 	HTTP    string   `name:"http" help:"Address for /healthz, /readyz and /metrics of this process. Default: none."`
 
 	probes probes
 	store  func() context.Context // see service.Config
+	keks   *keyring.KEKs          // of KEKFile, nil if no service needs them
 }
 
 // Run serves until ctx ends.
 func (c *serviceCommand) Run(ctx context.Context) (err error) {
+	limitMemory(ctx)
 	if err := c.checkAccess(); err != nil {
 		return err
 	}
@@ -125,7 +137,7 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	return nil
 }
 
-// checkAccess checks the data folder and the keys once. The services would otherwise
+// checkAccess checks the data folder and all keys once. The services would otherwise
 // retry for ever.
 func (c *serviceCommand) checkAccess() error {
 	if err := writableFolder("--data", c.Data); err != nil {
@@ -136,7 +148,7 @@ func (c *serviceCommand) checkAccess() error {
 			return err
 		}
 	}
-	return nil
+	return c.loadKEKs()
 }
 
 // start starts the services; see service.Supervise.
@@ -181,7 +193,7 @@ func (c *serviceCommand) serveOne(ctx context.Context, name string, ready func()
 	c.probes.add(s)
 	err = s.Run(ctx, service.Config{
 		Application: lonja.Name, Conn: nc, Codec: eventCodec, Streams: config, Dir: c.Data, Replica: c.Replica,
-		Logger: slog.Default(), Metrics: metrics, Store: c.store,
+		Logger: slog.Default(), Metrics: metrics, Store: c.store, Synced: c.synced(), KEKs: c.keks,
 	}, ready)
 	if errors.Is(err, streams.ErrMissing) {
 		err = fmt.Errorf("%w with lonja streams apply", err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,23 @@ import (
 )
 
 func streamsConfig() (*streams.Config, error) { return streams.Parse(lonja.StreamsYAML) }
+
+// partitionsFlag is a flag of commands that create the streams, or say who may use them.
+type partitionsFlag struct {
+	Partitions map[string]int `help:"Over how many streams the events of a stream are spread by their entity's id, such as ORDERS=2,PAYMENTS=2. The number can only grow, while all services are stopped. Default: as many as there are." placeholder:"STREAM=NUMBER" mapsep:","`
+}
+
+// check returns an error if one of the streams cannot have so many partitions.
+func (f partitionsFlag) check() error {
+	config, err := streamsConfig()
+	if err == nil {
+		err = config.CheckWanted(f.Partitions)
+	}
+	if err != nil {
+		return fmt.Errorf("--partitions: %w", err)
+	}
+	return nil
+}
 
 type streamsCommand struct {
 	Plan  planCommand  `cmd:"" help:"Show what apply would change. The exit code is 2 if there is anything."`
@@ -39,6 +57,10 @@ func (c *planCommand) Run(ctx context.Context) error {
 		return err
 	}
 	return c.withJetStream(ctx, "lonja streams plan", func(js jetstream.JetStream) error {
+		config, err := config.Present(ctx, js)
+		if err != nil {
+			return err
+		}
 		plan, err := config.Plan(ctx, js, c.Replicas)
 		if err != nil {
 			return err
@@ -57,6 +79,7 @@ func (c *planCommand) Run(ctx context.Context) error {
 
 type applyCommand struct {
 	connection
+	partitionsFlag
 	Replicas  int           `help:"Replicas of every stream; 0 keeps the present number." default:"0"`
 	AllowLoss []string      `help:"Streams that may lose messages by the change." placeholder:"STREAM"`
 	Wait      time.Duration `help:"How long to retry while NATS, or a quorum of its cluster, is not available." default:"0s"`
@@ -86,6 +109,11 @@ func (c *applyCommand) Run(ctx context.Context) error {
 // apply tries once. Final means that a retry cannot help.
 func (c *applyCommand) apply(ctx context.Context, config *streams.Config) (final bool, err error) {
 	err = c.withJetStream(ctx, "lonja streams apply", func(js jetstream.JetStream) error {
+		var err error
+		if config, err = config.Grow(ctx, js, c.Partitions); err != nil {
+			final = errors.Is(err, streams.ErrShrink)
+			return err
+		}
 		plan, err := config.Plan(ctx, js, c.Replicas)
 		if err != nil {
 			return err

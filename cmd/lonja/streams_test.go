@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"lonja/events"
+	"lonja/kit/eventlog"
 	"lonja/kit/revocation"
 	"lonja/kit/service"
 	"lonja/kit/streams"
@@ -59,14 +61,21 @@ func TestStreams_EverySharedConsumerHasOneReaction(t *testing.T) {
 		if name != "identity" { // its commands hold passwords, so they are never deferred
 			claimed[name+"-deferred"] = name
 		}
-		for _, r := range make().Reactions {
-			if other, twice := claimed[r.Consumer]; twice {
-				t.Errorf("consumer %s is claimed by %s and %s", r.Consumer, other, name)
+		claim := func(consumer string) {
+			if other, twice := claimed[consumer]; twice {
+				t.Errorf("consumer %s is claimed by %s and %s", consumer, other, name)
 			}
-			claimed[r.Consumer] = name
-			if !strings.HasPrefix(r.Consumer, name+"-") {
-				t.Errorf("consumer %s of service %s should begin with its name", r.Consumer, name)
+			claimed[consumer] = name
+			if !strings.HasPrefix(consumer, name+"-") {
+				t.Errorf("consumer %s of service %s should begin with its name", consumer, name)
 			}
+		}
+		s := make()
+		for _, r := range s.Reactions {
+			claim(r.Consumer)
+		}
+		for _, timer := range s.Timers { // their reminders of earlier versions
+			claim(timer.Name)
 		}
 	}
 	for _, s := range mustStreams(t).Streams {
@@ -123,8 +132,13 @@ func TestStreams_EveryDeadLetterCanBeRetried(t *testing.T) {
 	}
 }
 
-func TestStreams_EventsAreKeptForEver(t *testing.T) {
+// All events are kept for ever, but for those of sessions, which are kept for longer than a session
+// lasts: 30 days. Nothing but their age removes them.
+func TestStreams_EventsAreKept(t *testing.T) {
 	for _, s := range mustStreams(t).Streams {
+		if s.Name == "SESSIONS" && eventlog.RemovesByAge(s.StreamConfig) && s.MaxAge >= 31*24*time.Hour {
+			s.MaxAge = 0
+		}
 		isEventStream := strings.HasPrefix(s.Subjects[0], "events.")
 		if isEventStream && !(s.DenyDelete && s.DenyPurge && s.MaxAge == 0 && s.MaxMsgs <= 0 && s.MaxBytes <= 0 && s.Discard == 1 && s.Storage == 0 && s.PersistMode == 0) {
 			t.Errorf("stream %s may lose events: %+v", s.Name, s.StreamConfig)
@@ -142,8 +156,8 @@ func TestStreams_ViewsReadOnlyDeclaredSubjects(t *testing.T) {
 					t.Errorf("view %s of %s reads %s, which is not in streams.yaml", v.Name(), name, src.Stream)
 					continue
 				}
-				if src.Stream == "IDENTITY" && name != "identity" {
-					t.Errorf("view %s of %s reads IDENTITY, which holds secrets", v.Name(), name)
+				if (src.Stream == "IDENTITY" || src.Stream == "SESSIONS") && name != "identity" {
+					t.Errorf("view %s of %s reads %s, which is identity's alone", v.Name(), name, src.Stream)
 				}
 				for _, subject := range src.Subjects {
 					if !slices.ContainsFunc(events.Types(), func(typ string) bool { return streams.Matches(subject, events.SubjectsOf(typ)) }) {

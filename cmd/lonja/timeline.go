@@ -82,7 +82,8 @@ func orderOf(t audit.TimelineEvent) string {
 
 // eventName returns an event's name, indented by the number of its causes.
 func eventName(t audit.TimelineEvent) string {
-	return strings.Repeat("  ", t.Depth) + strings.TrimSuffix(strings.TrimPrefix(t.Type, "lonja."), ".v1")
+	name, _, _ := strings.Cut(strings.TrimPrefix(t.Type, "lonja."), ".v") // without the version
+	return strings.Repeat("  ", t.Depth) + name
 }
 
 // sanitize replaces control characters in text that people wrote, so that it cannot

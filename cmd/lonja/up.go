@@ -9,41 +9,51 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja"
 	"lonja/gateway"
+	"lonja/kit/eventlog"
 	"lonja/kit/natsauth"
 	"lonja/kit/natsembed"
 	"lonja/shop"
 )
 
-// syncMode is "always", or how long an acknowledged event may stay unsynced.
+// syncMode is "always", "group", or how long an acknowledged event may stay unsynced.
 type syncMode string
 
-func (s syncMode) parse() (always bool, every time.Duration, err error) {
-	if s == "always" {
-		return true, 0, nil
+// defaultSync is the syncMode of lonja up.
+const defaultSync = "group"
+
+// apply sets the mode in a server's configuration.
+func (s syncMode) apply(c *natsembed.Config) (err error) {
+	switch s {
+	case "always":
+		c.SyncAlways = true
+	case "group":
+		c.SyncGroup = true
+	default:
+		c.SyncInterval, err = time.ParseDuration(string(s))
+		if err != nil || c.SyncInterval <= 0 {
+			return fmt.Errorf("--sync must be always, group or a duration such as 1s, not %q", string(s))
+		}
 	}
-	every, err = time.ParseDuration(string(s))
-	if err != nil || every <= 0 {
-		return false, 0, fmt.Errorf("--sync must be always or a duration such as 1s, not %q", s)
-	}
-	return false, every, nil
+	return nil
 }
 
 type upCommand struct {
 	shopRules
 	gatewayFlags
 	profiling
+	partitionsFlag
 	Data      string   `help:"Folder for the log and the views." default:"data" type:"path"`
 	HTTP      string   `name:"http" help:"Listen address of the gateway; port 0 picks a free port." default:"127.0.0.1:8080"`
 	NATS      string   `name:"nats" help:"Listen address of the NATS server; port 0 picks a free port. An address that other machines can reach requires --nats-auth." default:"127.0.0.1:4222"`
 	NATSAuth  bool     `name:"nats-auth" help:"Require a key from the folder DATA/keys, which is created, to connect to the NATS server. Without it, every process on this machine can read and write everything."`
+	KEKFile   string   `name:"kek-file" help:"File of key-encryption keys, which encrypt the keys of everything that identifies a person. It is made if there is none: back it up apart from the data. Default: DATA/kek." type:"path"`
 	PublicURL string   `name:"public-url" help:"URL at which customers reach the shop, such as https://shop.example. Default: the gateway's address on this machine."`
 	Sandbox   bool     `help:"Let the sandbox provider take payments: anyone with a payment's link can settle it without money. There is no other provider yet." default:"true" negatable:""`
-	Sync      syncMode `help:"When events are synced to disk: always (before they are acknowledged), or at an interval such as 1s." default:"always"`
+	Sync      syncMode `help:"When events are synced to disk: always, each one before the NATS server acknowledges it; group, all that wait at the same time together, before anything follows from them; or at an interval such as 1s, which a power cut can lose. With group, what other programs than lonja publish on this NATS server is synced within two seconds." default:"${sync}"`
 }
 
 // Run combines the other commands: a NATS server, streams apply, every service and
@@ -57,6 +67,7 @@ func (c *upCommand) Run(ctx context.Context) error {
 }
 
 func (c *upCommand) serve(ctx context.Context) (err error) {
+	limitMemory(ctx)
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
 	}
@@ -81,14 +92,28 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer b.Stop()
+	if wait := at.synced(); wait != nil {
+		nc, err := at.dial(ctx, operator, "lonja up, syncs")
+		if err != nil {
+			return err
+		}
+		defer nc.Close()
+		if err := eventlog.ServeSync(nc, wait); err != nil {
+			return err
+		}
+	}
 	fmt.Println("data     ", c.Data)
 	fmt.Println("nats     ", b.URL())
+	keks, err := c.openKEKs(ctx, at)
+	if err != nil {
+		return err
+	}
 	if c.NATSAuth {
 		fmt.Println("keys     ", at.Keys, "(for other commands: LONJA_NATS_KEYS, or --nats-keys)")
 	}
 
 	c.sandbox = c.Sandbox
-	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Healthy}
+	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Healthy, keks: keks}
 	if err := services.checkFolders(); err != nil {
 		return err
 	}
@@ -104,8 +129,8 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 // openLog starts the embedded NATS server and applies the streams. At is the
 // connection for the services, the gateway and the operator.
 func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connection, err error) {
-	always, every, err := c.Sync.parse()
-	if err != nil {
+	config := natsembed.Config{Name: lonja.Name, Dir: filepath.Join(c.Data, "nats"), SharedDir: c.Data, Addr: c.NATS, OnSync: observeSync, Logger: slog.Default()}
+	if err := c.Sync.apply(&config); err != nil {
 		return nil, at, err
 	}
 	// The server opens its store before it listens, which can take long. So check
@@ -119,20 +144,29 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 	if err != nil {
 		return nil, at, err
 	}
-	var users []*server.NkeyUser
+	permitted, err := declared.WithWanted(c.Partitions)
+	if err != nil {
+		return nil, at, fmt.Errorf("--partitions: %w", err)
+	}
 	if c.NATSAuth {
 		at.Keys = filepath.Join(c.Data, "keys")
-		if users, err = natsauth.Users(at.Keys, shop.Identities(shopRules{}.config(), declared)); err != nil {
+		if config.Users, err = natsauth.Users(at.Keys, shop.Identities(shopRules{}.config(), permitted)); err != nil {
 			return nil, at, fmt.Errorf("--nats-auth: %w", err)
 		}
 	}
-	b, err = natsembed.Start(natsembed.Config{Name: lonja.Name, Dir: filepath.Join(c.Data, "nats"), SharedDir: c.Data, Addr: c.NATS,
-		SyncAlways: always, SyncInterval: every, Users: users, Logger: slog.Default()})
+	b, err = natsembed.Start(config)
 	if err != nil {
 		return nil, at, err
 	}
-	at.NATS = b.URL()
+	at.NATS, at.embedded = b.URL(), b
 	err = at.withJetStream(ctx, "lonja up", func(js jetstream.JetStream) error {
+		if declared, err = declared.Grow(ctx, js, c.Partitions); err != nil {
+			return fmt.Errorf("--partitions: %w", err)
+		}
+		// The keys' rights were made before the server could tell.
+		if c.NATSAuth && len(declared.Streams) != len(permitted.Streams) {
+			return errors.New("with --nats-auth, --partitions must name at every start how many partitions the streams have; lonja streams plan shows them")
+		}
 		if err := declared.Apply(ctx, js, 0); err != nil {
 			return err
 		}
