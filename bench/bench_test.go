@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -122,5 +123,29 @@ func TestProcess_EndsWithItsParent(t *testing.T) {
 	case <-p.done:
 	case <-time.After(10 * time.Second):
 		t.Error("it does not end")
+	}
+}
+
+func TestWatchPeak_IsNotThatOfTheParent(t *testing.T) {
+	const large = 128 << 20
+	ours := make([]byte, large)
+	for at := 0; at < len(ours); at += 1024 { // so that it is resident
+		ours[at] = 1
+	}
+	cmd := exec.CommandContext(t.Context(), "cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	peak := watchPeak(cmd.Process.Pid)
+	if got := peak(); got <= 0 || got >= large {
+		t.Errorf("a small program took %d MB at its highest, beside our %d", got>>20, len(ours)>>20)
+	}
+	in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
 	}
 }

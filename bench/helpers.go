@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -29,7 +30,7 @@ var helpers = map[string]func(args []string) error{
 // awaitStdinClosed waits until the parent process closes standard input or ends.
 func awaitStdinClosed() { io.Copy(io.Discard, os.Stdin) }
 
-// serveNATS runs a NATS server. Args are its folder, and always or relaxed for syncs.
+// serveNATS runs a NATS server and prints how much memory its streams take. Args are its folder, and always or relaxed for syncs.
 func serveNATS(args []string) error {
 	b, err := natsembed.Start(natsembed.Config{
 		Dir: args[0], Addr: "127.0.0.1:0", SyncAlways: args[1] == "always", SyncInterval: time.Minute})
@@ -38,6 +39,11 @@ func serveNATS(args []string) error {
 	}
 	defer b.Stop()
 	fmt.Println("nats", b.URL())
+	// What the open streams take in memory, without what is soon free again.
+	runtime.GC()
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	fmt.Println("heap", memory.HeapAlloc)
 	fmt.Println("ready")
 	awaitStdinClosed()
 	return nil

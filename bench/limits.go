@@ -52,7 +52,7 @@ func newLimits(ctx context.Context, dir string) (l *limits, err error) {
 	return l, nil
 }
 
-// loadSample reads an order's first event from the shop's log.
+// loadSample reads an order's first event, of three lines, from the shop's log.
 func (l *limits) loadSample(ctx context.Context, s *shop) error {
 	orders, err := s.log.Stream(ctx, "ORDERS")
 	if err != nil {
@@ -63,6 +63,10 @@ func (l *limits) loadSample(ctx context.Context, s *shop) error {
 		return err
 	}
 	l.event = &nats.Msg{Header: raw.Header, Data: raw.Data}
+	// The server adds to what it reads directly where that is stored.
+	for _, name := range []string{jetstream.StreamHeader, jetstream.SequenceHeader, jetstream.SubjectHeader, jetstream.TimeStampHeaer} {
+		l.event.Header.Del(name)
+	}
 	return nil
 }
 
@@ -95,8 +99,6 @@ func (l *limits) append(ctx context.Context, stream string) error {
 	for name, value := range l.event.Header {
 		msg.Header[name] = value
 	}
-	msg.Header[jetstream.MsgIDHeader] = []string{id}
-	msg.Header[jetstream.ExpectedStreamHeader] = []string{stream}
 	msg.Header[jetstream.ExpectedLastSubjSeqHeader] = []string{"0"}
 	msg.Header[jetstream.ExpectedLastSubjSeqSubjHeader] = []string{entity + ".>"}
 	_, err := l.js.PublishMsg(ctx, msg)

@@ -21,6 +21,12 @@ type result struct {
 
 func (r result) perSecond() float64 { return float64(r.count) / r.took.Seconds() }
 
+// add adds another measurement of the same operation.
+func (r *result) add(o result) {
+	r.count, r.took, r.latencies = r.count+o.count, r.took+o.took, append(r.latencies, o.latencies...)
+	slices.Sort(r.latencies)
+}
+
 // percentile returns the latency that p percent of the operations do not exceed.
 func (r result) percentile(p float64) time.Duration {
 	if len(r.latencies) == 0 {

@@ -25,8 +25,9 @@ type process struct {
 	done    chan error
 }
 
-// startTimeout is how long a process may take until it is ready.
-const startTimeout = 60 * time.Second
+// startTimeout is how long a process may take until it is ready. With a million orders, views
+// may be built first.
+const startTimeout = 15 * time.Minute
 
 // start starts a program and waits for a line that begins "ready". The program
 // is killed when ctx ends.
@@ -72,18 +73,29 @@ func start(ctx context.Context, program string, args ...string) (*process, error
 	}
 }
 
-// stop ends the process as an operator would, and waits for it.
+// stop ends the process as an operator would, and waits for it. A second call returns the
+// same.
 func (p *process) stop() error {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	p.stdin.Close()
 	select {
 	case err := <-p.done:
+		p.done <- err
 		return err
-	case <-time.After(15 * time.Second):
-		p.cmd.Process.Kill()
-		<-p.done
-		return fmt.Errorf("%s did not end in 15 s", p.cmd.Path)
+	case <-time.After(stopTimeout):
+		p.kill()
+		return fmt.Errorf("%s did not end in %v", p.cmd.Path, stopTimeout)
 	}
+}
+
+// stopTimeout is how long a process may take to end.
+const stopTimeout = time.Minute
+
+// kill ends the process as a crash would, and waits for it.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	p.stdin.Close()
+	p.done <- <-p.done
 }
 
 // ticksPerSecond is what Linux counts CPU time in, on every platform that Go runs on.
@@ -108,8 +120,11 @@ func (p *process) cpu() (time.Duration, error) {
 }
 
 // memory returns the process's present and peak resident memory in bytes.
-func (p *process) memory() (now, peak int64, err error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+func (p *process) memory() (now, peak int64, err error) { return memoryOf(p.cmd.Process.Pid) }
+
+// memoryOf returns a process's present and peak resident memory in bytes; 0 when it has ended.
+func memoryOf(pid int) (now, peak int64, err error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, 0, err
 	}

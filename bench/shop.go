@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,18 +30,30 @@ const (
 // shop is a running `lonja up` with products, stock and customers.
 type shop struct {
 	*process
-	http      string // host:port
-	conn      *nats.Conn
-	log       jetstream.JetStream
-	web       *client.Client // without an account
-	admin     *client.Client
-	customers []*customer
-	loggedIn  time.Time
+	http  string // host:port
+	conn  *nats.Conn
+	log   jetstream.JetStream
+	web   *client.Client // without an account
+	admin *client.Client
+	// adminToken is for measured requests of a seeded shop.
+	adminToken string
+	customers  []*customer
+	loggedIn   time.Time
 }
+
+// goods is what there is to order.
+type goods struct {
+	count int
+	sku   func(n int) string
+}
+
+func (g goods) any() string { return g.sku(rand.IntN(g.count)) }
 
 // customer is an account that orders.
 type customer struct {
 	*client.Client
+	shop   *shop
+	goods  goods
 	email  string
 	token  string // for the measured requests, which do not use the client
 	mu     sync.Mutex
@@ -75,8 +88,24 @@ func build(ctx context.Context, dir string) (program string, err error) {
 	return program, nil
 }
 
-// open starts the whole shop in one process, with every default but the ports.
+// open starts the whole shop in one process, with every default but the ports and that it takes
+// all orders: the loads find out how many it can take.
 func open(ctx context.Context, program, data string, more ...string) (*shop, error) {
+	return openHolding(ctx, program, data, append(takesAll(ctx, program), more...)...)
+}
+
+// takesAll returns the flags with which a program rejects no order because others wait. Earlier
+// versions have none, and need none.
+func takesAll(ctx context.Context, program string) []string {
+	help, err := exec.CommandContext(ctx, program, "up", "--help").Output()
+	if err != nil || !bytes.Contains(help, []byte("--order-wait")) {
+		return nil
+	}
+	return []string{"--order-wait", "0s"}
+}
+
+// openHolding is open for a shop that takes only the orders that it can carry.
+func openHolding(ctx context.Context, program, data string, more ...string) (*shop, error) {
 	p, err := start(ctx, program, append([]string{"up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0",
 		"--admin-email", adminEmail, "--admin-password", adminPassword}, more...)...)
 	if err != nil {
@@ -121,11 +150,16 @@ func (s *shop) appended(ctx context.Context) (n uint64, err error) {
 
 func sku(n int) string { return fmt.Sprintf("SKU-%04d", n) }
 
+// logInAdmin logs the administrator in.
+func (s *shop) logInAdmin(ctx context.Context) (*client.User, error) {
+	s.admin = s.web.Session(client.WithPassword(adminEmail, adminPassword))
+	return s.admin.Me(ctx)
+}
+
 // seed creates products with stock for any number of orders, and customers who have
 // ordered before.
 func (s *shop) seed(ctx context.Context) (err error) {
-	s.admin = s.web.Session(client.WithPassword(adminEmail, adminPassword))
-	me, err := s.admin.Me(ctx)
+	me, err := s.logInAdmin(ctx)
 	if err != nil {
 		return err
 	}
@@ -139,11 +173,13 @@ func (s *shop) seed(ctx context.Context) (err error) {
 		return err
 	}
 	for n := range customers {
-		s.customers = append(s.customers, &customer{Client: s.web.Session(), email: "customer" + strconv.Itoa(n) + "@bench.example"})
+		s.customers = append(s.customers, &customer{Client: s.web.Session(), shop: s, goods: goods{products, sku}, email: customerEmail(n)})
 	}
 	s.loggedIn = time.Now()
 	return s.inParallel(ctx, customers, s.registerCustomer)
 }
+
+func customerEmail(n int) string { return "customer" + strconv.Itoa(n) + "@bench.example" }
 
 func (s *shop) createProduct(ctx context.Context, n int) error {
 	_, err := s.admin.CreateProduct(ctx, client.NewProduct{
@@ -161,6 +197,18 @@ func (s *shop) createProduct(ctx context.Context, n int) error {
 // registerCustomer registers a customer and places ten orders.
 func (s *shop) registerCustomer(ctx context.Context, n int) error {
 	c := s.customers[n]
+	if err := c.register(ctx); err != nil {
+		return err
+	}
+	for range 10 {
+		if err := c.orderSome(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *customer) register(ctx context.Context) error {
 	// The key makes a retry repeat the registration instead of ending in 409: a
 	// registration can be recorded and the login that follows it still get 429.
 	t, err := c.Register(ctx, client.NewAccount{Name: "Customer", Email: c.email, Password: adminPassword}, client.Key("bench/account/"+c.email))
@@ -168,33 +216,40 @@ func (s *shop) registerCustomer(ctx context.Context, n int) error {
 		return err
 	}
 	c.token = t.AccessToken
-	for range 10 {
-		var o client.NewOrder
-		if err := json.Unmarshal(someItems(nil), &o); err != nil {
-			return err
-		}
-		order, err := c.PlaceOrder(ctx, o, client.Wait(30*time.Second))
-		if err != nil {
-			return err
-		}
-		if order.Status != client.AwaitingPayment {
-			return fmt.Errorf("a first order is %s", order.Status)
-		}
-		c.ordered(order.ID)
+	return nil
+}
+
+func (c *customer) place(ctx context.Context, options ...client.CallOption) (*client.Order, error) {
+	var o client.NewOrder
+	if err := json.Unmarshal(someItems(nil, c.goods), &o); err != nil {
+		return nil, err
 	}
+	return c.PlaceOrder(ctx, o, options...)
+}
+
+// orderSome places an order and waits until it awaits its payment.
+func (c *customer) orderSome(ctx context.Context) error {
+	order, err := c.place(ctx, client.Wait(30*time.Second))
+	if err != nil {
+		return err
+	}
+	if order.Status != client.AwaitingPayment {
+		return fmt.Errorf("an order is %s, not awaiting its payment", order.Status)
+	}
+	c.ordered(order.ID)
 	return nil
 }
 
 // someItems appends the body of an order with three lines.
-func someItems(b []byte) []byte {
+func someItems(b []byte, of goods) []byte {
 	b = append(b, `{"items":[`...)
-	first := rand.IntN(products)
+	first := rand.IntN(of.count)
 	for i := range 3 {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, `{"sku":"`...)
-		b = append(b, sku((first+i*7)%products)...)
+		b = append(b, of.sku((first+i*7)%of.count)...)
 		b = append(b, `","quantity":`...)
 		b = strconv.AppendInt(b, int64(1+i), 10)
 		b = append(b, '}')

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -41,7 +42,7 @@ var workloads = []workload{
 	{
 		name: "GET product", check: checkOK, limit: roundTrips,
 		request: func(c *connection, host string, by *customer) []byte {
-			return c.request("GET", "/api/products/"+sku(rand.IntN(products)), host, nil)
+			return c.request("GET", "/api/products/"+by.goods.any(), host, nil)
 		},
 	},
 	{
@@ -52,11 +53,15 @@ var workloads = []workload{
 	},
 }
 
+func workloadNamed(name string) workload {
+	return workloads[slices.IndexFunc(workloads, func(w workload) bool { return w.name == name })]
+}
+
 var serial atomic.Int64
 
 func order(c *connection, host string, by *customer, more ...field) []byte {
 	key := "bench-" + strconv.FormatInt(serial.Add(1), 10)
-	return c.request("POST", "/api/orders", host, someItems(make([]byte, 0, 256)),
+	return c.request("POST", "/api/orders", host, someItems(make([]byte, 0, 256), by.goods),
 		append(more, field{"Authorization", "Bearer " + by.token}, field{"Idempotency-Key", key})...)
 }
 
@@ -76,8 +81,10 @@ func checkOrder(r reply, by *customer) error {
 	return nil
 }
 
+func isAwaiting(r reply) bool { return bytes.Contains(r.body, []byte(`"status":"awaiting_payment"`)) }
+
 func checkAwaiting(r reply, by *customer) error {
-	if !bytes.Contains(r.body, []byte(`"status":"awaiting_payment"`)) {
+	if !isAwaiting(r) {
 		return fmt.Errorf("answered %d %.300s", r.status, r.body)
 	}
 	return checkOrder(r, by)

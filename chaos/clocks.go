@@ -5,13 +5,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"lonja/events"
 )
 
 // A Go program reads the clock without the C library, so its clock cannot be
@@ -124,24 +125,109 @@ func buildWithClock(ctx context.Context, dir, of string) (program string, err er
 	return goBuild(ctx, filepath.Join(dir, "with-clock"), of, "-overlay", overlay)
 }
 
-// clocksWrong runs the load with wrong clocks, and checks that the log shows it.
+// clocksWrong runs the load with wrong clocks, and checks that nothing follows from them: every
+// event has the time of the NATS server, and what expires does so in time by that.
 func clocksWrong(ctx context.Context, t *trial) {
+	began := time.Now()
 	pause(ctx, t.options.duration)
-	log, err := readLog(ctx, t.js)
+	t.load.wait()
+	t.checkWrongClocks(began)
+	var log *eventLog
+	err := eventually(ctx, restTimeout, func() (err error) {
+		if log, err = readLog(ctx, t.js); err != nil {
+			return err
+		}
+		return log.pending()
+	})
 	if !t.must(err) {
 		return
 	}
-	last, restarts := map[string]time.Time{}, map[string]int{}
-	for _, f := range log.all {
-		if f.time.Before(last[f.stream].Add(-time.Hour / 2)) {
-			restarts[f.stream]++
+	var furthest time.Duration
+	for _, e := range log.all {
+		if off := e.time.Sub(e.stored).Abs(); off > furthest {
+			furthest = off
 		}
-		last[f.stream] = f.time
 	}
-	for _, stream := range slices.Sorted(maps.Keys(last)) {
-		t.record("time went back %d times on %s", restarts[stream], stream)
-		if restarts[stream] == 0 {
-			t.fail("no clock was wrong on %s: nothing was tested", stream)
+	t.record("the times of %d events are within %v of the server's", len(log.all), furthest.Round(time.Millisecond))
+	if furthest > 30*time.Second {
+		t.fail("an event's time is %v off", furthest)
+	}
+	t.checkExpiry("payments", log, "payment.requested", "payment.expired")
+	t.checkExpiry("reservations", log, "stock.reserved", "stock.released")
+}
+
+// pending returns an error if a payment still waits for its money or its deadline.
+func (log *eventLog) pending() error {
+	last := map[string]string{}
+	for _, e := range log.all {
+		if e.stream == "PAYMENTS" && e.data != nil {
+			last[e.data.EntityID()] = e.typ
 		}
+	}
+	for id, typ := range last {
+		if typ == "payment.requested" {
+			return fmt.Errorf("%s is still pending", id)
+		}
+	}
+	return nil
+}
+
+// checkWrongClocks checks, by what they log, that the clocks are wrong that always are.
+func (t *trial) checkWrongClocks(began time.Time) {
+	for part, offsets := range wrongClocks {
+		if slices.ContainsFunc(offsets, func(seconds int64) bool { return seconds != hour && seconds != -hour }) {
+			continue
+		}
+		out, err := os.ReadFile(t.parts[part].log)
+		if !t.must(err) {
+			return
+		}
+		_, rest, _ := strings.Cut(string(out), "time=")
+		text, _, _ := strings.Cut(rest, " ")
+		logged, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil || logged.Sub(began).Abs() < hour/2*time.Second {
+			t.fail("the clock of %s is not wrong (%q): nothing was tested", part, text)
+		}
+	}
+}
+
+// lateExpiry is how long after its time something may expire under load.
+const lateExpiry = 15 * time.Second
+
+// checkExpiry checks when what one event set a time for expired, by the server's clock.
+func (t *trial) checkExpiry(what string, log *eventLog, set, expired string) {
+	due, count, latest := map[string]time.Time{}, 0, time.Duration(0)
+	for _, e := range log.all {
+		of, is := e.data.(events.OfOrder)
+		if !is {
+			continue
+		}
+		order := string(of.Order())
+		switch data := e.data.(type) {
+		case events.PaymentRequested:
+			if e.typ == set {
+				due[order] = data.ExpiresAt
+			}
+		case events.StockReserved:
+			if e.typ == set {
+				due[order] = data.ExpiresAt
+			}
+		case events.StockReleased:
+			if data.Reason != events.ReleasedExpired {
+				continue
+			}
+		}
+		if e.typ != expired {
+			continue
+		}
+		late := e.stored.Sub(due[order])
+		if late < 0 || late > lateExpiry {
+			t.fail("%s:%d expired %v after its time", e.stream, e.sequence, late)
+		}
+		count, latest = count+1, max(latest, late)
+	}
+	t.record("%d %s expired, none early, the last %v late", count, what, latest.Round(time.Millisecond))
+	if count == 0 {
+		t.fail("no %s expired: nothing was tested", what)
 	}
 }

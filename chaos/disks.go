@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,9 +40,13 @@ func fullDisk(ctx context.Context, t *trial) {
 // failingDisk makes syncs fail, then writes, then writes for lack of space, in
 // turn, on the disk of a shop that is one process.
 func failingDisk(ctx context.Context, t *trial) {
-	var disk *faultyDisk
+	var disk *fuseDisk
 	unmount, err := t.moveTo(func(at string) (_ func() error, err error) {
-		disk, err = mountFaultyDisk(ctx, t.dir, at)
+		program, err := buildTool(ctx, t.dir, "faultyfs")
+		if err != nil {
+			return nil, err
+		}
+		disk, err = mountDisk(program, filepath.Join(t.dir, "beneath"), at)
 		return disk.unmount, err
 	})
 	if err != nil {
@@ -53,6 +58,7 @@ func failingDisk(ctx context.Context, t *trial) {
 		{"fsync EIO", "the storage has failed"}, {"write EIO", "the storage has failed"}, {"write ENOSPC", "the disk is full"},
 	}
 	var o diskFault
+	failed := 0
 	end := t.until()
 	for i := 0; i < len(kinds) || time.Now().Before(end); i++ {
 		if len(t.failures) > 0 {
@@ -65,11 +71,20 @@ func failingDisk(ctx context.Context, t *trial) {
 				return nil
 			}
 			broken = true
-			return disk.command("fail " + kind.fails)
-		}, func() error { return disk.command("mend") })
+			_, err := disk.command("fail " + kind.fails)
+			return err
+		}, func() error {
+			answer, err := disk.command("mend")
+			if err != nil {
+				return err
+			}
+			calls, err := strconv.Atoi(answer)
+			failed += calls
+			return err
+		})
 	}
 	o.report(t)
-	t.record("%s", disk)
+	t.record("%d calls failed", failed)
 	t.load.wait()
 	t.check(ctx)
 }

@@ -11,6 +11,7 @@ type fault struct {
 	patient   bool // no customer gives up early
 	final     bool // the shop does not recover by itself: only the fault's own checks run
 	short     bool // part of the mix that go test runs
+	previous  bool // the shop is opened with the version before
 	inject    func(context.Context, *trial)
 }
 
@@ -48,8 +49,8 @@ var faults = []fault{
 		promise: "all three NATS servers are killed; the shop comes back with them"},
 	{name: "rolling-nats", on: clustered, underLoad: true, inject: rollingNATS,
 		promise: "three NATS servers are restarted in turn"},
-	{name: "clocks", on: separate.with("--reservation-ttl", "6h", "--payment-deadline", "4h").withClocks(wrongClocks), underLoad: true, inject: clocksWrong,
-		promise: "clocks are an hour off in both directions and jump: order is by sequence"},
+	{name: "clocks", on: separate.with("--reservation-ttl", "5s", "--payment-deadline", "5s", "--log-level", "debug").withClocks(wrongClocks), underLoad: true, patient: true, inject: clocksWrong,
+		promise: "clocks are an hour off in both directions and jump: order is by sequence, and time is the server's"},
 	{name: "consumer-deleted", on: separate, underLoad: true, inject: consumersDeleted,
 		promise: "deleted consumers are created again"},
 	{name: "stream-deleted", on: inProcess, final: true, inject: streamDeleted,
@@ -70,10 +71,14 @@ var faults = []fault{
 		promise: "the disk of lonja up is full: reported at once, orders rejected at once, reads go on; it recovers with space"},
 	{name: "eio", on: inProcess, underLoad: true, final: true, inject: failingDisk,
 		promise: "writes and syncs of lonja up fail with EIO or ENOSPC: the same, and unsynced data is not trusted"},
+	{name: "power-cuts", on: inProcess, final: true, inject: powerCuts,
+		promise: "the power of lonja up is cut again and again (--cuts), and what was not synced is lost or torn: nothing acknowledged is, no view is ahead of the log, nothing stops"},
 	{name: "twice", on: separate.behindProxies(), underLoad: true, inject: duplicates,
 		promise: "commands are delivered twice and acknowledgements get lost: nothing changes"},
 	{name: "answers-lost", on: separate.behindProxies(), underLoad: true, inject: answersLost,
 		promise: "answers of services are lost or arrive after the gateway gave up: one effect"},
 	{name: "crash-points", on: separate.behindProxies(), underLoad: true, short: true, inject: crashPoints,
 		promise: "killed after an append and before its answer, before an ack, and in the middle of a view's batch"},
+	{name: "mixed-versions", on: separate, underLoad: true, previous: true, inject: mixedVersions,
+		promise: "the version before and the present one are replicas of one shop, back and forth: nothing is decided wrongly"},
 }

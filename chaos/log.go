@@ -19,7 +19,8 @@ type event struct {
 	subject   string
 	typ       string // "order.placed"
 	causation string
-	time      time.Time    // by the recording service's clock
+	time      time.Time    // as the recording service says
+	stored    time.Time    // by the server's clock
 	data      events.Event // nil when it cannot be decoded
 }
 
@@ -89,13 +90,44 @@ func (log *eventLog) read(ctx context.Context, js jetstream.JetStream, name stri
 	return nil
 }
 
+// countTypes adds the messages of each event type on a stream to counts.
+func countTypes(ctx context.Context, js jetstream.JetStream, name string, counts map[string]int) error {
+	stream, err := js.Stream(ctx, name)
+	if err != nil {
+		return err
+	}
+	last := stream.CachedInfo().State.LastSeq
+	cons, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{HeadersOnly: true})
+	if err != nil {
+		return err
+	}
+	msgs, err := cons.Messages()
+	if err != nil {
+		return err
+	}
+	defer msgs.Stop()
+	for seq := uint64(0); seq < last; {
+		m, err := msgs.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return fmt.Errorf("read %s after %d of %d: %w", name, seq, last, err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return err
+		}
+		counts[m.Headers().Get(eventlog.HeaderType)]++
+		seq = meta.Sequence.Stream
+	}
+	return nil
+}
+
 func (log *eventLog) decode(m jetstream.Msg) (event, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return event{}, err
 	}
 	h := m.Headers()
-	f := event{stream: meta.Stream, sequence: meta.Sequence.Stream, subject: m.Subject(), causation: h.Get(eventlog.HeaderCausation)}
+	f := event{stream: meta.Stream, sequence: meta.Sequence.Stream, subject: m.Subject(), stored: meta.Timestamp, causation: h.Get(eventlog.HeaderCausation)}
 	f.time, _ = time.Parse(time.RFC3339Nano, h.Get(eventlog.HeaderTime)) // poison messages have none
 	if f.data, err = events.Decode(h.Get(eventlog.HeaderType), m.Data()); err != nil {
 		f.data = nil

@@ -31,6 +31,11 @@ type options struct {
 	long     bool
 	keep     string
 	program  string
+	old      string
+	sync     string
+	cuts     int
+	perLife  int
+	strict   bool
 }
 
 // names is a flag that may be given several times.
@@ -52,6 +57,11 @@ func main() {
 	flag.BoolVar(&list, "list", false, "list the faults and exit")
 	flag.StringVar(&o.keep, "keep", "", "keep all logs, stores and views in this folder")
 	flag.StringVar(&o.program, "program", "", "path of a lonja binary to test; without it, lonja is built")
+	flag.StringVar(&o.old, "old", "", "path of a lonja binary of the version before, "+previousCommit+", for mixed-versions; without it, that is built from git's history")
+	flag.StringVar(&o.sync, "sync", "", "what shops that are one process get as --sync; without it, lonja's default. When power-cuts gets a duration, it must find lost orders")
+	flag.IntVar(&o.cuts, "cuts", 10, "how many power cuts power-cuts makes")
+	flag.IntVar(&o.perLife, "cuts-per-folder", 10, "how many of them a data folder lives through; then everything is checked")
+	flag.BoolVar(&o.strict, "strict-names", false, "the disk of power-cuts knows a name only once its folder was synced, as POSIX has it; without it, as on ext4 and XFS, also once its file was")
 	flag.Parse()
 	if list {
 		for _, f := range faults {

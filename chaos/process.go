@@ -30,22 +30,40 @@ const startTimeout = 40 * time.Second
 
 // start starts the part and waits for a line that begins with "ready".
 func (p *part) start() error {
-	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	began := time.Now()
+	ready, err := p.launch()
 	if err != nil {
 		return err
+	}
+	select {
+	case <-ready:
+		p.toReady = time.Since(began)
+		return nil
+	case <-p.exited:
+		return fmt.Errorf("%s ended before it was ready; see %s", p.name, p.log)
+	case <-time.After(startTimeout):
+		return fmt.Errorf("%s was not ready after %v; see %s", p.name, startTimeout, p.log)
+	}
+}
+
+// launch starts the part. Ready is closed when it reports that it is ready.
+func (p *part) launch() (ready chan struct{}, err error) {
+	log, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return nil, err
 	}
 	p.cmd = exec.Command(p.program, p.args...)
 	p.cmd.Env, p.cmd.Stderr = append(environment(), p.env...), log
 	dieWithUs(p.cmd)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	began := time.Now()
 	if err := p.cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
-	ready, exited := make(chan struct{}), make(chan struct{})
+	ready = make(chan struct{})
+	exited := make(chan struct{})
 	p.exited = exited
 	go func() {
 		defer close(exited)
@@ -60,15 +78,7 @@ func (p *part) start() error {
 		_, _ = io.Copy(log, out)
 		_ = p.cmd.Wait()
 	}()
-	select {
-	case <-ready:
-		p.toReady = time.Since(began)
-		return nil
-	case <-exited:
-		return fmt.Errorf("%s ended before it was ready; see %s", p.name, p.log)
-	case <-time.After(startTimeout):
-		return fmt.Errorf("%s was not ready after %v; see %s", p.name, startTimeout, p.log)
-	}
+	return ready, nil
 }
 
 // environment returns this program's environment without variables for lonja.

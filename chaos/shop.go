@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"lonja/client"
+	"lonja/kit/keyring"
 	parts "lonja/shop"
 )
 
@@ -58,6 +59,7 @@ type shop struct {
 	shape
 	dir      string
 	program  string
+	env      []string // of every part that is started from now on
 	order    []string // of the parts' names, as they were started
 	parts    map[string]*part
 	gateways []string // "http://127.0.0.1:20001"
@@ -131,6 +133,11 @@ func (s *shop) openNodes() error {
 }
 
 func (s *shop) openServices() error {
+	keks := filepath.Join(s.dir, "kek")
+	if _, err := keyring.CreateKEKs(keks); err != nil {
+		return err
+	}
+	s.env = []string{"LONJA_KEK_FILE=" + keks} // not a flag: the version before has none of that name
 	for _, name := range serviceNames {
 		for i := range s.replicas {
 			replica := string(rune('a' + i))
@@ -167,7 +174,7 @@ func (s *shop) openGateways() error {
 
 // add starts a part for the first time.
 func (s *shop) add(name, program string, through *proxy, args ...string) error {
-	p := &part{name: name, program: program, args: args, env: s.clockOffsets.variables(name), proxy: through, log: filepath.Join(s.dir, name+".out")}
+	p := &part{name: name, program: program, args: args, env: append(s.clockOffsets.variables(name), s.env...), proxy: through, log: filepath.Join(s.dir, name+".out")}
 	s.parts[name], s.order = p, append(s.order, name)
 	return p.start()
 }
@@ -191,7 +198,7 @@ func (s *shop) tool(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.program, args...)
-	cmd.Env = environment()
+	cmd.Env = append(environment(), s.env...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("lonja %s: %w\n%s", args[0], err, out)

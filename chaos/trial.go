@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -93,9 +94,19 @@ func (t *trial) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	program := t.options.program
+	if t.fault.previous {
+		if program, err = t.previous(ctx); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, opening)
 	defer cancel()
-	if t.shop, err = openShop(ctx, t.fault.on, t.options.program, t.dir); err != nil {
+	on := t.fault.on
+	if on.nodes == 0 && t.options.sync != "" {
+		on = on.with(append(slices.Clone(on.flags), "--sync", t.options.sync)...)
+	}
+	if t.shop, err = openShop(ctx, on, program, t.dir); err != nil {
 		return fmt.Errorf("start the shop: %w", err)
 	}
 	if t.load, err = newLoad(ctx, t.shop, t.history, 8); err != nil {
@@ -106,6 +117,17 @@ func (t *trial) open(ctx context.Context) (err error) {
 		t.load.stockClients, err = newStockClients(ctx, t.load, t.options.seed)
 	}
 	return err
+}
+
+// previous returns the program of the version before, built if need be.
+func (t *trial) previous(ctx context.Context) (program string, err error) {
+	if t.options.old != "" {
+		return t.options.old, nil
+	}
+	if err := os.MkdirAll(t.dir, 0o755); err != nil {
+		return "", err
+	}
+	return buildPrevious(ctx, t.dir)
 }
 
 // withClock builds the program with a clock that can be wrong.

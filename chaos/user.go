@@ -151,10 +151,12 @@ func (p *user) logIn(ctx context.Context) error {
 }
 
 func (p *user) register(ctx context.Context) error {
-	return keepTrying(ctx, func() error {
-		_, err := p.Register(ctx, client.NewAccount{Name: "Somebody", Email: p.email, Password: p.password}, client.Key(p.email))
-		return err
-	})
+	return keepTrying(ctx, func() error { return p.registerOnce(ctx) })
+}
+
+func (p *user) registerOnce(ctx context.Context) error {
+	_, err := p.Register(ctx, client.NewAccount{Name: "Somebody", Email: p.email, Password: p.password}, client.Key(p.email))
+	return err
 }
 
 // createProduct creates a product and sets its stock.

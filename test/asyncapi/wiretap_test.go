@@ -2,6 +2,7 @@ package asyncapi
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -18,6 +20,7 @@ import (
 	"lonja/kit/asyncapi"
 	"lonja/kit/bus"
 	"lonja/kit/natsauth"
+	"lonja/kit/service"
 	"lonja/kit/streams"
 	"lonja/test/harness"
 )
@@ -167,6 +170,39 @@ func (w *wiretap) describes(message, header string) bool {
 	return false
 }
 
+// remind sets a reminder of a stream's last event on a filter, as earlier versions did, and waits
+// until it was handled.
+func remind(t *testing.T, nc *nats.Conn, from, filter, timer string) {
+	t.Helper()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := stream.GetLastMsgForSubject(t.Context(), filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, due := service.ReminderSubjects(timer, event.Header.Get("ce-id"))
+	_, err = js.PublishMsg(t.Context(), &nats.Msg{Subject: set, Data: event.Data, Header: nats.Header{
+		"ce-id": event.Header["ce-id"], "ce-type": event.Header["ce-type"], "ce-specversion": {"1.0"},
+		service.HeaderOriginal: {event.Subject}, service.HeaderOriginalPosition: {fmt.Sprintf("%s:%d", from, event.Sequence)},
+		"Nats-Schedule": {"@at " + time.Now().UTC().Format(time.RFC3339Nano)}, "Nats-Schedule-Target": {due}, "Nats-Schedule-TTL": {"72h"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	harness.Within(t, time.Minute, func() error {
+		cons, err := js.Consumer(t.Context(), "TIMERS", timer)
+		if info := cons.CachedInfo(); err == nil && (info.AckFloor.Consumer == 0 || info.NumPending+uint64(info.NumAckPending) > 0) {
+			err = errors.New("the reminder was not handled")
+		}
+		return err
+	})
+}
+
 // TestAsyncAPI_DescribesEveryMessage listens to the whole life of a shop: every message
 // on NATS is on a channel of the document, with the headers and the body that it has there.
 func TestAsyncAPI_DescribesEveryMessage(t *testing.T) {
@@ -185,6 +221,8 @@ func TestAsyncAPI_DescribesEveryMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	sell(t, s)
+	remind(t, nc, "INVENTORY", "events.stock.*.reserved", "inventory-expiry")
+	remind(t, nc, "PAYMENTS", "events.payment.*.requested", "payments-deadline")
 	if err := sub.Unsubscribe(); err != nil {
 		t.Fatal(err)
 	}

@@ -146,12 +146,17 @@ func TestAppend_ADuplicateIsRecordedOnceOnReplicatedStreams(t *testing.T) {
 	d := cluster(t)
 	log, _ := logOn(d, d.Leader("ORDERS"))
 	filter := "events.order.ord_twice.>"
-	first, err := log.Append(t.Context(), "ORDERS", filter, 0, envelopeOf("same"), shipped("ord_twice"))
+	unique := eventlog.UniqueID("same")
+	first, err := log.Append(t.Context(), "ORDERS", filter, 0, envelopeOf("same"), shipped("ord_twice"), unique)
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Where an id cannot come for another entity, the condition alone keeps a second one out.
+	if _, err := log.Append(t.Context(), "ORDERS", filter, 0, envelopeOf("same"), shipped("ord_twice")); !errors.Is(err, eventlog.ErrConflict) {
+		t.Errorf("again without a message id: %v", err)
+	}
 	for _, after := range []uint64{0, first.Sequence} {
-		_, err := log.Append(t.Context(), "ORDERS", filter, after, envelopeOf("same"), shipped("ord_twice"))
+		_, err := log.Append(t.Context(), "ORDERS", filter, after, envelopeOf("same"), shipped("ord_twice"), unique)
 		if !errors.Is(err, eventlog.ErrDuplicate) && !errors.Is(err, eventlog.ErrConflict) {
 			t.Errorf("again after %d: %v", after, err)
 		}

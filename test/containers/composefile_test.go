@@ -92,6 +92,22 @@ func TestCompose_EachContainerHasItsOwnKeyAndNoRights(t *testing.T) {
 	}
 }
 
+func TestCompose_OnlyIdentityHasTheKeyEncryptionKey(t *testing.T) {
+	for name, s := range readComposeFile(t).Services {
+		want := map[string]string{"identity": "kek:/kek:ro", "setup-kek": "kek:/kek"}[strings.TrimSuffix(name, "-b")]
+		i := slices.IndexFunc(s.Volumes, func(v string) bool { return strings.HasPrefix(v, "kek:") })
+		if got := i >= 0; got != (want != "") || got && s.Volumes[i] != want {
+			t.Errorf("%s has %v; it should mount %q", name, s.Volumes, want)
+		}
+		if file := s.Environment["LONJA_KEK_FILE"]; (file == "/kek/kek") != (want == "kek:/kek:ro") {
+			t.Errorf("%s: LONJA_KEK_FILE is %q", name, file)
+		}
+		if want == "kek:/kek:ro" && s.DependsOn["setup-kek"].Condition != "service_completed_successfully" {
+			t.Errorf("%s does not wait for its key", name)
+		}
+	}
+}
+
 func TestCompose_EachServiceRunsOnceAndTwiceInACluster(t *testing.T) {
 	f := readComposeFile(t)
 	for _, name := range shop.Names() {

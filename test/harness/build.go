@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"lonja/kit/keyring"
 )
 
 // Main builds the program, runs the tests of a package, and removes what was built
@@ -30,12 +32,25 @@ func Main(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
+		kekFile = filepath.Join(dir, "kek")
+		if _, err := keyring.CreateKEKs(kekFile); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}())
 }
 
 // program is the path of the real program, "" when Main was not called.
 var program string
+
+// kekFile is the file of the key-encryption keys of all services that are processes of their
+// own.
+var kekFile string
+
+// KEKFile returns the file of the key-encryption keys of all services that are processes of
+// their own; see [ServicesOn]. A process of up makes a file of its own.
+func KEKFile() string { return kekFile }
 
 // buildServer builds the NATS server that go.mod names, when it is first needed.
 var buildServer = sync.OnceValues(func() (string, error) {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type Servers struct {
 	T       *testing.T
 	Dir     string // where nats-config wrote; the seeds are in keys/IDENTITY/seed
 	tls     bool
+	apply   []string // what streams apply is told about partitions
 	names   []string
 	clients map[string]string // where clients connect: "127.0.0.1:20001"
 	monitor map[string]string // where each serves /healthz
@@ -36,12 +38,15 @@ type Servers struct {
 
 // StartServers writes a configuration for servers of these names, starts them, and
 // waits until they are healthy. Several make a cluster. They have no streams. Flags
-// are nats-config's own. The servers are killed when the test ends.
+// are nats-config's own; OpenShop makes as many partitions as they name. The servers are killed when the test ends.
 func StartServers(t *testing.T, names []string, flags ...string) *Servers {
 	t.Helper()
 	d := &Servers{T: t, Dir: filepath.Join(t.TempDir(), "conf"), names: names,
 		clients: map[string]string{}, monitor: map[string]string{}, running: map[string]*exec.Cmd{}}
 	Run(t, append([]string{"nats-config", "--out", d.Dir, "--servers", strings.Join(names, ","), "--store", "STORE"}, flags...)...)
+	if i := slices.Index(flags, "--partitions"); i >= 0 {
+		d.apply = flags[i : i+2]
+	}
 	_, err := os.Stat(filepath.Join(d.Dir, "tls"))
 	d.tls = err == nil
 	d.onLoopback()
@@ -182,7 +187,8 @@ func (d *Servers) Connect(identity string) *nats.Conn {
 // shop and all processes. Views are kept in data.
 func (d *Servers) OpenShop(data string, replicas ...string) (*Shop, []*Process) {
 	d.T.Helper()
-	Run(d.T, append([]string{"streams", "apply", "--wait", "60s", "--replicas", fmt.Sprint(len(d.names))}, d.As(shop.Operator)...)...)
+	apply := append([]string{"streams", "apply", "--wait", "60s", "--replicas", fmt.Sprint(len(d.names))}, d.apply...)
+	Run(d.T, append(apply, d.As(shop.Operator)...)...)
 	var all []*Process
 	for _, name := range shop.Names() {
 		for _, replica := range replicas {
@@ -202,7 +208,7 @@ func (d *Servers) Audit(data string) string {
 	d.T.Helper()
 	var out []byte
 	Within(d.T, time.Minute, func() (err error) { // what was interrupted is taken up after ack_wait
-		if out, err = Command(d.T, append([]string{"audit", "--settled", "--data", data}, d.As(shop.Operator)...)...).CombinedOutput(); err != nil {
+		if out, err = Command(d.T, append([]string{"audit", "--settled", "--data", data, "--kek-file", kekFile}, d.As(shop.Operator)...)...).CombinedOutput(); err != nil {
 			err = fmt.Errorf("lonja audit: %w\n%s", err, out)
 		}
 		return err

@@ -153,7 +153,7 @@ func GatewayOn(addr string) []string {
 // ServicesOn returns the arguments for services in one process, with their views in
 // data. Identity among them makes the administrator that [Shop.Boss] logs in.
 func ServicesOn(data string, names ...string) []string {
-	return append([]string{"service", "--data", data, "--admin-email", AdminEmail, "--admin-password", AdminPassword}, names...)
+	return append([]string{"service", "--data", data, "--kek-file", kekFile, "--admin-email", AdminEmail, "--admin-password", AdminPassword}, names...)
 }
 
 // FreeAddr returns an address on loopback with a port that is free at the moment.

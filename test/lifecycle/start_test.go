@@ -87,3 +87,36 @@ func file(at string) func(*testing.T, string) {
 		}
 	}
 }
+
+// A file that was made anew would look like the right one, and open nothing.
+func TestUp_NeedsTheKeyEncryptionKeysOfItsData(t *testing.T) {
+	data := t.TempDir()
+	p, _ := harness.Up(t, "--data", data)
+	p.Stop()
+	start := func() string {
+		out, err := harness.Command(t, "up", "--data", data, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0").CombinedOutput()
+		if err == nil {
+			t.Fatalf("it started:\n%s", out)
+		}
+		return string(out)
+	}
+	file := filepath.Join(data, "kek")
+	if err := os.Rename(file, file+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if said := start(); !strings.Contains(said, "there is no "+file) || !strings.Contains(said, "put the file back from its backup") {
+		t.Errorf("without the file it says:\n%s", said)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it made another file: %v", err)
+	}
+	harness.Run(t, "keys", "create", "--kek-file", file)
+	if said := start(); !strings.Contains(said, "the key-encryption key is missing: "+file+" has no key") {
+		t.Errorf("with another file it says:\n%s", said)
+	}
+	if err := os.Rename(file+".away", file); err != nil {
+		t.Fatal(err)
+	}
+	p, _ = harness.Up(t, "--data", data)
+	p.Stop()
+}

@@ -82,7 +82,7 @@ func TestStop_IsSilentAtEveryStageOfTheStart(t *testing.T) {
 			}
 			code, said := interrupt(t, cmd, out)
 			for line := range strings.Lines(said) {
-				if word, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"data", "nats", "shop", "docs", "ready"}, word) {
+				if word, _, _ := strings.Cut(line, " "); !slices.Contains([]string{"data", "nats", "kek", "shop", "docs", "ready"}, word) {
 					t.Errorf("%s: it says %q", stage, line)
 				}
 			}
@@ -101,7 +101,7 @@ func exists(path string) func() error {
 func TestStop_IsCleanWithoutNATS(t *testing.T) {
 	away := "nats://" + harness.FreeAddr(t)
 	for _, args := range [][]string{
-		append([]string{"service", "--nats", away, "--data", t.TempDir(), "--http", "127.0.0.1:0"}, shop.Names()...),
+		append([]string{"service", "--nats", away, "--data", t.TempDir(), "--http", "127.0.0.1:0", "--kek-file", harness.KEKFile()}, shop.Names()...),
 		{"gateway", "--nats", away, "--http", "127.0.0.1:0", "--public-url", "https://shop.example", "--drain", "0s"},
 	} {
 		cmd, out := start(t, args...)

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -25,16 +26,21 @@ func natsCLI(d *harness.Servers, args ...string) string {
 }
 
 // TestBackup_RestoresTheSameShopIntoAnEmptyServer follows docs/operate.md. Only the
-// streams are backed up. Views and shared consumers are rebuilt, and every reaction
-// runs again, which changes nothing.
+// streams are backed up, KEYS apart from the others. Views and shared consumers are
+// rebuilt, and every reaction runs again, which changes nothing.
 func TestBackup_RestoresTheSameShopIntoAnEmptyServer(t *testing.T) {
-	before, data, backup := harness.StartServers(t, []string{"nats"}), t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	before, data, backups := harness.StartServers(t, []string{"nats"}), t.TempDir(), t.TempDir()
+	backup, keys := filepath.Join(backups, "streams"), filepath.Join(backups, "keys")
 	s, processes := before.OpenShop(data, "a")
 	harness.Story(t, s)
 	eve := s.As("eve")
 	waiting := eve.Places(harness.Pieces("71053", 1))
 	was := before.Audit(data)
 	natsCLI(before, "backup", "account", "--no-consumers", "--force", backup)
+	if err := os.RemoveAll(filepath.Join(backup, "KEYS")); err != nil {
+		t.Fatal(err)
+	}
+	natsCLI(before, "backup", "stream", "--no-consumers", "KEYS", keys)
 	for _, p := range processes {
 		p.Stop()
 	}
@@ -42,6 +48,7 @@ func TestBackup_RestoresTheSameShopIntoAnEmptyServer(t *testing.T) {
 
 	after, fresh := harness.StartServers(t, []string{"nats"}), t.TempDir()
 	natsCLI(after, "backup", "restore", "account", backup)
+	natsCLI(after, "backup", "restore", "stream", keys)
 	s, _ = after.OpenShop(fresh, "a")
 	eve.Shop = s // her token is still valid
 	if o := eve.Sees(waiting.ID, func(o query.OrderView) bool { return o.Payment != nil }); o.Status != query.AwaitingPayment {

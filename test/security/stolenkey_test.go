@@ -21,6 +21,7 @@ import (
 	"lonja/events/query"
 	"lonja/kit/bus"
 	"lonja/kit/eventlog"
+	"lonja/kit/kittest/servicetest"
 	"lonja/kit/natsauth"
 	"lonja/kit/service"
 	"lonja/shop"
@@ -44,12 +45,13 @@ func startStolenKeyFixture(t *testing.T) *stolenKeyFixture {
 	config := harness.Streams(t)
 	f := &stolenKeyFixture{Servers: harness.StartServers(t, []string{"nats"}), t: t, identities: shop.Identities(harness.Config, config), registry: prometheus.NewRegistry(), attempts: map[string]int{}}
 	harness.Run(t, append([]string{"streams", "apply"}, f.As(shop.Operator)...)...)
+	keks := servicetest.MakeKEKs(t)
 	for name, newService := range shop.Services(harness.Config) {
 		ctx, cancel := context.WithCancel(context.Background())
 		ready, ended, conn, dir := make(chan struct{}), make(chan error, 1), f.Connect(name), t.TempDir()
 		go func() {
 			ended <- newService().Run(ctx, service.Config{Application: lonja.Name, Conn: conn, Codec: codec.Events, Streams: config, Dir: dir,
-				Logger: slog.New(slog.DiscardHandler), Metrics: f.registry}, func() { close(ready) })
+				Logger: slog.New(slog.DiscardHandler), Metrics: f.registry, KEKs: keks}, func() { close(ready) })
 		}()
 		t.Cleanup(func() { cancel(); <-ended })
 		select {
