@@ -26,8 +26,8 @@ COPY . .
 RUN go build -ldflags=-s -o /lonja ./cmd/lonja
 # An empty root has no mkdir. A new volume takes the owner of the folder that it is
 # first mounted on. So these folders let an unprivileged user write to the volumes
-# for the views and for `lonja nats-config --out /setup`.
-RUN mkdir -p /root/image/data /root/image/setup && cd /root/image/setup && \
+# for the views, for `lonja nats-config --out /setup` and for `lonja keys create`.
+RUN mkdir -p /root/image/data /root/image/setup && mkdir -m 700 /root/image/kek && cd /root/image/setup && \
     for identity in catalog gateway identity inventory observer operator orders payments; do mkdir -p -m 700 keys/$identity; done
 
 # The official NATS image with a volume that its user can write, and with a health
