@@ -298,7 +298,9 @@ func TestAwait_RejectsUnrecordedSequencesWithoutWaiting(t *testing.T) {
 	h := newHarness(t)
 	partial := totals
 	partial.Name, partial.Reads = "some", []projection.Source{{Stream: kittest.Stream, Subjects: []string{"events.counter.c.*"}}}
-	for _, def := range []projection.Definition{totals, partial} {
+	// A view that reads everything needs one request for the stream's end. The other one may need
+	// a second one, to be sure of the last event that it reads.
+	for requests, def := range map[int64]projection.Definition{1: totals, 2: partial} {
 		v, stop := h.run(def)
 		last := h.log.Add("c", 1)
 		h.await(v, last)
@@ -324,7 +326,7 @@ func TestAwait_RejectsUnrecordedSequencesWithoutWaiting(t *testing.T) {
 				t.Fatalf("an unrecorded sequence: %v", err)
 			}
 		}
-		if most := int64(time.Since(began)/(10*time.Millisecond)) + 2; asked.Load() > most {
+		if most := requests * (int64(time.Since(began)/(10*time.Millisecond)) + 2); asked.Load() > most {
 			t.Errorf("the stream was asked %d times in %v", asked.Load(), time.Since(began))
 		}
 		cancel()

@@ -143,7 +143,9 @@ func (r *reader) typeLine(line string) (output string, code int) {
 			if _, err := fmt.Sscanf(said, end+"%d", &code); err == nil {
 				return r.there(output), code
 			}
-			output += said
+			if !strings.HasPrefix(said, "go: downloading ") { // the first build on a machine
+				output += said
+			}
 		case <-late:
 			r.t.Fatalf("%s does not end:\n%s", line, output)
 		}
