@@ -37,8 +37,9 @@ const (
 // takes one decision; the other finds it recorded.
 type clock struct {
 	*deps
-	timer *Timer
-	pace  pacer
+	timer    *Timer
+	pace     pacer
+	patience time.Duration // see awaitRows
 
 	once    sync.Once
 	closing chan struct{}
@@ -61,7 +62,7 @@ type handling struct {
 }
 
 func newClock(d *deps, t *Timer, p pacer) *clock {
-	return &clock{deps: d, timer: t, pace: p, closing: make(chan struct{}), wake: make(chan struct{}, 1), known: map[dueEvent]*handling{}}
+	return &clock{deps: d, timer: t, pace: p, patience: rowsPatience, closing: make(chan struct{}), wake: make(chan struct{}, 1), known: map[dueEvent]*handling{}}
 }
 
 // Subscribe implements message.Subscriber. It is called once.
@@ -114,6 +115,7 @@ func (c *clock) signal() {
 func (c *clock) run(ctx context.Context, out chan<- *message.Message) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	c.awaitRows(ctx)
 	for failed := false; ctx.Err() == nil; {
 		changed := c.timer.View.Changed()
 		ready, wait, err := c.look(ctx)
