@@ -28,7 +28,7 @@ var ledger = projection.Definition{
 }
 
 // fill records events of 400 bytes for a hundred counters.
-func fill(b *testing.B, log *kittest.Log, events int) {
+func fill(b testing.TB, log *kittest.Log, events int) {
 	b.Helper()
 	padding := strings.Repeat("x", 360)
 	for n := range events {

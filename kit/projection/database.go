@@ -35,6 +35,7 @@ type database struct {
 	consumers []*consumer
 	stat      os.FileInfo // of the open file, when it was last checked
 	checked   bool        // the whole content was read and found undamaged
+	measured  bool        // it is known whether it is far behind; used by Run only
 	outdated  time.Time   // when outdated rows were last deleted
 
 	// Of a build; used inside write.

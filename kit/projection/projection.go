@@ -29,6 +29,7 @@ type View struct {
 	serving   *database         // answers the queries; nil while there is none
 	retired   []*database       // no longer serving, but still open
 	building  *database         // nil while no rebuild runs
+	farBehind bool              // it replaces rows that are far behind; see overtake
 	request   *rebuildRequest   // nil when no rebuild is wanted or running
 	changed   chan struct{}     // closed and replaced when the rows change
 	watches   map[string]*watch // the same for single keys that have watchers

@@ -133,9 +133,16 @@ func (v *View) rebuild(ctx context.Context, active *consumption) (err error) {
 // catchUp fills a new database until it holds at least what the serving one holds. It stops
 // active on the way, so that the serving one gets no further.
 func (v *View) catchUp(ctx context.Context, next *database, active *consumption) error {
+	old := v.servingDatabase()
 	if active != nil {
-		for i, old := range active.db.consumers {
-			next.consumers[i].deadLetteredTo = old.position.Load()
+		old = active.db
+	}
+	if old != nil && !old.current {
+		old = nil // it may read other streams
+	}
+	if old != nil {
+		for i, c := range old.consumers {
+			next.consumers[i].deadLetteredTo = c.position.Load()
 		}
 	}
 	filling := next.startConsumers(ctx)
@@ -153,11 +160,15 @@ func (v *View) catchUp(ctx context.Context, next *database, active *consumption)
 	}
 	if active != nil {
 		active.stop()
-		for i, old := range active.db.consumers {
-			if err := v.awaitPosition(ctx, filling, next.consumers[i], old.sequence); err != nil {
+		for i, c := range old.consumers {
+			if err := v.awaitPosition(ctx, filling, next.consumers[i], c.sequence); err != nil {
 				return err
 			}
-			next.consumers[i].advance(old.position.Load())
+		}
+	}
+	if old != nil {
+		for i, c := range old.consumers {
+			next.consumers[i].advance(c.position.Load())
 		}
 	}
 	filling.stop()
@@ -194,7 +205,7 @@ func (v *View) finishAndOpen(ctx context.Context, built *database) (*database, e
 			v.config.Logger.Warn("a view's consumer could not be created yet", "view", v.def.Name, "stream", c.source.Stream, "reason", err)
 		}
 	}
-	db.checked = true
+	db.checked, db.measured = true, true
 	return db, nil
 }
 

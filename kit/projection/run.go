@@ -9,7 +9,7 @@ import (
 )
 
 // Run follows the streams until ctx ends, and rebuilds the view when its definition has
-// changed, its file is missing or damaged, or Rebuild is called. It retries what may pass.
+// changed, its file is missing, damaged or far behind, or Rebuild is called. It retries what may pass.
 // It returns nil when ctx has ended; otherwise it returns why the view has failed, as
 // Failed does: a bug in the definition, or ErrLost. Call it once, after Open.
 func (v *View) Run(ctx context.Context) error {
@@ -48,11 +48,14 @@ func (v *View) servingDatabase() *database {
 	return v.serving
 }
 
-// follow feeds the serving database until it is replaced. When it is missing or of an older
-// definition, follow rebuilds it at once.
+// follow feeds the serving database until it is replaced. When it is missing, of an older
+// definition or far behind, follow rebuilds it at once.
 func (v *View) follow(ctx context.Context, db *database) error {
 	if db == nil || !db.current {
 		return v.rebuild(ctx, nil)
+	}
+	if tried, err := v.overtake(ctx, db); tried {
+		return err
 	}
 	active := db.startConsumers(ctx)
 	defer active.stop()

@@ -213,8 +213,8 @@ func (v *View) Queryable() bool {
 }
 
 // Lag returns, for each stream, an upper bound of the number of events that are not yet in
-// the rows. While rows that are missing or of an older definition are being built, the
-// bound is that of the new rows. The error has the code errs.Unavailable when there are none at
+// the rows. While rows that are missing, of an older definition or far behind are being built,
+// the bound is that of the new rows. The error has the code errs.Unavailable when there are none at
 // all; other errors come from NATS.
 func (v *View) Lag(ctx context.Context) (map[string]uint64, error) {
 	db := v.current()
@@ -233,11 +233,11 @@ func (v *View) Lag(ctx context.Context) (map[string]uint64, error) {
 }
 
 // current returns the database that follows the streams, or is to: the one that is being
-// built when none of the current definition serves. It is nil when there is none.
+// built when none serves that is fed. It is nil when there is none.
 func (v *View) current() *database {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if (v.serving == nil || !v.serving.current) && v.building != nil {
+	if (v.serving == nil || !v.serving.current || v.farBehind) && v.building != nil {
 		return v.building
 	}
 	return v.serving

@@ -188,8 +188,8 @@ func (s *Service) health(ctx context.Context, d *deps) bus.Health {
 			vh.Failed = err.Error()
 		}
 		for _, n := range vh.Lag {
-			// The present rows still answer while a view is rebuilt.
-			h.Ready = h.Ready && (n < maxReadyLag || vh.Rebuilding)
+			// The present rows still answer while a view is rebuilt, unless they are what is late.
+			h.Ready = h.Ready && (n < maxReadyLag || vh.Rebuilding && !v.IsFarBehind())
 		}
 		h.Ready = h.Ready && vh.Failed == "" && len(vh.Stalled) == 0 && v.Queryable()
 		h.Views = append(h.Views, vh)
