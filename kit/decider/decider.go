@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -124,6 +125,9 @@ type Config struct {
 	// answers for older ones may lag by as many events; see RememberIn.
 	CommandWindow int
 	Snapshots     *Snapshots // where snapshots are kept; nil keeps none
+	// Logger tells when a decision has to wait because the entity is read from the log; nil
+	// discards. See ErrReading.
+	Logger *slog.Logger
 }
 
 // Decider decides on all entities of one type. It is safe for concurrent use. Decisions on
@@ -180,6 +184,9 @@ func (d *Decider[S]) Bind(log *eventlog.Log, config Config) {
 	if config.Clock == nil {
 		config.Clock = time.Now
 	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
 	config.CacheSize = cmp.Or(config.CacheSize, 10_000)
 	config.CacheBytes = cmp.Or(config.CacheBytes, 32<<20)
 	config.CommandWindow = cmp.Or(config.CommandWindow, 4096)
@@ -231,7 +238,8 @@ func (d *Decider[S]) EntityID(c Command) string {
 //     erased since.
 //   - errs.Unavailable, if the log did not answer in time, if only a newer program knows one
 //     of the entity's events, or if the key of one cannot be had now. The command may be
-//     recorded or not; a second call with the same ID finds out.
+//     recorded or not; a second call with the same ID finds out. It is ErrReading, too, if ctx
+//     ends while the entity is read.
 //   - that of eventlog.Log.Append, which never is ErrConflict, ErrDuplicate or
 //     ErrOutcomeUnknown: those are resolved. It is ErrKeyDestroyed only if the decision still
 //     wants to seal something, although it knows all that was recorded.
@@ -269,6 +277,9 @@ func (d *Decider[S]) decideOnce(ctx context.Context, id string, c Command, older
 	a := attempt[S]{d: d, e: e, command: c, decide: decide, reply: reply, older: older,
 		meta: Meta{EntityID: id, CommandID: c.ID, Actor: c.Actor, Now: c.now(d.config.Clock())}}
 	receipt, through, err := a.runAndRelease(ctx, release)
+	if errors.Is(err, ErrReading) {
+		return Receipt{}, err // it tells nothing of what was recorded
+	}
 	// Others may decide meanwhile, on events that are not synced: what they record comes later in
 	// the same stream, so it is lost with them or not at all.
 	if syncErr := d.log.AwaitSync(ctx, e.stream, through); syncErr != nil {
@@ -300,7 +311,8 @@ func (d *Decider[S]) End(ctx context.Context) (uint64, error) {
 // Peek calls read with the state of an entity after its newest event, or with the initial
 // state if it has none. Read must not keep the state. The error is errs.Unavailable if the
 // log did not answer or holds events of the entity that only a newer program knows or that
-// cannot be opened now, and that of ctx if it ends before; read is not called then.
+// cannot be opened now, errs.Unavailable and ErrReading if ctx ends while the entity is read, and that of
+// ctx if it ends before; read is not called then.
 func (d *Decider[S]) Peek(ctx context.Context, id string, read func(S)) error {
 	e, release, err := d.acquire(ctx, id)
 	if err != nil {

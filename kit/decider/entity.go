@@ -21,6 +21,7 @@ type entity[S any] struct {
 	commands window
 	pasts    pasts
 
+	reading  reading     // how far the events are read that are not folded yet
 	located  bool        // place takes partitions into account
 	restored bool        // its snapshot was looked for
 	unsaved  int         // events since its last snapshot
@@ -37,7 +38,7 @@ func (d *Decider[S]) acquire(ctx context.Context, id string) (e *entity[S], rele
 	select {
 	case <-e.lock:
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
+		return nil, nil, e.reading.explain(ctx, id, ctx.Err())
 	}
 	if !e.located {
 		if e.place, err = d.locate(ctx, id); err != nil {
@@ -113,8 +114,10 @@ func (d *Decider[S]) clear(e *entity[S]) {
 }
 
 // catchUp folds the events that were recorded since, or clears an entity whose events have all
-// reached their age. Changed reports whether it did either.
+// reached their age. Changed reports whether it did either. The error is ErrReading if ctx ends while
+// the entity is being read.
 func (d *Decider[S]) catchUp(ctx context.Context, e *entity[S]) (changed bool, err error) {
+	defer func() { err = e.reading.explain(ctx, e.id, err) }()
 	for {
 		last, err := d.log.Last(ctx, e.stream, e.filter)
 		if err != nil {
@@ -127,7 +130,13 @@ func (d *Decider[S]) catchUp(ctx context.Context, e *entity[S]) (changed bool, e
 			}
 			return changed, err
 		}
-		if err = d.load(ctx, e, last); !e.expires || !errors.Is(err, eventlog.ErrGone) {
+		err = e.reading.track(ctx, d.config.Logger, e.filter, func(count func()) error {
+			return d.walk(ctx, e.place, e.sequence, last, func(r eventlog.Record) {
+				d.fold(e, r)
+				count()
+			})
+		})
+		if !e.expires || !errors.Is(err, eventlog.ErrGone) {
 			return true, err
 		}
 	}

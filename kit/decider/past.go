@@ -2,6 +2,7 @@ package decider
 
 import (
 	"context"
+	"log/slog"
 
 	"lonja/kit/eventlog"
 )
@@ -11,20 +12,23 @@ import (
 // where each key's last event is stays in memory until Forget. It is safe for concurrent use; its
 // callers wait for each other.
 type Past struct {
-	last func(context.Context) (uint64, error) // the entity's last event
-	walk func(ctx context.Context, after, through uint64, visit func(eventlog.Record)) error
-	key  func(eventlog.Record) string
+	id     string                                // the entity's
+	last   func(context.Context) (uint64, error) // the entity's last event
+	walk   func(ctx context.Context, after, through uint64, visit func(eventlog.Record)) error
+	key    func(eventlog.Record) string
+	logger func() *slog.Logger
 
 	expires       bool          // events that are not there have reached their age
 	lock          chan struct{} // holds a token while it is free
 	from, through uint64        // what comes after from was read up to through
 	found         map[commandKey]uint64
+	reading       reading
 }
 
 // Past returns the past of the entity with an id. Key returns an event's key, "" for none.
 func (d *Decider[S]) Past(id string, key func(eventlog.Record) string) *Past {
 	var at place // found by last, which comes first
-	p := &Past{key: key, lock: make(chan struct{}, 1), expires: d.entityType.placeOf(id).expires,
+	p := &Past{id: id, key: key, logger: func() *slog.Logger { return d.config.Logger }, lock: make(chan struct{}, 1), expires: d.entityType.placeOf(id).expires,
 		last: func(ctx context.Context) (last uint64, err error) {
 			if at, err = d.locate(ctx, id); err == nil {
 				last, err = d.log.Last(ctx, at.stream, at.filter)
@@ -43,20 +47,20 @@ func (d *Decider[S]) Past(id string, key func(eventlog.Record) string) *Past {
 // of the entity.
 //
 // The error is errs.Unavailable, or that of ctx, if the log cannot be read to the end in time.
-// What was read is kept, so that the next call goes on there.
+// What was read is kept, so that the next call goes on there; the error is ErrReading, too, then.
 func (p *Past) Find(ctx context.Context, key string, after, least uint64) (event, through uint64, err error) {
 	select {
 	case <-p.lock:
 		defer func() { p.lock <- struct{}{} }()
 	case <-ctx.Done():
-		return 0, 0, ctx.Err()
+		return 0, 0, p.reading.explain(ctx, p.id, ctx.Err())
 	}
 	if p.found == nil || after < p.from || after > p.through { // other rows, or none yet
 		p.found, p.from, p.through = map[commandKey]uint64{}, after, after
 	}
 	if p.through < least {
 		if err := p.read(ctx); err != nil {
-			return 0, 0, unavailable(err)
+			return 0, 0, unavailable(p.reading.explain(ctx, p.id, err))
 		}
 		if p.expires {
 			p.through = max(p.through, least)
@@ -74,13 +78,16 @@ func (p *Past) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.walk(ctx, p.through, end, func(r eventlog.Record) {
-		if p.through = r.Sequence; r.Event == nil {
-			return
-		}
-		if key := p.key(r); key != "" {
-			p.found[keyOf(key)] = r.Sequence
-		}
+	return p.reading.track(ctx, p.logger(), p.id, func(count func()) error {
+		return p.walk(ctx, p.through, end, func(r eventlog.Record) {
+			count()
+			if p.through = r.Sequence; r.Event == nil {
+				return
+			}
+			if key := p.key(r); key != "" {
+				p.found[keyOf(key)] = r.Sequence
+			}
+		})
 	})
 }
 

@@ -116,6 +116,8 @@ func (d *deps) respond(to string, header nats.Header, body any, err error) {
 		case !coded:
 			d.Logger.Error("a request failed", "error", err)
 			r = errs.New(errs.Internal, "something went wrong on our side")
+		case errors.Is(err, decider.ErrReading): // the decider has logged it once
+			d.Logger.Debug("a request could not be served", "error", err)
 		case r.Code == errs.Unavailable:
 			d.Logger.Warn("a request could not be served", "error", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"lonja/kit/bus"
+	"lonja/kit/decider"
 	"lonja/kit/keyring"
 	"lonja/kit/projection"
 	"lonja/kit/revocation"
@@ -175,9 +176,9 @@ func (d *deps) addHandler(router *message.Router, limit time.Duration, name, top
 
 // router wires commands, reactions, timers, effects, retries and deferred commands into one Watermill router.
 func (s *Service) router(d *deps) (*message.Router, error) {
-	logger := watermill.NewSlogLoggerWithLevelMapping(d.Logger, map[slog.Level]slog.Level{
+	logger := routerLogger{watermill.NewSlogLoggerWithLevelMapping(d.Logger, map[slog.Level]slog.Level{
 		slog.LevelInfo: watermill.LevelTrace, slog.LevelDebug: watermill.LevelTrace, // it logs every handler and subscription
-	})
+	})}
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: shutdownTimeout}, logger)
 	if err != nil {
 		return nil, err
@@ -202,4 +203,20 @@ func (s *Service) router(d *deps) (*message.Router, error) {
 		}
 	}
 	return router, errors.Join(s.addRetries(router, d), s.addDeferred(router, d))
+}
+
+// routerLogger is the router's logger. The router logs each error of a handler. While an entity is
+// being read, that would be one for each message that waits for it; the decider has logged it once.
+type routerLogger struct{ watermill.LoggerAdapter }
+
+func (l routerLogger) Error(text string, err error, fields watermill.LogFields) {
+	if errors.Is(err, decider.ErrReading) {
+		l.LoggerAdapter.Debug(text, fields.Add(watermill.LogFields{"reason": err.Error()}))
+		return
+	}
+	l.LoggerAdapter.Error(text, err, fields)
+}
+
+func (l routerLogger) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	return routerLogger{l.LoggerAdapter.With(fields)}
 }

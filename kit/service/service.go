@@ -269,7 +269,7 @@ func (s *Service) Run(ctx context.Context, config Config, ready func()) (err err
 func (d *deps) folder() string { return filepath.Join(d.Dir, d.service.Name, d.Replica) }
 
 func (s *Service) bind(d *deps) {
-	config := decider.Config{Source: d.Application + "/" + s.Name, Clock: d.Clock, Snapshots: d.snapshots}
+	config := decider.Config{Source: d.Application + "/" + s.Name, Clock: d.Clock, Snapshots: d.snapshots, Logger: d.Logger}
 	for _, dec := range s.Deciders {
 		dec.Bind(d.log, config)
 	}

@@ -14,14 +14,14 @@ import (
 // over is how many events were due, and are over, while the service was away.
 const over = 3000
 
-// addMany records events without waiting for each.
-func (f *fixture) addMany(n int, counter string) {
+// addMany records events of the counters that name returns, without waiting for each.
+func (f *fixture) addMany(n int, name func(i int) string) {
 	f.t.Helper()
 	for i := range n {
-		id, name := eventlog.NewID(), fmt.Sprintf(counter, i)
+		id, counter := eventlog.NewID(), name(i)
 		header := eventlog.Envelope{ID: id, Type: kittest.Codec.Type(kittest.Added{}), Causation: "test-" + id, Time: time.Now()}.Header()
-		if _, err := f.log.JS.PublishMsgAsync(&nats.Msg{Subject: "events.counter." + name + ".added", Header: header,
-			Data: fmt.Appendf(nil, `{"counter":%q,"by":1}`, name)}); err != nil {
+		if _, err := f.log.JS.PublishMsgAsync(&nats.Msg{Subject: "events.counter." + counter + ".added", Header: header,
+			Data: fmt.Appendf(nil, `{"counter":%q,"by":1}`, counter)}); err != nil {
 			f.t.Fatal(err)
 		}
 		if i%1000 == 999 {
@@ -65,8 +65,8 @@ func TestTimer_DoesNotTryWhatIsOverAfterAStart(t *testing.T) {
 				f.awaitRecorded("far")
 				stop()
 			}
-			f.addMany(over, "x%d")
-			f.addMany(over, "later-x%d")
+			f.addMany(over, func(i int) string { return fmt.Sprint("x", i) })
+			f.addMany(over, func(i int) string { return fmt.Sprint("later-x", i) })
 			a := newAlarms()
 			a.slowly(t, 2*over)
 			f.run(a.Service)
