@@ -73,13 +73,13 @@ func TestFillBatch_GathersDuringThePause(t *testing.T) {
 	c.pace.ended = time.Now().Add(time.Hour)
 	arrived := make(chan delivery)
 	go func() {
-		for n := range 4 {
+		for n := range batchSize - 1 {
 			arrived <- delivery{number: uint64(n + 2)}
 		}
 	}()
-	batch := c.fillBatch(t.Context(), append(make([]delivery, 0, 5), delivery{number: 1}), arrived)
-	if len(batch) != 5 || batch[4].number != 5 {
-		t.Errorf("a batch of %d deliveries, want the 5 that arrived during the pause", len(batch))
+	batch := c.fillBatch(t.Context(), []delivery{{number: 1}}, arrived)
+	if len(batch) != batchSize || batch[batchSize-1].number != batchSize {
+		t.Errorf("a batch of %d deliveries, want the %d that arrived during the pause", len(batch), batchSize)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestFillBatch_EndsThePauseForWhoeverWaits(t *testing.T) {
 	c.pace = pace{ended: time.Now().Add(-time.Minute), took: 50 * time.Millisecond, callers: 2}
 	c.db.hurry(Token{"ORDERS": 8}) // does not block although the first has not been noticed
 	arrived := make(chan delivery)
-	if batch := c.fillBatch(t.Context(), append(make([]delivery, 0, 5), delivery{}), arrived); len(batch) != 1 {
+	if batch := c.fillBatch(t.Context(), []delivery{{}}, arrived); len(batch) != 1 {
 		t.Errorf("a batch of %d deliveries, want the one that there is", len(batch))
 	}
 }
