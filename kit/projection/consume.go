@@ -19,7 +19,7 @@ const (
 	// catchUpBatchSize is the same while at least as many events are left. Rows that are so late are
 	// of little use to a reader, so all that counts is when they are at the end. A transaction
 	// writes each page that it changes once, and rows with ids in no order change very many: with
-	// this size a view gets on about twice as fast as with batchSize. Larger ones gain a little more,
+	// this size a view gets on one and a half times to twice as fast as with batchSize. Larger ones gain a little more,
 	// and take memory.
 	catchUpBatchSize = 5000
 	// buildPause is how long a build waits for a transaction to fill, and catchUpPause how long a
