@@ -51,7 +51,7 @@ func (c *consumer) consume(ctx context.Context, recreate bool) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	if c.db.building {
-		defer c.deleteTemporary(cons)
+		defer c.deleteBuildConsumer(cons)
 	}
 	arrived, broken := make(chan delivery, buffered), make(chan error, 1)
 	reconnected := c.db.config.JetStream.Conn().StatusChanged(nats.CONNECTED)

@@ -17,8 +17,8 @@ const (
 	// inactiveThreshold is how long the server keeps the durable consumer of a replica
 	// that is gone.
 	inactiveThreshold = 7 * 24 * time.Hour
-	// temporaryThreshold is the same for the consumer of a build.
-	temporaryThreshold = time.Minute
+	// buildInactiveThreshold is the same for the consumer of a build.
+	buildInactiveThreshold = time.Minute
 	// maxAckPending lets a transaction fill while as many messages as may wait are behind it, and
 	// ackWait is long enough for them on a slow machine.
 	maxAckPending = catchUpBatchSize + 3*buffered
@@ -58,21 +58,29 @@ func (c *consumer) ensure(ctx context.Context, recreate bool) (cons jetstream.Co
 	return js.CreateConsumer(ctx, c.source.Stream, config)
 }
 
-// deleteTemporary deletes a consumer with temporaryConfig. If that fails, the server deletes it
-// after temporaryThreshold.
-func (c *consumer) deleteTemporary(cons jetstream.Consumer) {
+// deleteBuildConsumer deletes the consumer of a build. If that fails, the server deletes it
+// after buildInactiveThreshold.
+func (c *consumer) deleteBuildConsumer(cons jetstream.Consumer) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := c.db.config.JetStream.DeleteConsumer(ctx, c.source.Stream, cons.CachedInfo().Name); err != nil {
-		c.db.config.Logger.Debug("a view's temporary consumer was not deleted; the server deletes it when it is idle", "view", c.db.def.Name, "reason", err)
+		c.db.config.Logger.Debug("the consumer of a rebuild was not deleted; the server deletes it when it is idle", "view", c.db.def.Name, "reason", err)
 	}
 }
 
 func (c *consumer) consumerConfig() jetstream.ConsumerConfig {
-	if c.db.building {
-		return c.temporaryConfig("builds the view ")
+	config := jetstream.ConsumerConfig{
+		Description:    "feeds the view " + c.db.def.Name,
+		FilterSubjects: c.source.Subjects,
+		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:    c.sequence + 1,
 	}
-	config := c.configFor("feeds the view ")
+	if c.db.building {
+		config.Name = c.durableName() + "-build-" + eventlog.NewID()
+		config.Description, config.AckPolicy = "builds the view "+c.db.def.Name, jetstream.AckNonePolicy
+		config.InactiveThreshold, config.MemoryStorage, config.Replicas = buildInactiveThreshold, true, 1
+		return config
+	}
 	config.Durable = c.durableName()
 	// The checkpoint is in the database, so the server need not write and sync the
 	// consumer's state to its disk. A consumer that it has forgotten is created again.
@@ -81,24 +89,6 @@ func (c *consumer) consumerConfig() jetstream.ConsumerConfig {
 	// the redelivery.
 	config.AckPolicy, config.AckWait, config.MaxAckPending = jetstream.AckAllPolicy, ackWait, maxAckPending
 	return config
-}
-
-// temporaryConfig is that of a consumer which lives as long as its user, and whose name is a new one
-// each time.
-func (c *consumer) temporaryConfig(purpose string) jetstream.ConsumerConfig {
-	config := c.configFor(purpose)
-	config.Name, config.AckPolicy = c.durableName()+"-build-"+eventlog.NewID(), jetstream.AckNonePolicy
-	config.InactiveThreshold, config.MemoryStorage, config.Replicas = temporaryThreshold, true, 1
-	return config
-}
-
-func (c *consumer) configFor(purpose string) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Description:    purpose + c.db.def.Name,
-		FilterSubjects: c.source.Subjects,
-		DeliverPolicy:  jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:    c.sequence + 1,
-	}
 }
 
 // durableName returns the durable consumer's name. Its prefix names service and replica, so
