@@ -49,6 +49,8 @@ var registry = index(
 	kind[PaymentRequested](), kind[PaymentCaptured](), kind[PaymentDeclined](), kind[PaymentExpired](),
 	kind[PaymentVoided](), kind[PaymentRefunded](),
 
+	kind[ReceiptIssued](), kind[ReceiptCredited](),
+
 	kind[UserRegistered](), kind[UserRolesChanged](), kind[UserPasswordChanged](), kind[UserProfileChanged](),
 	kind[UserEmailClaimed](), kind[UserEmailReleased](), kind[UserEmailChanged](), kind[UserSealed](), kind[UserErased](),
 	kind[SessionStarted](), kind[SessionRotated](), kind[SessionEnded](),

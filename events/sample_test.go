@@ -69,6 +69,9 @@ var samples = []events.Event{
 	events.PaymentVoided{PaymentID: payment, OrderID: order},
 	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice},
 
+	events.ReceiptIssued{Number: 17, OrderID: order, Amount: twice},
+	events.ReceiptCredited{Number: 3, OrderID: order, Receipt: 17, Refund: "3q2-7wAAQACAAAAAAAAAAQ", Amount: price},
+
 	events.UserRegistered{UserID: ana, Name: "Ana", Email: "ana@example.com", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}, EmailID: address},
 	events.UserEmailClaimed{EmailID: address, UserID: ana, Email: "ana@example.com", Name: "Ana", PasswordHash: "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA", Roles: []string{events.Customer}},
 	events.UserEmailReleased{EmailID: address, UserID: ana},

@@ -16,6 +16,7 @@ import (
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/services/receipts"
 )
 
 // Config configures the services that have a configuration. The zero Config works for all but
@@ -37,6 +38,7 @@ func Services(c Config) map[string]func() *service.Service {
 		"inventory": func() *service.Service { return inventory.New(c.Inventory) },
 		"orders":    func() *service.Service { return orders.New(c.Orders) },
 		"payments":  func() *service.Service { return payments.New(c.Payments) },
+		"receipts":  func() *service.Service { return receipts.New(receipts.Config{}) },
 	}
 }
 

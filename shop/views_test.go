@@ -39,6 +39,7 @@ func TestViews_KeepTheirFiles(t *testing.T) {
 		"orders: book-87567e36be9b-1.db",
 		"orders: offers-dc2280dc1972-1.db",
 		"payments: payments-1614348d2364-1.db",
+		"receipts: receipts-6cdb43d70daf-1.db",
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {
 		t.Errorf("the views' files are\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -13,6 +13,8 @@ func (Orders) Answer() any        { return List[OrderView]{} }
 func (OrderTimeline) Answer() any { return []TimelineEntry{} }
 func (OrderStatuses) Answer() any { return []StatusChange{} }
 
+func (Receipt) Answer() any { return ReceiptView{} }
+
 func (User) Answer() any         { return UserView{} }
 func (Users) Answer() any        { return List[UserView]{} }
 func (UserExport) Answer() any   { return UserExportView{} }

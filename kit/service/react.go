@@ -103,6 +103,7 @@ func (h *ReactionHandler[S, E]) run(ctx context.Context, cmd decider.Command, ev
 	}
 	cmd.SameEntity = true // the id is derived from the event's
 	cmd.Idempotent = h.idempotent
+	ctx = context.WithValue(ctx, eventIDKey{}, event.ID)
 	least := uint64(0)
 	for range maxDecisions {
 		decide, err := h.prepare(ctx, e, least)
@@ -118,6 +119,16 @@ func (h *ReactionHandler[S, E]) run(ctx context.Context, cmd decider.Command, ev
 		h.looksUp.Store(true)
 	}
 	return decider.Receipt{}, errs.New(errs.Unavailable, "%s changes faster than the decision can be looked up for; it is tried again", cmd.EntityID)
+}
+
+type eventIDKey struct{}
+
+// EventID returns the id of the event that the lookup of a reaction is for, and "" for the lookup
+// of a command; see ReactWith. It is meant for an entity that is to know which event it has
+// handled when the event itself has nothing that would tell.
+func EventID(ctx context.Context) string {
+	id, _ := ctx.Value(eventIDKey{}).(string)
+	return id
 }
 
 // Then makes a command of two steps: its own event, and the service's reaction to that. The

@@ -166,3 +166,34 @@ func TestReactWith_LooksUpWhatADecisionNeeds(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+// A lookup knows which event it is for, also when the event does not say so itself.
+func TestReactWith_LookupKnowsTheEventsID(t *testing.T) {
+	f := newFixture(t)
+	ids := make(chan string, 1)
+	s := f.counters()
+	s.Reactions = s.Reactions[:1]
+	s.Reactions[0].Handlers = []service.Handler{service.ReactWith(newCounters(), func(kittest.Added) string { return "echo" },
+		func(ctx context.Context, _ kittest.Added, _ uint64) (string, error) { return service.EventID(ctx), nil },
+		func(_ int, _ kittest.Added, id string, _ decider.Meta) (eventlog.Event, error) {
+			if id == "" {
+				return nil, &decider.NeedsLookup{}
+			}
+			select {
+			case ids <- id:
+			default: // decided once more
+			}
+			return nil, nil
+		})}
+	f.run(s)
+	command := eventlog.NewID()
+	if _, err := f.Send(t.Context(), add{Counter: "x", By: 2}, eventlog.Envelope{ID: command}); err != nil {
+		t.Fatal(err)
+	}
+	if id := <-ids; id != eventlog.EventID(command) {
+		t.Errorf("the lookup is for %q, want %q", id, eventlog.EventID(command))
+	}
+	if id := service.EventID(t.Context()); id != "" {
+		t.Errorf("outside of a reaction it is %q", id)
+	}
+}
