@@ -8,7 +8,7 @@ import (
 	"lonja/events"
 )
 
-// The checks of one order across the streams ORDERS, INVENTORY and PAYMENTS.
+// The checks of one order across the streams ORDERS, INVENTORY, PAYMENTS and RECEIPTS.
 
 // causes lists what must be recorded on another stream for an effect to be legal.
 // Captures are not listed: checkMoney checks what they require and what requires
@@ -25,6 +25,7 @@ var causes = []struct{ effect, cause step }{
 	{requested, awaiting},
 	{voided, cancelled},
 	{refunded, cancelled},
+	{issued, paid},
 }
 
 // causeOfReason maps the reason of a cancellation that no person commanded to the
@@ -46,6 +47,7 @@ var effects = []struct {
 }{
 	{placed, "inventory-on-orders", []step{reserved, refused, committed, released, lapsed, returned}},
 	{paid, "inventory-on-orders", []step{committed, refused, released, returned}},
+	{paid, "receipts-on-orders", []step{issued, credited}},
 	{cancelled, "inventory-on-orders", []step{refused, released, lapsed, returned}},
 	{reserved, "orders-on-stock", []step{awaiting, paid, shipped, delivered, cancelled}},
 	{refused, "orders-on-stock", []step{cancelled}},
@@ -107,6 +109,7 @@ func (m *model) checkOrder(id events.OrderID, o *order) {
 	m.checkCauses(id, o)
 	m.checkAmounts(id, o)
 	underWay := m.checkEffects(id, o)
+	underWay = m.checkReceipt(id, o) || underWay
 	if m.checkMoney(id, o) || underWay {
 		m.report.UnderWay++
 		m.violateIfSettled(Violation{Entity: "order " + string(id), Problem: "a reaction to one of its events has not run yet"})

@@ -17,7 +17,9 @@ type fact struct {
 	step   step
 	seq    uint64       // its number on the partitions of its stream
 	entity string       // the event's, as in "payment pay_1"
-	amount events.Money // placed, awaited, paid, requested, captured or refunded
+	amount events.Money // placed, awaited, paid, requested, captured, refunded, issued or credited
+	number uint64       // of the receipt that is issued or credited
+	refund uint64       // hash of the id of the event that refunds, or of the one that is credited
 	lines  uint64       // fingerprint of the lines that it orders or moves
 	before bool         // that the order was paid, or that the goods were available and not reserved
 	cause  step         // what a cancellation names as its cause; nothing when a person commanded it
@@ -48,7 +50,11 @@ func factOf(r eventlog.Record, event events.OfOrder) fact {
 	case events.PaymentCaptured:
 		f.amount = e.Amount
 	case events.PaymentRefunded:
-		f.amount = e.Amount
+		f.amount, f.refund = e.Amount, hashOf(r.ID)
+	case events.ReceiptIssued:
+		f.amount, f.number = e.Amount, uint64(e.Number)
+	case events.ReceiptCredited:
+		f.amount, f.number, f.refund = e.Amount, uint64(e.Receipt), hashOf(e.Refund)
 	}
 	return f
 }
@@ -72,7 +78,10 @@ func (f fact) encode(b []byte) []byte {
 	}
 	b = appendText(b, entity)
 	b = appendMoney(b, f.amount)
-	return binary.LittleEndian.AppendUint64(b, f.lines)
+	if historyOf(f.step) == ofReceipt {
+		b = binary.AppendUvarint(b, f.number)
+	}
+	return binary.LittleEndian.AppendUint64(b, f.lines^f.refund) // none has both
 }
 
 // expectedEntity is what the entity of an order's event is called, if it is the order's own.
@@ -90,7 +99,15 @@ func decodeFact(r *reader) (f fact) {
 	if f.entity = r.text(); f.entity == "" {
 		f.entity = expectedEntity(f.step, f.order)
 	}
-	f.amount, f.lines = r.money(), r.fixed()
+	f.amount = r.money()
+	if historyOf(f.step) == ofReceipt {
+		f.number = r.uint()
+	}
+	if f.step == refunded || f.step == credited {
+		f.refund = r.fixed()
+	} else {
+		f.lines = r.fixed()
+	}
 	return f
 }
 

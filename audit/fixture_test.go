@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -23,12 +24,14 @@ import (
 // fixture is a log that is written by hand.
 type fixture struct {
 	*shoptest.Shop
-	t *testing.T
+	t          *testing.T
+	lastRefund string // the id of the last event payment.refunded
 }
 
-func newFixture(t *testing.T) *fixture { return &fixture{shoptest.Start(t), t} }
+func newFixture(t *testing.T) *fixture { return &fixture{Shop: shoptest.Start(t), t: t} }
 
-// record records events one after another.
+// record records events one after another. A credit note to lastRefund is to the refund that was
+// recorded last.
 func (s *fixture) record(facts ...events.Event) {
 	s.t.Helper()
 	for _, e := range facts {
@@ -36,8 +39,31 @@ func (s *fixture) record(facts ...events.Event) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.Record(stream, e)
+		if note, is := e.(events.ReceiptCredited); is && note.Refund == lastRefund {
+			note.Refund = s.lastRefund
+			e = note
+		}
+		position := s.Record(stream, e)
+		if _, is := e.(events.PaymentRefunded); is {
+			s.lastRefund = s.idAt(stream, position)
+		}
 	}
+}
+
+const lastRefund = "last"
+
+// idAt returns the id of the event at a position of a stream.
+func (s *fixture) idAt(stream, position string) string {
+	s.t.Helper()
+	var seq uint64
+	if _, err := fmt.Sscanf(position, stream+":%d", &seq); err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := eventlog.New(s.JS, shoptest.Codec).At(s.t.Context(), stream, seq)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return r.ID
 }
 
 // publish publishes a raw message, as anyone could with the nats CLI.
@@ -251,13 +277,16 @@ var (
 	paymentExpired   = events.PaymentExpired{PaymentID: "pay_1", OrderID: "ord_1"}
 	paymentVoided    = events.PaymentVoided{PaymentID: "pay_1", OrderID: "ord_1"}
 	paymentRefunded  = events.PaymentRefunded{PaymentID: "pay_1", OrderID: "ord_1", Amount: gbp(678)}
+	receiptIssued    = events.ReceiptIssued{Number: 1, OrderID: "ord_1", Amount: gbp(678)}
+	receiptCredited  = events.ReceiptCredited{Number: 1, OrderID: "ord_1", Receipt: 1, Refund: lastRefund, Amount: gbp(678)}
 )
 
 // The same order with a total of zero.
 var (
 	freeOrderPlaced = events.OrderPlaced{OrderID: "ord_1", CustomerID: "usr_ana", Total: gbp(0), TotalItems: 2,
 		Items: []events.OrderItem{{SKU: "71053", Name: "Lantern", Quantity: 2, UnitPrice: gbp(0), LineTotal: gbp(0)}}}
-	freeOrderPaid = events.OrderPaid{OrderID: "ord_1", PaymentID: "pay_1", Amount: gbp(0), Lines: lanterns(2)}
+	freeOrderPaid     = events.OrderPaid{OrderID: "ord_1", PaymentID: "pay_1", Amount: gbp(0), Lines: lanterns(2)}
+	freeReceiptIssued = events.ReceiptIssued{Number: 1, OrderID: "ord_1", Amount: gbp(0)}
 )
 
 // list returns its arguments.
@@ -274,6 +303,8 @@ var (
 	stocked = list(productCreated, stockCounted(10, 0))
 	ordered = extend(stocked, orderPlaced, stockReserved, awaitingPayment, paymentRequested)
 	bought  = extend(ordered, paymentCaptured(678, false), orderPaid, stockCommitted(2, false))
+	// refundedOnce was bought, cancelled and paid back.
+	refundedOnce = extend(bought, orderCancelled(events.CancelledByStaff, true), stockReturned, paymentRefunded)
 )
 
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }

@@ -17,6 +17,9 @@ type homes struct {
 	of map[string]string // by the beginning of the subjects of the entity's events
 }
 
+// isOneOfMany reports whether there is an entity of a history for each order.
+func isOneOfMany(h history) bool { return h == ofOrder || h == ofPayment }
+
 // checkHome checks that an event is on a partition where a count puts its entity, and that all of the
 // entity's events are on the same one.
 func (m *model) checkHome(r eventlog.Record) {
@@ -28,7 +31,7 @@ func (m *model) checkHome(r eventlog.Record) {
 	if !slices.Contains(may, r.Stream) {
 		m.violateAt(r, Partitions, "is recorded on %s; expected %s", r.Stream, strings.Join(may, " or "))
 	}
-	if _, ofOrder := r.Event.(events.OfOrder); len(may) == 1 || ofOrder && historyOf(stepOf(r.Event)) != ofStock {
+	if _, ofOrder := r.Event.(events.OfOrder); len(may) == 1 || ofOrder && isOneOfMany(historyOf(stepOf(r.Event))) {
 		return
 	}
 	entity := base + " " + r.Event.EntityID()

@@ -20,6 +20,7 @@ type known struct {
 	Realm       realm                             `json:"realm"`
 	Sealed      map[string]uint64                 `json:"sealed"`
 	Levels      []knownLevel                      `json:"levels"`
+	Books       books                             `json:"books"`
 	LastErased  uint64                            `json:"last_erased"`
 	Undecodable int                               `json:"undecodable"`
 }
@@ -48,7 +49,7 @@ type knownLevel struct {
 // knownOf returns what a model knows.
 func knownOf(m *model) known {
 	k := known{Products: m.products, Sessions: m.sessions, Logins: m.logins, Accounts: map[events.UserID]knownAccount{}, Addresses: map[events.UserID]knownAddress{},
-		Realm: m.realm, Sealed: m.sealed, LastErased: m.lastErased, Undecodable: m.report.Undecodable}
+		Realm: m.realm, Sealed: m.sealed, Books: m.books, LastErased: m.lastErased, Undecodable: m.report.Undecodable}
 	for id, a := range m.accounts.accounts {
 		k.Accounts[id] = knownAccount{a.last, a.address, a.moved, a.erased, a.erasedAt}
 	}
@@ -68,6 +69,7 @@ func (k known) restore(m *model) {
 	maps.Copy(m.sessions, k.Sessions)
 	maps.Copy(m.logins, k.Logins)
 	maps.Copy(m.sealed, k.Sealed)
+	maps.Copy(m.books, k.Books)
 	m.realm.Last = k.Realm.Last
 	maps.Copy(m.realm.Keys, k.Realm.Keys)
 	for id, a := range k.Accounts {

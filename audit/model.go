@@ -22,6 +22,7 @@ type model struct {
 	realm    realm
 	sealed   map[string]uint64 // the first sequence of IDENTITY at which something is sealed, by the owner of the key
 	ledger   ledger
+	books    books
 	homes    homes
 	facts    *spill // about orders
 	mentions *spill // of ids
@@ -35,7 +36,7 @@ const (
 
 func newModel(a *audit, count uint64) *model {
 	return &model{audit: a, products: map[events.SKU]step{}, sessions: map[compactID]step{}, logins: map[events.SessionID]events.Login{},
-		accounts: newAccounts(), realm: realm{Keys: map[string]bool{}}, sealed: map[string]uint64{}, ledger: ledger{}, homes: homes{of: map[string]string{}},
+		accounts: newAccounts(), realm: realm{Keys: map[string]bool{}}, sealed: map[string]uint64{}, ledger: ledger{}, books: books{}, homes: homes{of: map[string]string{}},
 		facts: newSpill(count * factBytes), mentions: newSpill(count * mentionBytes)}
 }
 
@@ -69,6 +70,7 @@ func (m *model) apply(stream uint8, r eventlog.Record) error {
 		m.applyOther(r)
 	}
 	m.ledger.apply(m, r)
+	m.books.apply(m, r)
 	return nil
 }
 
@@ -122,11 +124,11 @@ func (m *model) violateAt(r eventlog.Record, check, format string, args ...any) 
 }
 
 // entityOf returns how a violation names the subject of an event, such as "order
-// ord_1". A stock event that is about an order is named after the order, because
-// its entity is the whole stock of a location.
+// ord_1". An event of the stock or of receipts that is about an order is named after the order,
+// because its entity is the whole stock of a location, or a whole book.
 func entityOf(r eventlog.Record) string {
 	parts := strings.SplitN(streams.BaseSubject(r.Subject), ".", 4)
-	if event, ok := r.Event.(events.OfOrder); ok && parts[1] == "stock" {
+	if event, ok := r.Event.(events.OfOrder); ok && (parts[1] == "stock" || parts[1] == "receipt") {
 		return "order " + string(event.Order())
 	}
 	return parts[1] + " " + parts[2]

@@ -9,7 +9,7 @@ import (
 )
 
 // order is what the services record about one order: the histories of the order
-// itself, of its stock and of its payment.
+// itself, of its stock, of its payment and of its receipt.
 type order struct {
 	sequences    [orderSteps]uint64 // the number (eventlog.Record) of the last event of each step, 0 for none
 	last         [histories]step
@@ -18,22 +18,26 @@ type order struct {
 	requested    events.Money // from the customer
 	orderedLines uint64       // fingerprint of the lines, as placed
 	reserved     uint64       // fingerprint of the lines that inventory reserved or took
+	receipt      receipt
 }
 
-// history is one of the three histories of an order.
+// history is one of the four histories of an order.
 type history uint8
 
 const (
 	ofOrder history = iota
 	ofStock
 	ofPayment
+	ofReceipt
 	histories
 )
 
-var streamOf = [histories]string{"ORDERS", "INVENTORY", "PAYMENTS"}
+var streamOf = [histories]string{"ORDERS", "INVENTORY", "PAYMENTS", "RECEIPTS"}
 
 func historyOf(s step) history {
 	switch {
+	case s >= issued:
+		return ofReceipt
 	case s >= requested:
 		return ofPayment
 	case s >= reserved:
@@ -83,7 +87,7 @@ func (m *model) checkTotal(r eventlog.Record, e events.OrderPlaced) {
 // streams are checked against each other at the end, by checkOrder.
 func (o *order) apply(m *model, f fact) {
 	h := historyOf(f.step)
-	if at, was := m.placeOf(f.step, f.seq), m.placeOf(f.step, o.sequences[o.last[h]]); o.last[h] != nothing && at.Stream != was.Stream {
+	if at, was := m.placeOf(f.step, f.seq), m.placeOf(f.step, o.sequences[o.last[h]]); o.last[h] != nothing && h != ofReceipt && at.Stream != was.Stream {
 		m.violateFact(f, Partitions, "is recorded on %s, but earlier events are on %s", at.Stream, was.Stream)
 	}
 	if before := o.last[h]; !allowed(before, f.step) {
@@ -96,6 +100,8 @@ func (o *order) apply(m *model, f fact) {
 		o.applyStock(m, f)
 	case ofPayment:
 		o.applyPayment(m, f)
+	case ofReceipt:
+		o.receipt.apply(m, f, o.sequences[issued])
 	}
 	o.last[h], o.sequences[f.step] = f.step, f.seq
 }
@@ -155,6 +161,7 @@ func (o *order) applyPayment(m *model, f fact) {
 		m.checkAmount(f, "captures", o.requested)
 	case refunded:
 		m.checkAmount(f, "refunds", o.requested)
+		o.receipt.refunds = append(o.receipt.refunds, repaid{f.refund, f.seq, f.amount, 0})
 	}
 }
 
@@ -187,7 +194,8 @@ func (o *order) encode(id events.OrderID, b []byte) []byte {
 		b = binary.AppendUvarint(b, seq)
 	}
 	b = appendMoney(appendMoney(b, o.total), o.requested)
-	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, o.orderedLines), o.reserved)
+	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, o.orderedLines), o.reserved)
+	return o.receipt.encode(b)
 }
 
 func decodeOrder(r *reader) (id events.OrderID, o *order) {
@@ -202,5 +210,6 @@ func decodeOrder(r *reader) (id events.OrderID, o *order) {
 	}
 	o.total, o.requested = r.money(), r.money()
 	o.orderedLines, o.reserved = r.fixed(), r.fixed()
+	o.receipt = decodeReceipt(r)
 	return id, o
 }

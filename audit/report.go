@@ -23,12 +23,13 @@ const (
 	Stock         = "stock"         // levels add up and are never negative
 	Order         = "order"         // the services agree about each order
 	Money         = "money"         // captured less refunded is what the order requires
+	Receipts      = "receipts"      // numbers have no gaps; an order that was paid has one receipt, a refund of it one credit note
 	Accounts      = "accounts"      // an address has one account, and the erased are forgotten
 	Views         = "views"         // the rows are those that the log leads to
 	Settled       = "settled"       // nothing is under way; only with [Config.Settled]
 )
 
-var checks = []string{Configuration, Log, Decoding, Once, Partitions, Transitions, Stock, Order, Money, Accounts, Views, Settled}
+var checks = []string{Configuration, Log, Decoding, Once, Partitions, Transitions, Stock, Order, Money, Receipts, Accounts, Views, Settled}
 
 // Violation is a broken promise and where it was found. It names entities by id
 // and holds no personal data.

@@ -10,7 +10,7 @@ import (
 // step is an event's role in the history of its entity.
 type step uint8
 
-// The steps. Those of an order's three histories come first, because an order has
+// The steps. Those of an order's four histories come first, because an order has
 // an array with an element for each of them.
 const (
 	nothing step = iota
@@ -33,7 +33,9 @@ const (
 	expired
 	voided
 	refunded
-	orderSteps // the number of steps of an order, its stock and its payment
+	issued
+	credited
+	orderSteps // the number of steps of an order, its stock, its payment and its receipt
 
 	created
 	changed
@@ -61,6 +63,7 @@ var names = [steps]string{
 	placed:  "placed", awaiting: "awaiting_payment", paid: "paid", shipped: "shipped", delivered: "delivered", cancelled: "cancelled",
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
+	issued: "issued", credited: "credited",
 	created: "created", changed: "changed", archived: "archived", restored: "restored",
 	registered: "registered", accountSealed: "sealed", profileChanged: "profile_changed", emailChanged: "email_changed",
 	rolesChanged: "roles_changed", passwordChanged: "password_changed", erased: "erased", started: "started", rotated: "rotated", ended: "ended",
@@ -98,6 +101,10 @@ var predecessors = [steps][]step{
 	expired:   {requested},
 	voided:    {nothing, requested, expired},
 	refunded:  {captured, unwanted},
+
+	// Receipts and credit notes are in different books, and checkReceipt compares them.
+	issued:   {nothing, credited},
+	credited: {nothing, issued, credited},
 
 	created:  {nothing},
 	changed:  {created, changed, restored},
@@ -165,6 +172,7 @@ var stepByEvent = map[string]step{
 	events.StockReturned{}.EventName():    returned,
 	events.PaymentRequested{}.EventName(): requested, events.PaymentDeclined{}.EventName(): declined, events.PaymentExpired{}.EventName(): expired,
 	events.PaymentVoided{}.EventName(): voided, events.PaymentRefunded{}.EventName(): refunded,
+	events.ReceiptIssued{}.EventName(): issued, events.ReceiptCredited{}.EventName(): credited,
 	events.ProductCreated{}.EventName(): created, events.ProductChanged{}.EventName(): changed, events.ProductArchived{}.EventName(): archived,
 	events.ProductRestored{}.EventName(): restored,
 	events.UserRegistered{}.EventName():  registered, events.UserSealed{}.EventName(): accountSealed, events.UserProfileChanged{}.EventName(): profileChanged,

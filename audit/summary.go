@@ -38,6 +38,10 @@ func Summary(event events.Event, compactID string) string {
 			return e.Reason + ", was paid"
 		}
 		return e.Reason
+	case events.ReceiptIssued:
+		return fmt.Sprintf("receipt %d, %s", e.Number, e.Amount)
+	case events.ReceiptCredited:
+		return fmt.Sprintf("credit note %d to receipt %d, %s", e.Number, e.Receipt, e.Amount)
 	case events.UserRegistered:
 		return strings.Join(e.Roles, ", ")
 	case events.UserRolesChanged:

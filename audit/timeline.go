@@ -148,6 +148,7 @@ func orderSources(compactID string, _ events.Event) []source {
 		{"ORDERS", []string{"events.order." + compactID + ".>"}, compactID, matches},
 		{"PAYMENTS", []string{"events.payment." + string(events.PaymentFor(order)) + ".>"}, compactID, matches},
 		{"INVENTORY", []string{"events.stock.>"}, compactID, matches},
+		{"RECEIPTS", []string{"events.receipt.>"}, compactID, matches},
 	}
 }
 

@@ -47,6 +47,7 @@ func TestTimeline_OfAnOrderShowsCauses(t *testing.T) {
 	compactID := s.order(2, listed.Position).ID
 	s.pay(compactID, command.Pay)
 	shoptest.Await(s.Shop, func(e events.StockCommitted) bool { return e.OrderID == compactID })
+	shoptest.Await(s.Shop, func(e events.ReceiptIssued) bool { return e.OrderID == compactID })
 	s.order(1, listed.Position) // another order, which the timeline leaves out
 	timeline := []string{
 		"ORDERS:1 0 order.placed",
@@ -57,8 +58,14 @@ func TestTimeline_OfAnOrderShowsCauses(t *testing.T) {
 		"ORDERS:3 1 order.paid orders-on-payments PAYMENTS:2",
 		"INVENTORY:3 2 stock.committed inventory-on-orders ORDERS:3",
 	}
-	wantLines(t, s.timeline(string(compactID)), timeline...)
-	wantLines(t, s.timeline(string(events.PaymentFor(compactID))), timeline...)
+	for _, id := range []string{string(compactID), string(events.PaymentFor(compactID))} {
+		got := s.timeline(id)
+		receipt := slices.Index(got, "RECEIPTS:1 2 receipt.issued receipts-on-orders ORDERS:3") // before the stock or after it
+		if receipt <= slices.Index(timeline, timeline[5]) {
+			t.Fatalf("the receipt is at %d of %q", receipt, got)
+		}
+		wantLines(t, slices.Delete(got, receipt, receipt+1), timeline...)
+	}
 }
 
 func TestTimeline_OfAProductIncludesStockAndOrders(t *testing.T) {

@@ -270,7 +270,7 @@ func TestBadInput_SecretsAreNotRepeated(t *testing.T) {
 func TestServices_DownAreUnavailable(t *testing.T) {
 	shop := open(t)
 	for _, path := range []string{"/api/products", "/api/products/A", "/api/products/A/stock", "/api/orders", "/api/orders/ord_1",
-		"/api/orders/ord_1/timeline", "/api/orders/ord_1/stream", "/api/users", "/api/auth/verify", "/sandbox/payments/pay_1"} {
+		"/api/orders/ord_1/timeline", "/api/orders/ord_1/receipt", "/api/orders/ord_1/stream", "/api/users", "/api/auth/verify", "/sandbox/payments/pay_1"} {
 		r := shop.do("GET", path, nil, "Authorization", shop.staff())
 		p := r.expectProblem(http.StatusServiceUnavailable, errs.Unavailable, "")
 		if r.Header.Get("Retry-After") != "1" || !strings.HasPrefix(p.Instance, "urn:trace:") {

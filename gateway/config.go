@@ -30,6 +30,9 @@ type Config struct {
 	// Local uses the request's Host instead of PublicURL when that is a loopback address:
 	// for a shop that only this machine uses.
 	Local bool
+	// ShopName and ShopAddress are on receipts. Lines of the address are separated by commas or
+	// line ends. Without a name, it is the host of PublicURL.
+	ShopName, ShopAddress string
 	// Sandbox serves the pages of the sandbox payment provider, where anybody with a
 	// payment's link can settle it without money.
 	Sandbox bool

@@ -11,7 +11,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"github.com/bojanz/currency"
 
@@ -54,7 +53,7 @@ func showPayment(c *httpapi.Call) error {
 	if err != nil {
 		return err
 	}
-	if accept := c.Request.Header.Get("Accept"); strings.Contains(accept, "application/json") && !strings.Contains(accept, "text/html") {
+	if prefersJSON(c.Request) {
 		return c.WriteJSON(http.StatusOK, json.RawMessage(resp.Body))
 	}
 	return showSandbox(c, http.StatusOK, resp.Body, "")

@@ -70,6 +70,10 @@ func (g *gateway) routes(api *httpapi.API) {
 		httpapi.JSON("GET /api/orders/{id}", "Read an order", readOrder, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(404)),
 		httpapi.JSON("PATCH /api/orders/{id}", "Change an order's status", changeStatus, httpapi.Deferrable, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(403, 404, 409)),
 		httpapi.JSON("GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, httpapi.SignedIn, httpapi.Returns[[]query.TimelineEntry](200), httpapi.Fails(404)),
+		httpapi.Page("GET /api/orders/{id}/receipt", "Read an order's receipt", g.showReceipt,
+			httpapi.About("For the order's owner and staff. Receipts are numbered without a gap, and each refund of an order has a credit note, which are numbered so, too. "+
+				"A browser gets a page to print, in English or Spanish, and a request with `Accept: application/json` the same as JSON. 404 until the order is paid."),
+			httpapi.SignedIn, httpapi.Returns[query.ReceiptView](200), httpapi.ReturnsText("text/html"), httpapi.Fails(404)),
 		httpapi.Page("GET /api/orders/{id}/stream", "Follow an order's status", g.followOrder,
 			httpapi.About("Server-sent events, one for each status, until the order is delivered or cancelled, or the access token expires or is revoked."),
 			httpapi.SignedIn, httpapi.OrTicket("id"), follow.Streams("The order is delivered or cancelled, and the client has received that status: no event will follow"), httpapi.Fails(404)),

@@ -340,7 +340,7 @@ func (f gatewayFlags) Validate() error {
 	if _, err := clientaddr.ParseProxies(f.TrustedProxies); err != nil {
 		return fmt.Errorf("--trusted-proxies %w", err)
 	}
-	return events.FirstOf(bound("--max-followers", f.MaxFollowers), bound("--max-waiting", f.MaxWaiting))
+	return events.FirstOf(events.Text("--shop-name", f.ShopName, 0, 100), events.Text("--shop-address", f.ShopAddress, 0, 500), bound("--max-followers", f.MaxFollowers), bound("--max-waiting", f.MaxWaiting))
 }
 
 func bound(flag string, n int) error {

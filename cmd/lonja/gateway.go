@@ -22,11 +22,13 @@ type gatewayFlags struct {
 	MaxFollowers   int      `help:"Maximum number of clients that follow an order's status at once; 0 means 20000. Others get 503." default:"0"`
 	MaxWaiting     int      `help:"Maximum number of requests that wait at once with Prefer: wait; 0 means 4000. Others get 503 and have no effect." default:"0"`
 	TrustedProxies []string `help:"Addresses or networks, such as 10.0.0.0/8, of the proxies in front of the gateway. It trusts their X-Forwarded-For for the client's address, which logins are limited by." placeholder:"NETWORK"`
+	ShopName       string   `help:"Name of the shop on receipts. Default: the host at which customers reach it."`
+	ShopAddress    string   `help:"Address of the shop on receipts, such as \"1 Market Square, Leeds LS1 4AP\". Commas separate its lines."`
 	CORSOrigin     []string `name:"cors-origin" help:"Origins whose pages may call the gateway, such as https://storefront.example. Separate several by commas or repeat the flag; * allows all. Default: none."`
 }
 
 func (f gatewayFlags) config() gateway.Config {
-	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
+	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, ShopName: f.ShopName, ShopAddress: f.ShopAddress, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
 }
 
 type gatewayCommand struct {
