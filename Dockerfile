@@ -28,7 +28,7 @@ RUN go build -ldflags=-s -o /lonja ./cmd/lonja
 # first mounted on. So these folders let an unprivileged user write to the volumes
 # for the views, for `lonja nats-config --out /setup` and for `lonja keys create`.
 RUN mkdir -p /root/image/data /root/image/setup && mkdir -m 700 /root/image/kek && cd /root/image/setup && \
-    for identity in catalog gateway identity inventory observer operator orders payments; do mkdir -p -m 700 keys/$identity; done
+    for identity in catalog gateway identity inventory observer operator orders payments receipts; do mkdir -p -m 700 keys/$identity; done
 
 # The official NATS image with a volume that its user can write, and with a health
 # check that needs no shell.

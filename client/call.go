@@ -66,7 +66,8 @@ func (c *Client) do(ctx context.Context, r request, options []CallOption) (*Resp
 
 // encode returns what is sent, which is the same in every try.
 func (r request) encode(o callOptions) (Request, error) {
-	sent := Request{Method: r.method, Path: r.path, Header: http.Header{}}
+	// Some addresses have a page for browsers, too.
+	sent := Request{Method: r.method, Path: r.path, Header: http.Header{"Accept": {"application/json"}}}
 	if len(r.query) > 0 {
 		sent.Path += "?" + r.query.Encode()
 	}

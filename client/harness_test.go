@@ -20,6 +20,7 @@ import (
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/services/receipts"
 	"lonja/shop/shoptest"
 )
 
@@ -40,7 +41,7 @@ const (
 func openShop(t testing.TB) *shop {
 	t.Helper()
 	s := &shop{Shop: shoptest.Start(t), dirs: map[string]string{}, stopping: map[string]func() error{}}
-	names := []string{"catalog", "identity", "inventory", "orders", "payments"}
+	names := []string{"catalog", "identity", "inventory", "orders", "payments", "receipts"}
 	for _, name := range names {
 		s.dirs[name] = t.TempDir()
 		s.start(name)
@@ -66,6 +67,7 @@ func (s *shop) start(name string) {
 		"inventory": func() *service.Service { return inventory.New(inventory.Config{}) },
 		"orders":    func() *service.Service { return orders.New(orders.Config{}) },
 		"payments":  func() *service.Service { return payments.New(payments.Config{Sandbox: true}) },
+		"receipts":  func() *service.Service { return receipts.New(receipts.Config{}) },
 	}[name]()
 	s.stopping[name] = s.Run(service, "a", s.dirs[name])
 }

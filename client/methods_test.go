@@ -108,6 +108,7 @@ var methods = map[string]func(*client.Client, args) (any, error){
 		return move[as[struct{ Status client.OrderStatus }](a).Status](a.ctx, a.path["id"])
 	},
 	"read-an-orders-timeline": func(c *client.Client, a args) (any, error) { return c.OrderTimeline(a.ctx, a.path["id"]) },
+	"read-an-orders-receipt":  func(c *client.Client, a args) (any, error) { return c.GetReceipt(a.ctx, a.path["id"]) },
 	"follow-an-orders-status": func(c *client.Client, a args) (any, error) {
 		for _, err := range c.FollowOrder(a.ctx, a.path["id"], client.After("41")) {
 			return nil, err

@@ -64,6 +64,12 @@ func TestOrder_FromPlacingToDelivery(t *testing.T) {
 	if timeline, err := ana.OrderTimeline(ctx, order.ID); err != nil || len(timeline) < 8 || timeline[0].Type != "lonja.order.placed.v1" {
 		t.Errorf("timeline %+v, %v", timeline, err)
 	}
+	if paid, err := ana.GetPayment(ctx, order.Payment.ID); err != nil || paid.Status != client.PaymentCaptured || paid.Amount != order.Total {
+		t.Errorf("payment %+v, %v", paid, err)
+	}
+	if receipt, err := ana.GetReceipt(ctx, order.ID); err != nil || receipt.Number < 1 || receipt.OrderID != order.ID || receipt.Total != order.Total || len(receipt.Credits) > 0 {
+		t.Errorf("receipt %+v, %v", receipt, err)
+	}
 	ana.Observe(boss.Consistency())
 	if now, err := ana.GetOrder(ctx, order.ID); err != nil || now.Status != client.Delivered || now.Payment.Status != client.PaymentCaptured {
 		t.Errorf("in the end %+v, %v", now, err)

@@ -18,6 +18,7 @@ import (
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/services/receipts"
 	"lonja/shop"
 	"lonja/shop/shoptest"
 )
@@ -32,7 +33,7 @@ func openWhole(t testing.TB) *wholeShop {
 	t.Helper()
 	config := ownMachine
 	config.Services = shop.Names()
-	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(orders.Config{}), payments.New(payments.Config{Sandbox: true}))
+	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(orders.Config{}), payments.New(payments.Config{Sandbox: true}), receipts.New(receipts.Config{}))
 	f.stopFake("queries.identity.keys")
 	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())
 	s := &wholeShop{testShop: f}
@@ -131,6 +132,10 @@ func TestOrder_PlacedPaidShippedDelivered(t *testing.T) {
 	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", ana).expectProblem(403, errs.Forbidden, "*")
 	shop.do("PATCH", path, `{"status":"shipped"}`, "Authorization", shop.admin).expectProblem(409, errs.Conflict, "*")
 
+	if p := shop.do("GET", path+"/receipt", nil, "Authorization", ana).expectProblem(404, errs.NotFound, "*"); !strings.HasSuffix(p.Detail, "has no receipt, since it is not paid") {
+		t.Errorf("no receipt because of %q", p.Detail)
+	}
+
 	// She pays on the sandbox's page.
 	var awaiting query.OrderView
 	shop.awaitPayment(path, ana, &awaiting)
@@ -147,6 +152,16 @@ func TestOrder_PlacedPaidShippedDelivered(t *testing.T) {
 		t.Fatalf("page afterwards %s", page)
 	}
 	shop.do("POST", payPage, "outcome=decline", "Content-Type", "application/x-www-form-urlencoded").expect(409, nil)
+
+	// Only she and staff get the receipt, once the order is paid.
+	shoptest.Await(shop.Shop, func(e events.OrderPaid) bool { return e.OrderID == order.ID })
+	for _, who := range []string{ana, shop.admin} {
+		receipt := string(shop.do("GET", path+"/receipt", nil, "Authorization", who, "Accept", "text/html").expect(200, nil).body)
+		if !strings.Contains(receipt, "Receipt <span>1</span>") || !strings.Contains(receipt, "£6.78") {
+			t.Errorf("receipt %s", receipt)
+		}
+	}
+	shop.do("GET", path+"/receipt", nil, "Authorization", bob).expectProblem(404, errs.NotFound, "*")
 
 	// It is shipped and delivered, and Ana has followed it all along.
 	shoptest.Await(shop.Shop, func(e events.OrderPaid) bool { return e.OrderID == order.ID })

@@ -57,13 +57,13 @@ var sets = map[string]string{
 // counts say how many objects of a kind each set makes, so that no other test
 // holds only because there was nothing to look at.
 var counts = map[string]map[string]int{
-	"default": {"ServiceAccount": 8, "Service": 6, "Deployment": 1, "StatefulSet": 5, "Job": 2, "NetworkPolicy": 8},
-	"production": {"ServiceAccount": 8, "Service": 6, "Deployment": 1, "StatefulSet": 5, "Job": 2, "NetworkPolicy": 8,
-		"PodDisruptionBudget": 6, "HorizontalPodAutoscaler": 1},
-	"everything": {"ServiceAccount": 8, "Service": 6, "Deployment": 1, "StatefulSet": 5, "Job": 2, "NetworkPolicy": 8,
-		"PodDisruptionBudget": 6, "HorizontalPodAutoscaler": 1, "Secret": 8, "Ingress": 1, "HTTPRoute": 1, "ServiceMonitor": 1},
-	"existing": {"ServiceAccount": 8, "Service": 6, "Deployment": 1, "StatefulSet": 5, "Job": 2, "NetworkPolicy": 8, "PodDisruptionBudget": 1},
-	"bare":     {"ServiceAccount": 7, "Service": 6, "Deployment": 1, "StatefulSet": 5, "Job": 1},
+	"default": {"ServiceAccount": 9, "Service": 7, "Deployment": 1, "StatefulSet": 6, "Job": 2, "NetworkPolicy": 9},
+	"production": {"ServiceAccount": 9, "Service": 7, "Deployment": 1, "StatefulSet": 6, "Job": 2, "NetworkPolicy": 9,
+		"PodDisruptionBudget": 7, "HorizontalPodAutoscaler": 1},
+	"everything": {"ServiceAccount": 9, "Service": 7, "Deployment": 1, "StatefulSet": 6, "Job": 2, "NetworkPolicy": 9,
+		"PodDisruptionBudget": 7, "HorizontalPodAutoscaler": 1, "Secret": 9, "Ingress": 1, "HTTPRoute": 1, "ServiceMonitor": 1},
+	"existing": {"ServiceAccount": 9, "Service": 7, "Deployment": 1, "StatefulSet": 6, "Job": 2, "NetworkPolicy": 9, "PodDisruptionBudget": 1},
+	"bare":     {"ServiceAccount": 8, "Service": 7, "Deployment": 1, "StatefulSet": 6, "Job": 1},
 }
 
 // kinds are what the chart may make. An object is decoded strictly: a field that

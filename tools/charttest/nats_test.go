@@ -203,7 +203,7 @@ func TestCommandsInCommentsFitTheValues(t *testing.T) {
 				t.Errorf("%s makes no key for %s", file, p.identity())
 			}
 		}
-		if len(made) != 8 {
+		if len(made) != 9 {
 			t.Errorf("%s makes keys of nobody: %v", file, made)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-var services = []string{"catalog", "identity", "inventory", "orders", "payments"}
+var services = []string{"catalog", "identity", "inventory", "orders", "payments", "receipts"}
 
 // pod is what one workload runs.
 type pod struct {

@@ -28,6 +28,8 @@ func TestWrongValuesAreRefused(t *testing.T) {
 		{"rules.sandbox=maybe", "/rules/sandbox"},
 		{"extraEnv.LONJA_SANDBOX=true", "/extraEnv"},
 		{"extraEnv.LONJA_TRUSTED_PROXIES=::/0", "/extraEnv"},
+		{"extraEnv.LONJA_SHOP_NAME=Lonja", "/extraEnv"},
+		{"gateway.shopName=" + strings.Repeat("x", 101), "/gateway/shopName"},
 		{"extraEnv.LONJA_CORS_ORIGIN=*", "/extraEnv"},
 		{"gateway.paths={api}", "/gateway/paths/0"},
 		{"gateway.service.type=External", "/gateway/service/type"},

@@ -107,7 +107,7 @@ func TestSecretsAreInSecretsOnly(t *testing.T) {
 	for _, seed := range values["keys"].(map[string]any)["seeds"].(map[string]any) {
 		secrets = append(secrets, seed.(string))
 	}
-	if len(secrets) != 9 {
+	if len(secrets) != 10 {
 		t.Fatalf("looks for %d", len(secrets))
 	}
 	found := map[string]bool{}

@@ -75,7 +75,7 @@ func TestSelectorsFindTheirOwnPodsOnly(t *testing.T) {
 			case *networkingv1.NetworkPolicy:
 				selectors = append(selectors, &typed.Spec.PodSelector)
 			case *monitoringv1.ServiceMonitor:
-				want := []string{"shop/catalog", "shop/gateway", "shop/identity", "shop/inventory", "shop/orders", "shop/payments"}
+				want := []string{"shop/catalog", "shop/gateway", "shop/identity", "shop/inventory", "shop/orders", "shop/payments", "shop/receipts"}
 				if got := matches(t, &typed.Spec.Selector, everyService); !slices.Equal(got, want) {
 					t.Errorf("%s finds the Services %v", o, got)
 				}

@@ -31,7 +31,7 @@ func TestUpgradesChangeNothingThatCannotChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := fixed("{}")
-	if len(before) != 6 {
+	if len(before) != 7 {
 		t.Fatalf("looks at %d workloads", len(before))
 	}
 	version, app := c.Metadata.Version, c.Metadata.AppVersion
@@ -64,7 +64,7 @@ func TestAnUpgradeThatKubernetesWouldRefuseIsRefusedWhole(t *testing.T) {
 		{"what may change", "", parse(t, "serviceDefaults.replicas=3,image.tag=next,gateway.replicas=4,rules.sandbox=true,logLevel=debug"), nil},
 		{"production over the default", "", readValues(t, sets["production"]), []string{
 			"shop-lonja-catalog: 2Gi cannot become 10Gi", "shop-lonja-payments: 2Gi cannot become 10Gi",
-			move + " shop-lonja-catalog shop-lonja-identity shop-lonja-inventory shop-lonja-orders shop-lonja-payments"}},
+			move + " shop-lonja-catalog shop-lonja-identity shop-lonja-inventory shop-lonja-orders shop-lonja-payments shop-lonja-receipts"}},
 		{"one size", "", parse(t, "services.orders.persistence.size=3Gi"), []string{"shop-lonja-orders: 2Gi cannot become 3Gi", move + " shop-lonja-orders\n"}},
 		{"the same size in other words", "", parse(t, "serviceDefaults.persistence.size=2048Mi"), nil},
 		{"the same size as Kubernetes writes it", "serviceDefaults.persistence.size=512Mi", parse(t, "serviceDefaults.persistence.size=0.5Gi"), nil},
