@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,7 @@ type event struct {
 	data      events.Event // nil when it cannot be decoded
 }
 
-// eventLog is the whole log of orders, stock and payments.
+// eventLog is the whole log of orders, stock, payments and receipts.
 type eventLog struct {
 	all     []event
 	caused  map[string][]event // by the command's id
@@ -35,8 +36,12 @@ type eventLog struct {
 // readLog reads the streams from the first sequence to the last.
 func readLog(ctx context.Context, js jetstream.JetStream) (*eventLog, error) {
 	log := &eventLog{caused: map[string][]event{}, order: map[string][]event{}}
-	for _, stream := range []string{"ORDERS", "INVENTORY", "PAYMENTS"} {
-		if err := log.read(ctx, js, stream); err != nil {
+	for _, stream := range []string{"ORDERS", "INVENTORY", "PAYMENTS", "RECEIPTS"} {
+		err := log.read(ctx, js, stream)
+		if stream == "RECEIPTS" && errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue // an earlier version has none
+		}
+		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", stream, err)
 		}
 	}

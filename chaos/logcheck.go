@@ -14,6 +14,7 @@ func (t *trial) checkLog() {
 		t.fail("%s", d)
 	}
 	t.checkStock()
+	t.checkNumbers()
 	for id, recorded := range t.log.order {
 		t.checkOrder(id, recorded)
 	}
@@ -36,6 +37,35 @@ func (t *trial) checkStock() {
 				t.fail("%s:%d leaves %d of %s on hand, and %d reserved", f.stream, f.sequence, onHand[l.SKU], l.SKU, reserved[l.SKU])
 			}
 		}
+	}
+}
+
+// checkNumbers checks that receipts and credit notes are numbered 1, 2, 3 and so on.
+func (t *trial) checkNumbers() {
+	receipts, credits := int64(0), int64(0)
+	for _, f := range t.log.all {
+		switch e := f.data.(type) {
+		case events.ReceiptIssued:
+			if receipts++; e.Number != receipts {
+				t.fail("%s:%d is receipt %d, after %d others", f.stream, f.sequence, e.Number, receipts-1)
+			}
+		case events.ReceiptCredited:
+			if credits++; e.Number != credits {
+				t.fail("%s:%d is credit note %d, after %d others", f.stream, f.sequence, e.Number, credits-1)
+			}
+		}
+	}
+}
+
+// checkReceipt checks that an order has a receipt if it was paid, and a credit note if that money
+// was given back. Times counts its events.
+func (t *trial) checkReceipt(id string, times map[string]int) {
+	paid, notes := times["order.paid"], 0
+	if paid > 0 {
+		notes = times["payment.refunded"]
+	}
+	if issued, credited := times["receipt.issued"], times["receipt.credited"]; issued != paid || credited != notes {
+		t.fail("order %s was paid %d times and has %d receipts, %d credit notes; want %d and %d", id, paid, issued, credited, paid, notes)
 	}
 }
 
@@ -104,6 +134,7 @@ func (t *trial) checkOrder(id string, recorded []event) {
 			t.fail("order %s: %s %d times", id, typ, n)
 		}
 	}
+	t.checkReceipt(id, times)
 	switch status {
 	case "placed", "":
 		t.fail("order %s is still %q although the shop is idle", id, status)

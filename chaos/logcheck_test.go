@@ -17,18 +17,26 @@ func TestCheckLog_FindsViolations(t *testing.T) {
 	committed := events.StockCommitted{OrderID: id, Lines: lines}
 	captured, refunded := events.PaymentCaptured{OrderID: id}, events.PaymentRefunded{OrderID: id}
 	cancelled := events.OrderCancelled{OrderID: id}
+	returned := events.StockReturned{OrderID: id, Lines: lines}
+	receipt, credit := events.ReceiptIssued{OrderID: id, Number: 1}, events.ReceiptCredited{OrderID: id, Number: 1, Receipt: 1}
 	tests := map[string]struct {
 		log   []events.Event
 		wrong bool
 	}{
-		"a paid order":          {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed}, false},
-		"cancelled, refunded":   {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, cancelled, refunded, events.StockReturned{OrderID: id, Lines: lines}}, false},
+		"a paid order":          {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt}, false},
+		"cancelled, refunded":   {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, cancelled, refunded, returned, receipt, credit}, false},
+		"never paid, refunded":  {[]events.Event{counted, placed, reserved, awaits, captured, cancelled, refunded, events.StockReleased{OrderID: id, Lines: lines}}, false},
+		"paid, no receipt":      {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed}, true},
+		"two receipts":          {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt, events.ReceiptIssued{OrderID: id, Number: 2}}, true},
+		"a number left out":     {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, events.ReceiptIssued{OrderID: id, Number: 2}}, true},
+		"refunded, no credit":   {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, cancelled, refunded, returned, receipt}, true},
+		"credit, none refunded": {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt, credit}, true},
 		"still placed":          {[]events.Event{counted, placed, reserved}, true},
-		"captured twice":        {[]events.Event{counted, placed, reserved, awaits, captured, captured, paid, committed}, true},
-		"paid without money":    {[]events.Event{counted, placed, reserved, awaits, paid, committed}, true},
+		"captured twice":        {[]events.Event{counted, placed, reserved, awaits, captured, captured, paid, committed, receipt}, true},
+		"paid without money":    {[]events.Event{counted, placed, reserved, awaits, paid, committed, receipt}, true},
 		"cancelled, money kept": {[]events.Event{counted, placed, reserved, awaits, captured, cancelled, events.StockReleased{OrderID: id, Lines: lines}}, true},
 		"cancelled, goods kept": {[]events.Event{counted, placed, reserved, awaits, cancelled}, true},
-		"paid before reserved":  {[]events.Event{counted, placed, paid, reserved, captured, committed}, true},
+		"paid before reserved":  {[]events.Event{counted, placed, paid, reserved, captured, committed, receipt}, true},
 		"oversold":              {[]events.Event{counted, placed, reserved, awaits, events.StockReserved{OrderID: "ord_2", Lines: lines}}, true},
 	}
 	for name, tt := range tests {

@@ -16,7 +16,7 @@ func (s *wholeShop) standStill() (goOn func()) {
 	s.t.Helper()
 	type consumer struct{ stream, name string }
 	var views []consumer
-	for _, stream := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS", "IDENTITY"} {
+	for _, stream := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS", "RECEIPTS", "IDENTITY"} {
 		st, err := s.JS.Stream(s.t.Context(), stream)
 		if err != nil {
 			s.t.Fatal(err)

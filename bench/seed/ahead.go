@@ -17,7 +17,7 @@ const inFlight = 8_000
 
 // streamOf is where the events of each entity are recorded.
 var streamOf = map[string]string{
-	"product": "CATALOG", "stock": "INVENTORY", "order": "ORDERS", "payment": "PAYMENTS", "user": "IDENTITY",
+	"product": "CATALOG", "stock": "INVENTORY", "order": "ORDERS", "payment": "PAYMENTS", "receipt": "RECEIPTS", "user": "IDENTITY",
 }
 
 // stallWait is how long a message may wait while too many are in flight: a busy disk takes its time.

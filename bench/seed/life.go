@@ -20,6 +20,7 @@ const (
 	request
 	capture
 	pay
+	issue
 	commit
 	ship
 	deliver
@@ -36,6 +37,7 @@ const (
 	giveBack // the goods
 	void
 	refund
+	credit
 	steps
 )
 
@@ -46,7 +48,7 @@ type fate []step
 var open = fate{place, reserve, await, request}
 
 // bought is a paid order whose goods are to be sent.
-var bought = with(open, capture, pay, commit)
+var bought = with(open, capture, pay, issue, commit)
 
 func with(begin fate, more ...step) fate { return append(begin[:len(begin):len(begin)], more...) }
 
@@ -59,7 +61,7 @@ var fates = []struct {
 	{60, bought},
 	{60, with(bought, ship)},
 	{60, with(open, cancelByCustomer, release, void)},
-	{40, with(bought, cancelByStaff, giveBack, refund)},
+	{40, with(bought, cancelByStaff, giveBack, refund, credit)},
 	{50, with(open, decline, cancelDeclined, release)},
 	{60, with(open, expire, cancelExpired, release, void)},
 	{15, with(open, lapse, cancelLapsed, void)},
@@ -85,6 +87,7 @@ type life struct {
 	placed  events.OrderPlaced
 	lines   []events.Quantity
 	payment events.PaymentID
+	numbers [steps]int64 // in the books of receipts and of credit notes
 	done    [steps]recorded
 	now     time.Time
 }
@@ -136,6 +139,10 @@ func (l *life) delay(s step) time.Duration {
 // take records a step.
 func (l *life) take(ctx context.Context, w *writer, s step) (err error) {
 	l.now = l.now.Add(l.delay(s))
+	if s == issue || s == credit {
+		w.numbers[s]++
+		l.numbers[s] = w.numbers[s]
+	}
 	c, e := l.step(s)
 	l.done[s], err = w.record(ctx, c, e)
 	return err
@@ -169,6 +176,11 @@ func (l *life) step(s step) (cause, events.Event) {
 		return from(string(l.staff), l.commandID(s), command.DeliverOrder{OrderID: id}, l.now), events.OrderDelivered{OrderID: id}
 	case cancelByCustomer, cancelByStaff, cancelRefused, cancelDeclined, cancelExpired, cancelLapsed:
 		return l.cancel(s)
+	case issue:
+		return l.reactTo(pay, "receipts-on-orders"), events.ReceiptIssued{Number: l.numbers[issue], OrderID: id, Amount: l.placed.Total}
+	case credit:
+		return l.reactTo(refund, "receipts-on-payments"), events.ReceiptCredited{Number: l.numbers[credit], OrderID: id, Receipt: l.numbers[issue],
+			Refund: l.done[refund].id, Amount: l.placed.Total}
 	}
 	return l.money(s)
 }

@@ -99,22 +99,45 @@ func New(ctx context.Context, nc *nats.Conn, keks *keyring.KEKs, state *State, p
 	if s.secret, err = s.readSecret(ctx); err != nil {
 		return nil, err
 	}
-	return s, s.findLedger(ctx)
+	_, err = s.findLast(ctx, "stock", string(events.MainLocation))
+	if err == nil {
+		err = s.findNumbers(ctx)
+	}
+	return s, err
 }
 
-// findLedger finds the last event of the ledger, which goes on from one seeding to the next.
-func (s *Seeder) findLedger(ctx context.Context) error {
-	stream, err := s.js.Stream(ctx, "INVENTORY")
+// findLast finds the last event of an entity that goes on from one seeding to the next; nil if it
+// has none.
+func (s *Seeder) findLast(ctx context.Context, kind, id string) (events.Event, error) {
+	stream, err := s.js.Stream(ctx, streamOf[kind])
+	if err != nil {
+		return nil, err
+	}
+	entity := "events." + kind + "." + id
+	m, err := stream.GetLastMsgForSubject(ctx, entity+".>")
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.w.last[entity] = m.Sequence
+	r := s.w.log.Decode(streamOf[kind], m.Sequence, m.Subject, m.Header, m.Data)
+	return r.Event, r.Err
+}
+
+// findNumbers finds the last numbers in the books.
+func (s *Seeder) findNumbers(ctx context.Context) error {
+	receipt, err := s.findLast(ctx, "receipt", events.ReceiptBook)
 	if err != nil {
 		return err
 	}
-	ledger := "events.stock." + string(events.MainLocation)
-	m, err := stream.GetLastMsgForSubject(ctx, ledger+".>")
-	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return nil
+	note, err := s.findLast(ctx, "receipt", events.CreditBook)
+	if e, is := receipt.(events.ReceiptIssued); is {
+		s.w.numbers[issue] = e.Number
 	}
-	if err == nil {
-		s.w.last[ledger] = m.Sequence
+	if e, is := note.(events.ReceiptCredited); is {
+		s.w.numbers[credit] = e.Number
 	}
 	return err
 }

@@ -23,6 +23,7 @@ import (
 	"lonja/services/inventory"
 	"lonja/services/orders"
 	"lonja/services/payments"
+	"lonja/services/receipts"
 	"lonja/shop/shoptest"
 )
 
@@ -116,7 +117,7 @@ func TestLife_IsWhatAShopRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &story{Shop: shoptest.Start(t, catalog.New(), orders.New(orders.Config{}), inventory.New(inventory.Config{ReservationTTL: test.reserved}),
-				payments.New(payments.Config{Deadline: test.mayBePay, Sandbox: true})), t: t}
+				payments.New(payments.Config{Deadline: test.mayBePay, Sandbox: true}), receipts.New(receipts.Config{})), t: t}
 			s.place(order{fate: test.fate, reserved: test.reserved, mayBePaid: test.mayBePay})
 			test.live(s)
 			compareLife(t, s)
@@ -164,12 +165,13 @@ func (s *story) place(o order) {
 func compareLife(t *testing.T, s *story) {
 	t.Helper()
 	l := newLife(s.order)
+	l.numbers[issue], l.numbers[credit] = 1, 1
 	for _, st := range s.order.fate {
 		_, e := l.step(st)
 		s.after(e)
 	}
 	var all []*jetstream.RawStreamMsg
-	for _, stream := range []string{"ORDERS", "INVENTORY", "PAYMENTS"} {
+	for _, stream := range []string{"ORDERS", "INVENTORY", "PAYMENTS", "RECEIPTS"} {
 		for _, m := range messagesOf(t, s.JS, stream) {
 			if bytes.Contains(m.Data, []byte(s.id)) {
 				all = append(all, m)
@@ -336,7 +338,7 @@ func TestSeeder_AuditFindsNothingAndTheShopGoesOn(t *testing.T) {
 func TestSeeder_TheSameSeedGivesTheSameEvents(t *testing.T) {
 	now := time.Now()
 	a, b := seeded(t, NewState(7, 200, 20, 1000, now)), seeded(t, NewState(7, 200, 20, 1000, now))
-	for _, stream := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS"} {
+	for _, stream := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS", "RECEIPTS"} {
 		is, want := messagesOf(t, a.JS, stream), messagesOf(t, b.JS, stream)
 		if !slices.EqualFunc(is, want, func(a, b *jetstream.RawStreamMsg) bool {
 			return a.Subject == b.Subject && bytes.Equal(a.Data, b.Data) && maps.EqualFunc(a.Header, b.Header, slices.Equal)

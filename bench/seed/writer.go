@@ -19,6 +19,8 @@ type writer struct {
 	log *eventlog.Log
 	// last has the sequence of the last event of each entity that goes on, by its filter.
 	last map[string]uint64
+	// numbers has the last number in the books that the steps issue and credit write.
+	numbers [steps]int64
 }
 
 // cause is what a decision rests on: a command from outside or, for a reaction, what the
@@ -71,4 +73,4 @@ func (w *writer) record(ctx context.Context, c cause, e events.Event) (recorded,
 func (w *writer) forget(kind, id string) { delete(w.last, "events."+kind+"."+id) }
 
 // serviceOf is who records on each stream.
-var serviceOf = map[string]string{"CATALOG": "catalog", "INVENTORY": "inventory", "ORDERS": "orders", "PAYMENTS": "payments", "IDENTITY": "identity"}
+var serviceOf = map[string]string{"CATALOG": "catalog", "INVENTORY": "inventory", "ORDERS": "orders", "PAYMENTS": "payments", "RECEIPTS": "receipts", "IDENTITY": "identity"}

@@ -21,7 +21,7 @@ func TestSyncGroup_ServicesOfAnotherProcess(t *testing.T) {
 	data := t.TempDir()
 	up, _ := harness.Up(t, "--data", data, "--sync", "group", "--nats-auth")
 	at := []string{"--nats", up.Said["nats"], "--nats-keys", filepath.Join(data, "keys")}
-	services := append(harness.ServicesOn(t.TempDir(), "catalog", "identity", "inventory", "orders", "payments"),
+	services := append(harness.ServicesOn(t.TempDir(), "catalog", "identity", "inventory", "orders", "payments", "receipts"),
 		"--replica", "b", "--sandbox", "--kek-file", filepath.Join(data, "kek"))
 	harness.Start(t, append(services, at...)...)
 	gateway := harness.Start(t, append(harness.GatewayOn(harness.FreeAddr(t)), at...)...)

@@ -124,7 +124,7 @@ func TestPermissions_DenyTheWorkOfOthers(t *testing.T) {
 func TestPermissions_NeverAllowForbiddenSubjects(t *testing.T) {
 	d := harness.StartServers(t, []string{"nats"})
 	harness.Run(t, append([]string{"streams", "apply"}, d.As(shop.Operator)...)...)
-	everybody := []string{"observer", "gateway", "catalog", "identity", "inventory", "orders", "payments"}
+	everybody := []string{"observer", "gateway", "catalog", "identity", "inventory", "orders", "payments", "receipts"}
 	but := func(who ...string) []string {
 		return slices.DeleteFunc(slices.Clone(everybody), func(name string) bool { return slices.Contains(who, name) })
 	}

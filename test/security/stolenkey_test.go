@@ -181,7 +181,7 @@ func (f *stolenKeyFixture) attack(attacker natsauth.Identity, conn *nats.Conn, s
 		}
 		ways++
 	}
-	for _, s := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS", "IDENTITY", "DEFERRED"} {
+	for _, s := range []string{"CATALOG", "INVENTORY", "ORDERS", "PAYMENTS", "RECEIPTS", "IDENTITY", "DEFERRED"} {
 		request("$JS.API.DIRECT.GET."+s, `{"seq":1}`)
 		request("$JS.API.STREAM.INFO."+s, "")
 	}
