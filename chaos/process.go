@@ -15,6 +15,7 @@ import (
 // part is one program of the shop: how to start it, and its process if one runs.
 type part struct {
 	name    string
+	service string // that it runs; "" for another kind of part
 	program string
 	args    []string
 	env     []string // in addition to the environment of this program
@@ -28,8 +29,15 @@ type part struct {
 // startTimeout is how long a part may take until it is ready.
 const startTimeout = 40 * time.Second
 
-// start starts the part and waits for a line that begins with "ready".
+// start starts the part and waits for a line that begins with "ready". A service that the
+// program, an earlier version, does not have is not started; then stop and kill do nothing.
 func (p *part) start() error {
+	if p.service != "" {
+		if has, err := hasService(p.program, p.service); err != nil || !has {
+			p.cmd = nil
+			return err
+		}
+	}
 	began := time.Now()
 	ready, err := p.launch()
 	if err != nil {
@@ -107,6 +115,9 @@ const stopTimeout = 6 * time.Second
 // stop ends the process with SIGTERM. The error reports that it took too long or
 // that its exit code is not 0.
 func (p *part) stop() error {
+	if p.cmd == nil {
+		return nil
+	}
 	if err := p.signal(syscall.SIGTERM); err != nil {
 		return err
 	}
@@ -123,6 +134,9 @@ func (p *part) stop() error {
 }
 
 func (p *part) signal(s os.Signal) error {
+	if p.cmd == nil {
+		return nil
+	}
 	if err := p.cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal %v to %s: %w", s, p.name, err)
 	}

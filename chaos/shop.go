@@ -150,7 +150,7 @@ func (s *shop) openServices() error {
 				}
 				url = "nats://" + through.addr()
 			}
-			err := s.add(name+"-"+replica, s.program, through,
+			err := s.addService(name, replica, through,
 				append([]string{"service", name, "--nats", url, "--data", s.data(), "--replica", replica, "--sandbox"}, s.adminFlags()...)...)
 			if err != nil {
 				return err
@@ -174,7 +174,16 @@ func (s *shop) openGateways() error {
 
 // add starts a part for the first time.
 func (s *shop) add(name, program string, through *proxy, args ...string) error {
-	p := &part{name: name, program: program, args: args, env: append(s.clockOffsets.variables(name), s.env...), proxy: through, log: filepath.Join(s.dir, name+".out")}
+	return s.addPart(name, "", program, through, args)
+}
+
+// addService starts a replica of a service for the first time.
+func (s *shop) addService(name, replica string, through *proxy, args ...string) error {
+	return s.addPart(name+"-"+replica, name, s.program, through, args)
+}
+
+func (s *shop) addPart(name, service, program string, through *proxy, args []string) error {
+	p := &part{name: name, service: service, program: program, args: args, env: append(s.clockOffsets.variables(name), s.env...), proxy: through, log: filepath.Join(s.dir, name+".out")}
 	s.parts[name], s.order = p, append(s.order, name)
 	return p.start()
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+	"sync"
 )
 
 // previousCommit is the version that mixed-versions mixes with the present one: the last one whose
@@ -71,4 +73,21 @@ func typesOf(program string) ([]string, error) {
 		return nil, errors.New("lonja asyncapi names no event types")
 	}
 	return types, nil
+}
+
+// services caches the answers of hasService.
+var services sync.Map
+
+// hasService reports whether a version of lonja has a service.
+func hasService(program, name string) (bool, error) {
+	help, known := services.Load(program)
+	if !known {
+		out, err := exec.Command(program, "service", "--help").CombinedOutput()
+		if err != nil {
+			return false, fmt.Errorf("%s service --help: %w", program, err)
+		}
+		help = strings.ReplaceAll(string(out), "\n", " ")
+		services.Store(program, help)
+	}
+	return strings.Contains(help.(string), name), nil
 }

@@ -39,6 +39,9 @@ var limits = map[string]int{
 	"payment.voided":    620,
 	"payment.refunded":  660,
 
+	"receipt.issued":   590,
+	"receipt.credited": 640,
+
 	"stock.counted":   610,
 	"stock.adjusted":  635,
 	"stock.reserved":  665,
