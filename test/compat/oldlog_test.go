@@ -50,7 +50,8 @@ func forEachArchive(t *testing.T, test func(t *testing.T, data string, record Re
 }
 
 // Whoever starts this version on an old log can go back to the old version: nothing that it
-// does by itself is an event, except what is due, which the old version would do, too. Its answers
+// does by itself is an event, except what is due, which the old version would do, too, and receipts,
+// on a stream that the old version does not read. Its answers
 // are the same, on the views that it found.
 func TestOldLog_StartingRecordsNothing(t *testing.T) {
 	forEachArchive(t, func(t *testing.T, data string, record Record) {

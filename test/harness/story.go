@@ -1,7 +1,9 @@
 package harness
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,8 +48,11 @@ func Story(t *testing.T, s *Shop) {
 	WantTimeline(t, ana, o.ID, "order.placed", "stock.reserved", "order.awaiting_payment", "payment.requested",
 		"payment.captured", "order.paid", "stock.committed", "order.shipped", "order.delivered")
 
+	WantReceipt(t, ana, o, 1)
+
 	ben := s.As("ben")
 	ben.Wants(404, "GET", "/api/orders/"+string(o.ID), nil, nil)
+	ben.Wants(404, "GET", "/api/orders/"+string(o.ID)+"/receipt", nil, nil)
 
 	// A paid order that is cancelled is refunded, and its goods come back.
 	o = ben.Pays(ben.Places(Pieces("85123A", 5-1)))
@@ -58,6 +63,7 @@ func Story(t *testing.T, s *Shop) {
 		t.Fatalf("cancelled %+v", o)
 	}
 	WantStock(t, boss, "85123A", query.StockView{SKU: "85123A", OnHand: 4, Reserved: 0, Available: 4})
+	WantReceipt(t, ben, o, 2, o.Total)
 
 	// Too much, and a card that is declined.
 	if o = ben.Places(Pieces("85123A", 5)); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
@@ -78,6 +84,30 @@ func WantStock(t *testing.T, p *Person, sku string, want query.StockView) {
 		p.Wants(200, "GET", "/api/products/"+sku+"/stock", nil, &got)
 		if got != want {
 			return fmt.Errorf("stock is %+v, want %+v", got, want)
+		}
+		return nil
+	})
+}
+
+// WantReceipt waits until an order's receipt has the number and credit notes over the amounts,
+// for ten seconds at most.
+func WantReceipt(t *testing.T, p *Person, o query.OrderView, number int64, credits ...events.Money) {
+	t.Helper()
+	Eventually(t, func() error {
+		a, err := p.Do("GET", "/api/orders/"+string(o.ID)+"/receipt", nil, "Accept", "application/json")
+		if err != nil || a.Status != 200 {
+			return fmt.Errorf("the receipt is %d %s, %w", a.Status, a.Body, err)
+		}
+		var r query.ReceiptView
+		if err := json.Unmarshal(a.Body, &r); err != nil {
+			return err
+		}
+		var noted []events.Money
+		for _, n := range r.Credits {
+			noted = append(noted, n.Amount)
+		}
+		if r.Number != number || r.OrderID != o.ID || r.Total != o.Total || !slices.Equal(r.Items, o.Items) || !slices.Equal(noted, credits) {
+			return fmt.Errorf("the receipt is %+v, want number %d with credit notes over %v", r, number, credits)
 		}
 		return nil
 	})

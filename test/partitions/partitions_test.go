@@ -28,7 +28,7 @@ func TestPartitions_OfAWholeShop(t *testing.T) {
 	wantOnAll(t, p.Said["nats"], "PAYMENTS", "PAYMENTS-1")
 	wantNewestFirst(t, eve, placed)
 	harness.WantTimeline(t, eve, placed[0].ID, "order.placed", "stock.reserved", "order.awaiting_payment", "payment.requested")
-	for _, name := range []string{"orders", "inventory", "payments"} {
+	for _, name := range []string{"orders", "inventory", "payments", "receipts"} {
 		harness.Run(t, "rebuild", name, "--nats", p.Said["nats"])
 	}
 	wantClean(t, p.Said["nats"], data)
