@@ -75,6 +75,8 @@ func TestFlags_AWrongFlagIsNamedInOneLine(t *testing.T) {
 		{"gateway --public-url https://shop.example --http nonsense", "--http"},
 		{"gateway --public-url https://shop.example --drain=-1s", "--drain"},
 		{"gateway --public-url ftp://shop.example", "--public-url"},
+		{"gateway --public-url https://shop.example --shop-name " + strings.Repeat("x", 101), "--shop-name"},
+		{"up --http 127.0.0.1:0 --nats 127.0.0.1:0 --shop-address " + strings.Repeat("x", 501), "--shop-address"},
 		{"gateway --public-url https://shop.example --nats-keys /dev/null/x", "--nats-keys"},
 		{"streams plan --replicas=-1", "--replicas"},
 		{"streams apply --replicas 6", "--replicas"},
