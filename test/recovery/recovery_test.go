@@ -119,7 +119,7 @@ func startReplicaPair(t *testing.T) *replicaPair {
 	t.Helper()
 	p := &replicaPair{url: harness.StartNATS(t), data: t.TempDir(), replicas: map[string]*harness.Process{}}
 	harness.Run(t, "streams", "apply", "--nats", p.url)
-	harness.Start(t, append(harness.ServicesOn(p.data, "catalog", "identity", "payments"), "--nats", p.url)...)
+	harness.Start(t, append(harness.ServicesOn(p.data, "catalog", "identity", "payments", "receipts"), "--nats", p.url)...)
 	for _, name := range []string{"a", "b"} {
 		p.run(t, name)
 	}
