@@ -34,7 +34,7 @@ func (g *gateway) routes(api *httpapi.API) {
 			httpapi.Returns[query.UserView](200), httpapi.Fails(403, 404, 409)),
 		httpapi.JSON("GET /api/users/{id}/export", "Export what is kept on a person", g.exportUser, httpapi.SignedIn,
 			httpapi.About("One document with all that the shop keeps on a person: for themselves, and for administrators. The account's history has earlier names and addresses, too. "+
-				"What happened to an order is at `/api/orders/{id}/timeline`. The document is complete: 503 if one of the services cannot be asked. "+
+				"What happened to an order is at `/api/orders/{id}/timeline`, and its receipt at `/api/orders/{id}/receipt`. The document is complete: 503 if one of the services cannot be asked. "+
 				"If that happens to a large document after it has begun, the connection breaks off."),
 			httpapi.Header("Content-Disposition", "The document is a file, named after the user's id"), httpapi.Returns[userExport](200), httpapi.Fails(404)),
 		httpapi.JSON("DELETE /api/users/{id}", "Erase an account", eraseUser, httpapi.SignedIn, httpapi.Idempotent, httpapi.RateLimited,
