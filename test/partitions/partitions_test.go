@@ -14,7 +14,9 @@ import (
 )
 
 // spread is what a shop is started with whose streams have n partitions.
-func spread(n int) string { return fmt.Sprintf("ORDERS=%d,INVENTORY=%d,PAYMENTS=%d", n, n, n) }
+func spread(n int) string {
+	return fmt.Sprintf("ORDERS=%d,INVENTORY=%d,PAYMENTS=%d,RECEIPTS=%d", n, n, n, n)
+}
 
 func TestPartitions_OfAWholeShop(t *testing.T) {
 	data := t.TempDir()
