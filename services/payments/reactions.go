@@ -17,7 +17,7 @@ func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, 
 		}
 		id := events.PaymentFor(e.OrderID)
 		return events.PaymentRequested{PaymentID: id, OrderID: e.OrderID, Amount: e.Amount,
-			Provider: sandbox, URL: sandboxURL(id), ExpiresAt: m.Now.Add(deadline)}, nil
+			Provider: sandboxName, URL: sandbox{}.Link(id), ExpiresAt: m.Now.Add(deadline)}, nil
 	}
 }
 

@@ -1,11 +1,26 @@
 package payments
 
-import "lonja/events"
+import (
+	"context"
 
-// The sandbox is a provider without a bank. Its page, under the shop's own address, asks
-// the customer what a bank would decide, and reports it with command.SettlePayment. A real
-// provider replaces it with a name, an address to pay at, and a webhook that sends the same
-// kind of command.
-const sandbox = "sandbox"
+	"lonja/events"
+)
 
-func sandboxURL(id events.PaymentID) string { return "/sandbox/payments/" + string(id) }
+// sandboxName is what events call the sandbox.
+const sandboxName = "sandbox"
+
+// sandbox is a provider without a bank. Its page, under the shop's own address, asks the customer
+// what a bank would decide, and reports it with command.SettlePayment.
+type sandbox struct{}
+
+func (sandbox) Name() string { return sandboxName }
+
+func (sandbox) Link(id events.PaymentID) string { return "/sandbox/payments/" + string(id) }
+
+func (s sandbox) Open(_ context.Context, _ string, a Attempt) (Page, error) {
+	return Page{URL: s.Link(a.PaymentID)}, nil
+}
+
+func (sandbox) Close(context.Context, string, string) error { return nil }
+
+func (sandbox) Refund(context.Context, string, Refund) error { return nil }
