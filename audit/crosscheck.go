@@ -26,6 +26,7 @@ var causes = []struct{ effect, cause step }{
 	{voided, cancelled},
 	{refunded, cancelled},
 	{issued, paid},
+	{returnedAgain, capturedAgain},
 }
 
 // causeOfReason maps the reason of a cancellation that no person commanded to the
@@ -176,6 +177,7 @@ func (m *model) checkAmounts(compactID events.OrderID, o *order) {
 // whether a reaction must run before that can be checked.
 func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
 	taken := max(o.sequences[captured], o.sequences[unwanted])
+	underWay = o.sequences[capturedAgain] != 0 && o.sequences[returnedAgain] == 0 && o.sequences[flagged] == 0
 	switch status := o.last[ofOrder]; status {
 	case paid, shipped, delivered:
 		if taken == 0 && o.total.Amount > 0 && m.beforeCut(status, o.sequences[status]) {
@@ -191,7 +193,7 @@ func (m *model) checkMoney(compactID events.OrderID, o *order) (underWay bool) {
 		}
 		m.violateOrder(Money, compactID, o, last, "cancelled, but %s were captured and nothing was refunded; expected a full refund", o.requested)
 	}
-	return false
+	return underWay
 }
 
 // beforeCut reports whether the event of a step with a number is before its stream's cut.

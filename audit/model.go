@@ -51,10 +51,17 @@ func (m *model) apply(stream uint8, r eventlog.Record) error {
 	m.addOwner(r)
 	m.checkHome(r)
 	switch event := r.Event.(type) {
+	case events.PaymentFlagged:
+		if event.OrderID == "" {
+			break // a report about no payment of the shop
+		}
+		m.checkOrderEvent(r)
+		if err := m.addFact(factOf(r, event)); err != nil {
+			return err
+		}
 	case events.OfOrder:
 		m.checkOrderEvent(r)
-		f := factOf(r, event)
-		if err := m.facts.add(keyOf(f.order), f.encode(nil)); err != nil {
+		if err := m.addFact(factOf(r, event)); err != nil {
 			return err
 		}
 	case events.StockCounted, events.StockAdjusted:
@@ -73,6 +80,8 @@ func (m *model) apply(stream uint8, r eventlog.Record) error {
 	m.books.apply(m, r)
 	return nil
 }
+
+func (m *model) addFact(f fact) error { return m.facts.add(keyOf(f.order), f.encode(nil)) }
 
 // applyOther adds an event of a user, a product or a session.
 func (m *model) applyOther(r eventlog.Record) {

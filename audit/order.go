@@ -103,7 +103,9 @@ func (o *order) apply(m *model, f fact) {
 	case ofReceipt:
 		o.receipt.apply(m, f, o.sequences[issued])
 	}
-	o.last[h], o.sequences[f.step] = f.step, f.seq
+	if o.sequences[f.step] = f.seq; !isNote(f.step) {
+		o.last[h] = f.step
+	}
 }
 
 func (o *order) applyOrder(m *model, f fact) {
@@ -157,9 +159,9 @@ func (o *order) applyPayment(m *model, f fact) {
 	switch f.step {
 	case requested:
 		o.requested = f.amount
-	case captured, unwanted:
+	case captured, unwanted, capturedAgain:
 		m.checkAmount(f, "captures", o.requested)
-	case refunded:
+	case refunded, returnedAgain:
 		m.checkAmount(f, "refunds", o.requested)
 		o.receipt.refunds = append(o.receipt.refunds, repaid{f.refund, f.seq, f.amount, 0})
 	}

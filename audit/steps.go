@@ -33,6 +33,13 @@ const (
 	expired
 	voided
 	refunded
+	capturedAgain // after the order's money was captured
+	returnedAgain // what was captured again
+	pageOpened
+	attemptFailed
+	retried
+	pageClosed
+	flagged
 	issued
 	credited
 	orderSteps // the number of steps of an order, its stock, its payment and its receipt
@@ -63,6 +70,8 @@ var names = [steps]string{
 	placed:  "placed", awaiting: "awaiting_payment", paid: "paid", shipped: "shipped", delivered: "delivered", cancelled: "cancelled",
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
+	capturedAgain: "captured again", returnedAgain: "refunded again", pageOpened: "page opened", attemptFailed: "attempt_failed", retried: "retried",
+	pageClosed: "page_closed", flagged: "flagged",
 	issued: "issued", credited: "credited",
 	created: "created", changed: "changed", archived: "archived", restored: "restored",
 	registered: "registered", accountSealed: "sealed", profileChanged: "profile_changed", emailChanged: "email_changed",
@@ -102,6 +111,15 @@ var predecessors = [steps][]step{
 	voided:    {nothing, requested, expired},
 	refunded:  {captured, unwanted},
 
+	// Notes: they leave the payment where it is. A page may be opened, and closed, when the
+	// payment is over already.
+	capturedAgain: {captured, unwanted, refunded},
+	returnedAgain: {captured, unwanted, refunded},
+	pageOpened:    {requested, captured, unwanted, expired, voided, refunded},
+	attemptFailed: {requested},
+	retried:       {requested},
+	pageClosed:    {requested, captured, unwanted, expired, voided, refunded},
+	flagged:       {nothing, requested, captured, unwanted, declined, expired, voided, refunded},
 	// Receipts and credit notes are in different books, and checkReceipt compares them.
 	issued:   {nothing, credited},
 	credited: {nothing, issued, credited},
@@ -133,6 +151,9 @@ var predecessors = [steps][]step{
 // condition that the account has not changed.
 var inUse = []step{registered, accountSealed, profileChanged, emailChanged, rolesChanged, passwordChanged}
 
+// isNote reports whether a step leaves a payment where it is.
+func isNote(s step) bool { return s >= capturedAgain && s < orderSteps }
+
 // allowed reports whether a step may follow another.
 func allowed(before, s step) bool { return slices.Contains(predecessors[s], before) }
 
@@ -156,10 +177,17 @@ func stepOf(event events.Event) step {
 		}
 		return released
 	case events.PaymentCaptured:
-		if e.Unwanted {
+		switch {
+		case e.Again:
+			return capturedAgain
+		case e.Unwanted:
 			return unwanted
 		}
 		return captured
+	case events.PaymentRefunded:
+		if e.Again {
+			return returnedAgain
+		}
 	}
 	return stepByEvent[event.EventName()]
 }
@@ -171,7 +199,8 @@ var stepByEvent = map[string]step{
 	events.StockReserved{}.EventName(): reserved, events.StockRefused{}.EventName(): refused, events.StockCommitted{}.EventName(): committed,
 	events.StockReturned{}.EventName():    returned,
 	events.PaymentRequested{}.EventName(): requested, events.PaymentDeclined{}.EventName(): declined, events.PaymentExpired{}.EventName(): expired,
-	events.PaymentVoided{}.EventName(): voided, events.PaymentRefunded{}.EventName(): refunded,
+	events.PaymentVoided{}.EventName(): voided, events.PaymentRefunded{}.EventName(): refunded, events.PaymentOpened{}.EventName(): pageOpened, events.PaymentAttemptFailed{}.EventName(): attemptFailed,
+	events.PaymentRetried{}.EventName(): retried, events.PaymentPageClosed{}.EventName(): pageClosed, events.PaymentFlagged{}.EventName(): flagged,
 	events.ReceiptIssued{}.EventName(): issued, events.ReceiptCredited{}.EventName(): credited,
 	events.ProductCreated{}.EventName(): created, events.ProductChanged{}.EventName(): changed, events.ProductArchived{}.EventName(): archived,
 	events.ProductRestored{}.EventName(): restored,

@@ -87,10 +87,23 @@ func paymentOf(event events.Event) string {
 	case events.PaymentRequested:
 		return e.Amount.String() + " by " + e.Provider
 	case events.PaymentCaptured:
-		if e.Unwanted {
+		switch {
+		case e.Again:
+			return e.Amount.String() + " again, unwanted"
+		case e.Unwanted:
 			return e.Amount.String() + ", unwanted"
 		}
 		return e.Amount.String()
+	case events.PaymentOpened:
+		return fmt.Sprintf("attempt %d", e.Attempt)
+	case events.PaymentAttemptFailed:
+		return fmt.Sprintf("attempt %d %s", e.Attempt, e.Reason)
+	case events.PaymentRetried:
+		return fmt.Sprintf("attempt %d by %s", e.Attempt, e.Provider)
+	case events.PaymentPageClosed:
+		return fmt.Sprintf("of attempt %d", e.Attempt)
+	case events.PaymentFlagged:
+		return e.Reason + ": " + e.Detail
 	case events.PaymentRefunded:
 		return e.Amount.String()
 	}

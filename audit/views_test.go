@@ -35,7 +35,7 @@ var (
 
 func everyService() []*service.Service {
 	return shop.All(shop.Config{
-		Identity: identity.Config{AdminPassword: "correct horse battery"}, Payments: payments.Config{Sandbox: true},
+		Identity: identity.Config{AdminPassword: "correct horse battery"}, Payments: payments.Config{Providers: []payments.Provider{payments.Sandbox()}},
 	})
 }
 
@@ -94,6 +94,8 @@ func TestRun_WorkingShopHasNoViolations(t *testing.T) {
 	s.Do(command.ShipOrder{OrderID: delivered}, staff, nil)
 	s.Do(command.DeliverOrder{OrderID: delivered}, staff, nil)
 	s.Do(command.CancelOrder{OrderID: returned}, staff, nil)
+	s.Do(command.RetryPayment{PaymentID: events.PaymentFor(declined)}, eventlog.Actor{}, nil)
+	s.Do(command.CancelOrder{OrderID: declined}, staff, nil)
 	s.Do(command.ArchiveProduct{SKU: "71053"}, staff, nil)
 	s.Do(command.ChangeProduct{SKU: "71053", Available: new(true)}, staff, nil)
 	var tokens query.Tokens

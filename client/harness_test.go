@@ -66,8 +66,10 @@ func (s *shop) start(name string) {
 		},
 		"inventory": func() *service.Service { return inventory.New(inventory.Config{}) },
 		"orders":    func() *service.Service { return orders.New(orders.Config{}) },
-		"payments":  func() *service.Service { return payments.New(payments.Config{Sandbox: true}) },
-		"receipts":  func() *service.Service { return receipts.New(receipts.Config{}) },
+		"payments": func() *service.Service {
+			return payments.New(payments.Config{Providers: []payments.Provider{payments.Sandbox()}})
+		},
+		"receipts": func() *service.Service { return receipts.New(receipts.Config{}) },
 	}[name]()
 	s.stopping[name] = s.Run(service, "a", s.dirs[name])
 }

@@ -1,6 +1,10 @@
 package events
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // FieldError reports which field of an event, command or query is invalid, and why.
 type FieldError struct {
@@ -35,4 +39,12 @@ func InField(prefix string, err error) error {
 		return &FieldError{prefix + "." + fe.Path, fe.Detail}
 	}
 	return err
+}
+
+// oneOf checks that a text is one of those that a field may have.
+func oneOf(field, s string, allowed ...string) error {
+	if !slices.Contains(allowed, s) {
+		return InvalidField(field, "must be one of %s", strings.Join(allowed, ", "))
+	}
+	return nil
 }

@@ -47,7 +47,8 @@ var registry = index(
 	kind[OrderDelivered](), kind[OrderCancelled](),
 
 	kind[PaymentRequested](), kind[PaymentCaptured](), kind[PaymentDeclined](), kind[PaymentExpired](),
-	kind[PaymentVoided](), kind[PaymentRefunded](),
+	kind[PaymentVoided](), kind[PaymentRefunded](), kind[PaymentOpened](), kind[PaymentAttemptFailed](),
+	kind[PaymentRetried](), kind[PaymentPageClosed](), kind[PaymentFlagged](),
 
 	kind[ReceiptIssued](), kind[ReceiptCredited](),
 

@@ -63,11 +63,16 @@ var samples = []events.Event{
 	events.OrderCancelled{OrderID: order, Reason: events.CancelledByCustomer, WasPaid: true},
 
 	events.PaymentRequested{PaymentID: payment, OrderID: order, Amount: twice, Provider: "sandbox", URL: "/sandbox/payments/" + string(payment), ExpiresAt: at},
-	events.PaymentCaptured{PaymentID: payment, OrderID: order, Amount: twice, Unwanted: true},
+	events.PaymentCaptured{PaymentID: payment, OrderID: order, Amount: twice, Unwanted: true, Again: true, Attempt: 2, Capture: "pi_3Q"},
 	events.PaymentDeclined{PaymentID: payment, OrderID: order},
 	events.PaymentExpired{PaymentID: payment, OrderID: order},
 	events.PaymentVoided{PaymentID: payment, OrderID: order},
-	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice},
+	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice, Again: true, Attempt: 2},
+	events.PaymentOpened{PaymentID: payment, OrderID: order, Attempt: 1, Reference: "cs_test_a1", URL: "https://checkout.stripe.com/c/pay/cs_test_a1"},
+	events.PaymentAttemptFailed{PaymentID: payment, OrderID: order, Attempt: 1, Reason: events.AttemptDeclined, Detail: "the bank declined"},
+	events.PaymentRetried{PaymentID: payment, OrderID: order, Attempt: 2, Provider: "sandbox", URL: "/sandbox/payments/" + string(payment)},
+	events.PaymentPageClosed{PaymentID: payment, OrderID: order, Attempt: 1},
+	events.PaymentFlagged{PaymentID: payment, OrderID: order, Attempt: 1, Reason: events.FlaggedAmount, Detail: "stripe reports 5.90 GBP for cs_test_a1; 5.95 GBP were requested"},
 
 	events.ReceiptIssued{Number: 17, OrderID: order, Amount: twice},
 	events.ReceiptCredited{Number: 3, OrderID: order, Receipt: 17, Refund: "3q2-7wAAQACAAAAAAAAAAQ", Amount: price},

@@ -35,10 +35,12 @@ func (g *gateway) placeOrder(c *httpapi.Call, in *struct{ httpapi.Payload[newOrd
 // settled reports whether an order is in the state that Prefer: wait waits for.
 func settled(body []byte) bool {
 	var o struct {
-		Status  string    `json:"status"`
-		Payment *struct{} `json:"payment"`
+		Status  string `json:"status"`
+		Payment *struct {
+			URL string `json:"url"`
+		} `json:"payment"`
 	}
-	return json.Unmarshal(body, &o) == nil && query.Settled(o.Status, o.Payment != nil)
+	return json.Unmarshal(body, &o) == nil && query.Settled(o.Status, o.Payment != nil && o.Payment.URL != "")
 }
 
 func listOrders(c *httpapi.Call, in *struct {

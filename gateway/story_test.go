@@ -33,7 +33,7 @@ func openWhole(t testing.TB) *wholeShop {
 	t.Helper()
 	config := ownMachine
 	config.Services = shop.Names()
-	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(orders.Config{}), payments.New(payments.Config{Sandbox: true}), receipts.New(receipts.Config{}))
+	f := openWith(t, config, catalog.New(), inventory.New(inventory.Config{}), orders.New(orders.Config{}), payments.New(payments.Config{Providers: []payments.Provider{payments.Sandbox()}}), receipts.New(receipts.Config{}))
 	f.stopFake("queries.identity.keys")
 	f.Run(identity.New(identity.Config{AdminEmail: "admin@example.com", AdminPassword: "a long password"}), "a", t.TempDir())
 	s := &wholeShop{testShop: f}

@@ -29,6 +29,8 @@ var invalid = []command.Command{
 	command.ShipOrder{OrderID: ""},
 	command.DeliverOrder{OrderID: ">"},
 	command.SettlePayment{PaymentID: "pay_1", Outcome: "steal"},
+	command.RetryPayment{PaymentID: "pay_1", Provider: strings.Repeat("x", 51)},
+	command.ReportPayment{Provider: "stripe", Outcome: "steal", PaymentID: "pay_1", Report: "evt_1"},
 	command.RegisterUser{Name: "Ana", Email: "ana@example.com", Password: "short"},
 	command.LogIn{Email: "ana@example.com"},
 	command.RefreshSession{},

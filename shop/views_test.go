@@ -38,7 +38,7 @@ func TestViews_KeepTheirFiles(t *testing.T) {
 		"inventory: reservations-334005ecf531-1.db",
 		"orders: book-87567e36be9b-1.db",
 		"orders: offers-dc2280dc1972-1.db",
-		"payments: payments-1614348d2364-1.db",
+		"payments: payments-a67d6709c36f-1.db",
 		"receipts: receipts-6cdb43d70daf-1.db",
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {

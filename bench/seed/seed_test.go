@@ -117,7 +117,7 @@ func TestLife_IsWhatAShopRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &story{Shop: shoptest.Start(t, catalog.New(), orders.New(orders.Config{}), inventory.New(inventory.Config{ReservationTTL: test.reserved}),
-				payments.New(payments.Config{Deadline: test.mayBePay, Sandbox: true}), receipts.New(receipts.Config{})), t: t}
+				payments.New(payments.Config{Deadline: test.mayBePay, Providers: []payments.Provider{payments.Sandbox()}}), receipts.New(receipts.Config{})), t: t}
 			s.place(order{fate: test.fate, reserved: test.reserved, mayBePaid: test.mayBePay})
 			test.live(s)
 			compareLife(t, s)

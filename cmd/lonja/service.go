@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,7 +43,38 @@ type shopRules struct {
 	AdminPasswordFile string        `help:"File that holds the password of the first administrator." type:"path" xor:"admin"`
 	SigningKeyAge     time.Duration `help:"How long a key signs access tokens before identity replaces it; 0 means until lonja keys rotate signing does. A key of an earlier version is replaced only by that command or lonja keys seal." default:"2160h"`
 
-	sandbox bool // set from the flag of up or service, which have different defaults
+	PaymentReturnURL string `name:"payment-return-url" help:"URL to which a provider's page sends customers back; {order} stands for the order's id. Default with up: the shop's own address." placeholder:"URL"`
+	StripeKeyFile    string `help:"File that holds the secret key of the account at Stripe, which the provider stripe needs." type:"path"`
+	StripeAPI        string `name:"stripe-api" help:"Address of Stripe's API, for a stand-in such as stripe-mock. Default: Stripe's own." placeholder:"URL"`
+
+	providers []payments.Provider // of the flag --payments of up or service, which have different defaults
+}
+
+// openProviders opens the providers with these names.
+func (r *shopRules) openProviders(names []string) error {
+	key, err := "", error(nil)
+	if r.StripeKeyFile != "" {
+		if key, err = readSecret(r.StripeKeyFile); err != nil {
+			return fmt.Errorf("--stripe-key-file: %w", err)
+		}
+	}
+	r.providers, err = payments.OpenProviders(names, payments.Settings{ReturnURL: r.PaymentReturnURL, StripeKey: key, StripeAPI: r.StripeAPI})
+	if err != nil {
+		return fmt.Errorf("--payments: %w", err)
+	}
+	return nil
+}
+
+// withSandbox returns the names of providers with the sandbox among them, or without it.
+func withSandbox(names []string, is bool) []string {
+	const sandbox = "sandbox"
+	switch there := slices.Contains(names, sandbox); {
+	case is && !there:
+		return append(slices.Clone(names), sandbox)
+	case !is && there:
+		return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return name == sandbox })
+	}
+	return names
 }
 
 // adminPassword returns the configured password, "" when there is none.
@@ -73,7 +105,7 @@ func (r shopRules) config() shop.Config {
 		Identity:  identity.Config{AdminEmail: r.AdminEmail, AdminPassword: r.AdminPassword, Announce: announce, Ignored: reportIgnored, SigningKeyAge: r.SigningKeyAge},
 		Inventory: inventory.Config{ReservationTTL: r.ReservationTTL},
 		Orders:    orders.Config{MaxWait: wait},
-		Payments:  payments.Config{Deadline: r.PaymentDeadline, Sandbox: r.sandbox},
+		Payments:  payments.Config{Deadline: r.PaymentDeadline, Providers: r.providers},
 	}
 }
 
@@ -96,12 +128,13 @@ var serviceNames = shop.Names()
 type serviceCommand struct {
 	connection
 	shopRules
-	Names   []string `arg:"" help:"The services to run: ${services}."`
-	Data    string   `help:"Folder for the views." default:"data" type:"path"`
-	Replica string   `help:"Name of this replica, unique among the replicas of a service." default:"a"`
-	KEKFile string   `name:"kek-file" help:"File of key-encryption keys, which encrypt the keys of everything that identifies a person. Every replica of identity needs the same; other services need none. It is read again when it changes." type:"path"`
-	Sandbox bool     `help:"Let the sandbox provider settle payments in the service payments: anyone who may send its command can settle them without money."`
-	HTTP    string   `name:"http" help:"Address for /healthz, /readyz and /metrics of this process. Default: none."`
+	Names    []string `arg:"" help:"The services to run: ${services}."`
+	Data     string   `help:"Folder for the views." default:"data" type:"path"`
+	Replica  string   `help:"Name of this replica, unique among the replicas of a service." default:"a"`
+	KEKFile  string   `name:"kek-file" help:"File of key-encryption keys, which encrypt the keys of everything that identifies a person. Every replica of identity needs the same; other services need none. It is read again when it changes." type:"path"`
+	Payments []string `name:"payments" help:"Providers that take payments in the service payments: sandbox, stripe. The first is that of new orders. Default: none." placeholder:"PROVIDER"`
+	Sandbox  bool     `help:"The sandbox is one of --payments, the last if that does not name it: anyone who may send its command can settle payments without money."`
+	HTTP     string   `name:"http" help:"Address for /healthz, /readyz and /metrics of this process. Default: none."`
 
 	probes probes
 	store  func() context.Context // see service.Config
@@ -117,7 +150,9 @@ func (c *serviceCommand) Run(ctx context.Context) (err error) {
 	if c.AdminPassword, err = c.adminPassword(); err != nil {
 		return err
 	}
-	c.sandbox = c.Sandbox
+	if err := c.openProviders(withSandbox(c.Payments, c.Sandbox || slices.Contains(c.Payments, "sandbox"))); err != nil {
+		return err
+	}
 	if err := errors.Join(enoughFiles(filesOfPart), c.checkFolders()); err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -52,7 +53,8 @@ type upCommand struct {
 	NATSAuth  bool     `name:"nats-auth" help:"Require a key from the folder DATA/keys, which is created, to connect to the NATS server. Without it, every process on this machine can read and write everything."`
 	KEKFile   string   `name:"kek-file" help:"File of key-encryption keys, which encrypt the keys of everything that identifies a person. It is made if there is none: back it up apart from the data. Default: DATA/kek." type:"path"`
 	PublicURL string   `name:"public-url" help:"URL at which customers reach the shop, such as https://shop.example. Default: the gateway's address on this machine."`
-	Sandbox   bool     `help:"Let the sandbox provider take payments: anyone with a payment's link can settle it without money. There is no other provider yet." default:"true" negatable:""`
+	Payments  []string `name:"payments" help:"Providers that take payments: sandbox, stripe. The first is that of new orders." default:"sandbox" placeholder:"PROVIDER"`
+	Sandbox   bool     `help:"The sandbox may be one of --payments: anyone with a payment's link can settle it without money." default:"true" negatable:""`
 	Sync      syncMode `help:"When events are synced to disk: always, each one before the NATS server acknowledges it; group, all that wait at the same time together, before anything follows from them; or at an interval such as 1s, which a power cut can lose. With group, what other programs than lonja publish on this NATS server is synced within two seconds." default:"${sync}"`
 }
 
@@ -84,6 +86,13 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer listener.Close()
+	config := c.gatewayConfig(listener.Addr().(*net.TCPAddr))
+	if c.PaymentReturnURL == "" {
+		c.PaymentReturnURL = config.PublicURL
+	}
+	if err := c.openProviders(c.paymentNames()); err != nil {
+		return err
+	}
 	if err := c.profiling.start(); err != nil {
 		return err
 	}
@@ -112,7 +121,6 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 		fmt.Println("keys     ", at.Keys, "(for other commands: LONJA_NATS_KEYS, or --nats-keys)")
 	}
 
-	c.sandbox = c.Sandbox
 	services := &serviceCommand{connection: at, shopRules: c.shopRules, Names: serviceNames, Data: c.Data, Replica: "a", store: b.Healthy, keks: keks}
 	if err := services.checkFolders(); err != nil {
 		return err
@@ -121,7 +129,6 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 	defer stop()
 
 	// It does not drain, because there is no other gateway to take over.
-	config := c.gatewayConfig(listener.Addr().(*net.TCPAddr))
 	config.Store = b.Healthy
 	return (&gatewayCommand{connection: at}).serve(ctx, listener, config, started)
 }
@@ -180,11 +187,19 @@ func (c *upCommand) openLog(ctx context.Context) (b *natsembed.Server, at connec
 	return b, at, nil
 }
 
+// paymentNames returns the names of the providers that take payments.
+func (c *upCommand) paymentNames() []string {
+	if !c.Sandbox {
+		return withSandbox(c.Payments, false)
+	}
+	return c.Payments
+}
+
 // gatewayConfig returns the configuration of the gateway. Without --public-url the
 // shop is for this machine only.
 func (c *upCommand) gatewayConfig(listening *net.TCPAddr) gateway.Config {
 	config := c.gatewayFlags.config()
-	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
+	config.PublicURL, config.Sandbox = c.PublicURL, slices.Contains(c.paymentNames(), "sandbox")
 	if c.PublicURL != "" {
 		return config
 	}

@@ -21,6 +21,8 @@ func (ShipOrder) Answer() any    { return query.OrderView{} }
 func (DeliverOrder) Answer() any { return query.OrderView{} }
 
 func (SettlePayment) Answer() any { return query.PaymentView{} }
+func (RetryPayment) Answer() any  { return query.PaymentView{} }
+func (ReportPayment) Answer() any { return query.PaymentView{} }
 
 func (RegisterUser) Answer() any   { return query.UserView{} }
 func (LogIn) Answer() any          { return query.Tokens{} }

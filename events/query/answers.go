@@ -8,6 +8,8 @@ func (Products) Answer() any { return List[ProductView]{} }
 func (Stock) Answer() any    { return StockView{} }
 func (Payment) Answer() any  { return PaymentView{} }
 
+func (FlaggedPayments) Answer() any { return List[PaymentFlag]{} }
+
 func (Order) Answer() any         { return OrderView{} }
 func (Orders) Answer() any        { return List[OrderView]{} }
 func (OrderTimeline) Answer() any { return []TimelineEntry{} }

@@ -18,7 +18,7 @@ const (
 )
 
 // Settled reports whether the customer of an order need not wait any longer: they know where
-// to pay, or there is nothing to pay. payable is whether the order has a payment.
+// to pay, or there is nothing to pay. payable is whether the order has a page to pay at.
 func Settled(status string, payable bool) bool {
 	return status != Placed && (status != AwaitingPayment || payable)
 }
@@ -81,13 +81,26 @@ const (
 	PaymentRefunded = "refunded"
 )
 
+// The statuses of an attempt to pay.
+const (
+	AttemptOpen        = "open"
+	AttemptCaptured    = "captured"
+	AttemptDeclined    = events.AttemptDeclined
+	AttemptExpired     = events.AttemptExpired
+	AttemptUnavailable = events.AttemptUnavailable
+	AttemptReplaced    = "replaced" // by the next one
+)
+
 // PaymentStatusAfter returns the status that a payment has after an event, "" when the event
-// is not one of PAYMENTS.
+// is not one of PAYMENTS, or leaves the status as it is.
 func PaymentStatusAfter(event events.Event) string {
-	switch event.(type) {
+	switch e := event.(type) {
 	case events.PaymentRequested:
 		return PaymentPending
 	case events.PaymentCaptured:
+		if e.Again {
+			return ""
+		}
 		return PaymentCaptured
 	case events.PaymentDeclined:
 		return PaymentDeclined
@@ -96,18 +109,32 @@ func PaymentStatusAfter(event events.Event) string {
 	case events.PaymentVoided:
 		return PaymentVoided
 	case events.PaymentRefunded:
+		if e.Again {
+			return ""
+		}
 		return PaymentRefunded
 	}
 	return ""
 }
 
-// OrderPayment is an order's payment.
+// OrderPayment is an order's payment. Provider and URL are those of the last attempt.
 type OrderPayment struct {
 	ID       events.PaymentID `json:"id"`
 	Provider string           `json:"provider"`
+	// Attempts are the earlier ones and the last, once one has failed or was replaced.
+	Attempts []PaymentAttempt `json:"attempts,omitempty"`
 	Status   string           `json:"status" enum:"pending,captured,declined,expired,voided,refunded"`
 	Amount   events.Money     `json:"amount"`
-	URL      string           `json:"url"`
+	// URL is where the customer pays. It is empty while the provider has no page, and once the
+	// last attempt has failed.
+	URL string `json:"url"`
+}
+
+// PaymentAttempt is one attempt to pay for an order, at one provider.
+type PaymentAttempt struct {
+	Number   int    `json:"number"`
+	Provider string `json:"provider"`
+	Status   string `json:"status" enum:"open,captured,declined,expired,unavailable,replaced"`
 }
 
 // TimelineEntry is one event, with its position, its actor and what caused it.

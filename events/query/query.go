@@ -76,9 +76,31 @@ type PaymentView struct {
 	Status   string           `json:"status"`
 	Amount   events.Money     `json:"amount"`
 	URL      string           `json:"url"`
+	// Failed is what the last attempt failed of, while another one may follow.
+	Failed string `json:"failed,omitempty" enum:"declined,expired,unavailable"`
 }
 
-func (Product) QueryName() string  { return "catalog.product" }
-func (Products) QueryName() string { return "catalog.products" }
-func (Stock) QueryName() string    { return "inventory.stock" }
-func (Payment) QueryName() string  { return "payments.payment" }
+// FlaggedPayments asks payments for a List[PaymentFlag], newest first. It is for staff.
+type FlaggedPayments struct {
+	Page
+}
+
+// PaymentFlag says why a payment needs a person's attention. OrderID, Provider, Status and
+// Amount are missing when the shop never requested such a payment.
+type PaymentFlag struct {
+	PaymentID events.PaymentID `json:"payment_id"`
+	OrderID   events.OrderID   `json:"order_id,omitempty"`
+	Provider  string           `json:"provider,omitempty"`
+	Status    string           `json:"status,omitempty"`
+	Amount    *events.Money    `json:"amount,omitempty"`
+	Attempt   int              `json:"attempt,omitempty"`
+	Reason    string           `json:"reason"`
+	Detail    string           `json:"detail"`
+	Time      time.Time        `json:"time"`
+}
+
+func (Product) QueryName() string         { return "catalog.product" }
+func (Products) QueryName() string        { return "catalog.products" }
+func (Stock) QueryName() string           { return "inventory.stock" }
+func (Payment) QueryName() string         { return "payments.payment" }
+func (FlaggedPayments) QueryName() string { return "payments.flagged" }

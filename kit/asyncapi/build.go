@@ -196,6 +196,11 @@ func (b *builder) addReactions(s *service.Service) error {
 			return err
 		}
 	}
+	for _, e := range s.Effects {
+		if err := b.checkEvents(s.Name, e.EventNames()); err != nil {
+			return err
+		}
+	}
 	for _, t := range s.Timers {
 		if err := b.checkEvents(s.Name, t.EventNames()); err != nil {
 			return err

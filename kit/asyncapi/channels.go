@@ -112,6 +112,11 @@ func (b *builder) addShared() {
 		b.message(name, &Message{Name: "outcome", Title: "Outcome", Summary: c.Description, ContentType: jsonType,
 			Headers: ref(outcomeHeaders), Payload: b.open.Of(reflect.TypeFor[bus.Outcome]())})
 	}
+	if b.Streams.HasStream(service.ClaimStream) {
+		name, c := b.add(Claims, service.ClaimSubject("*", "*"), "effect", "number")
+		c.Description = "Which replica makes a call of an effect to the outside for the event with a number, or when the next call may be made."
+		b.message(name, &Message{Name: "claim", Title: "Claim", ContentType: jsonType, Payload: b.open.Of(reflect.TypeFor[service.Claim]())})
+	}
 	if b.Streams.HasStream(revocation.Stream) {
 		name, c := b.add(Tokens, revocation.Subject("*"), "user")
 		c.Description = "Revokes the access tokens of a user that were signed before a sequence."

@@ -75,6 +75,7 @@ const (
 	Failures Kind = "failures" // dead letters and their retries
 	Tokens   Kind = "tokens"   // revoked access tokens
 	Keys     Kind = "keys"     // keys that seal events
+	Claims   Kind = "claims"   // who makes a call to the outside
 	Operator Kind = "operator" // requests that every replica answers
 )
 

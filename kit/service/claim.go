@@ -20,10 +20,11 @@ import (
 // longest Effect.Patience. No claim is an event: without them, calls are made again.
 const ClaimStream = "CLAIMS"
 
-func claimSubject(effect, number string) string { return "claims." + effect + "." + number }
+// ClaimSubject returns the subject of the claim on the event with a number, for an effect.
+func ClaimSubject(effect, number string) string { return "claims." + effect + "." + number }
 
-// claim is what the stream says of an effect's event.
-type claim struct {
+// Claim is what the stream says of an effect's event.
+type Claim struct {
 	Owner  string    `json:"owner,omitempty"`  // the run of a service that works on it
 	Until  time.Time `json:"until"`            // by the server's time: until then no other one may
 	Tries  int       `json:"tries"`            // calls that were begun
@@ -35,7 +36,7 @@ type claim struct {
 // takeClaim claims the event with a number for one more call. Mine is nil if it is another's turn,
 // or nobody's yet; then free says when to ask again. The error is errs.Unavailable if the stream
 // does not answer.
-func (d *deps) takeClaim(ctx context.Context, e *Effect, number uint64) (mine *claim, free time.Time, err error) {
+func (d *deps) takeClaim(ctx context.Context, e *Effect, number uint64) (mine *Claim, free time.Time, err error) {
 	c, err := d.claim(ctx, e, number)
 	if err != nil {
 		return nil, free, err
@@ -58,7 +59,7 @@ func (d *deps) takeClaim(ctx context.Context, e *Effect, number uint64) (mine *c
 }
 
 // releaseClaim ends a claim after a call that has failed. The next call may be made at a time.
-func (d *deps) releaseClaim(ctx context.Context, e *Effect, number uint64, c *claim, next time.Time, reason error) error {
+func (d *deps) releaseClaim(ctx context.Context, e *Effect, number uint64, c *Claim, next time.Time, reason error) error {
 	c.Owner, c.Until, c.Reason = "", next, fmt.Sprintf("%.500s", reason.Error())
 	err := d.putClaim(ctx, e, number, c)
 	if eventlog.IsConflict(err) {
@@ -68,15 +69,15 @@ func (d *deps) releaseClaim(ctx context.Context, e *Effect, number uint64, c *cl
 }
 
 // claim returns what the stream says of the event with a number; that may be out of date.
-func (d *deps) claim(ctx context.Context, e *Effect, number uint64) (*claim, error) {
+func (d *deps) claim(ctx context.Context, e *Effect, number uint64) (*Claim, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	c := &claim{}
+	c := &Claim{}
 	stream, err := d.js.Stream(ctx, ClaimStream)
 	if err != nil {
 		return nil, unavailable("claims cannot be read now", err)
 	}
-	m, err := stream.GetLastMsgForSubject(ctx, claimSubject(e.Name, strconv.FormatUint(number, 10)))
+	m, err := stream.GetLastMsgForSubject(ctx, ClaimSubject(e.Name, strconv.FormatUint(number, 10)))
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return c, nil
 	}
@@ -85,21 +86,21 @@ func (d *deps) claim(ctx context.Context, e *Effect, number uint64) (*claim, err
 	}
 	c.sequence = m.Sequence
 	if err := json.Unmarshal(m.Data, c); err != nil {
-		return &claim{sequence: m.Sequence}, nil // not by this program: as if it had ended
+		return &Claim{sequence: m.Sequence}, nil // not by this program: as if it had ended
 	}
 	return c, nil
 }
 
 // putClaim stores a claim if nobody else has since it was read. The error is JetStream's
 // conflict if somebody has.
-func (d *deps) putClaim(ctx context.Context, e *Effect, number uint64, c *claim) error {
+func (d *deps) putClaim(ctx context.Context, e *Effect, number uint64, c *Claim) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	data, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
-	m := nats.NewMsg(claimSubject(e.Name, strconv.FormatUint(number, 10)))
+	m := nats.NewMsg(ClaimSubject(e.Name, strconv.FormatUint(number, 10)))
 	m.Data = data
 	m.Header.Set(jetstream.ExpectedStreamHeader, ClaimStream)
 	m.Header.Set(jetstream.ExpectedLastSubjSeqHeader, strconv.FormatUint(c.sequence, 10))

@@ -221,6 +221,9 @@ func (e *Effect) pause(tries int, err error) time.Duration {
 	return wait + time.Duration(rand.Int64N(int64(wait)/5+1))
 }
 
+// EventNames returns the names of the events that the effect is for, each once.
+func (e Effect) EventNames() []string { return e.timer().EventNames() }
+
 // timer returns the timer that finds the effect's events.
 func (e *Effect) timer() *Timer {
 	return &Timer{Name: e.Name, Stream: e.Stream, View: e.View, Pending: e.Pending, Handlers: e.Handlers}
@@ -229,7 +232,7 @@ func (e *Effect) timer() *Timer {
 // permissions returns what the effect requires on NATS, besides what its handlers do.
 func (e *Effect) permissions() natsauth.Permissions {
 	p := e.timer().permissions()
-	p.Add(natsauth.AllowRead(ClaimStream), natsauth.AllowPublish(claimSubject(e.Name, "*")))
+	p.Add(natsauth.AllowRead(ClaimStream), natsauth.AllowPublish(ClaimSubject(e.Name, "*")))
 	return p
 }
 

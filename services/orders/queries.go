@@ -58,7 +58,7 @@ func readerArg(a eventlog.Actor) any {
 }
 
 func findOrder(ordersView *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
-	sql := `SELECT ` + statusText("o.status") + `, p.id IS NOT NULL, ` + orderJSON + ` FROM placed_orders o LEFT JOIN payments p ON p.order_id = o.id
+	sql := `SELECT ` + statusText("o.status") + `, ifnull(p.url != '', false), ` + orderJSON + ` FROM placed_orders o LEFT JOIN payments p ON p.order_id = o.id
 		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
 	return func(ctx context.Context, q query.Order, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {

@@ -93,12 +93,12 @@ func customerKey(id string) any { return projection.CompactID("usr_", id) }
 
 func projectOrders(tx *projection.Tx, r eventlog.Record) error {
 	event, ok := r.Event.(events.OfOrder)
-	if !ok {
+	if !ok || event.Order() == "" {
 		return nil
 	}
 	id, status := orderKey(event.Order()), statusOf(event)
 	payment := query.PaymentStatusAfter(event)
-	if status != nil || payment != "" {
+	if status != nil || payment != "" || isAttempt(event) {
 		tx.MarkChanged(string(event.Order())) // nobody waits for another event
 	}
 	var at any
@@ -121,9 +121,11 @@ func projectOrders(tx *projection.Tx, r eventlog.Record) error {
 		return tx.Exec(`UPDATE placed_orders SET status = ?, updated = ? WHERE id = ?`, status, formatTime(r.Time), id)
 	}
 	if payment != "" {
-		return tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, payment, id)
+		if err := tx.Exec(`UPDATE payments SET status = ? WHERE order_id = ?`, payment, id); err != nil {
+			return err
+		}
 	}
-	return nil
+	return projectAttempt(tx, id, event)
 }
 
 // putOrder writes an order's row. A second order.placed for it, published by hand, replaces

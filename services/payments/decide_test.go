@@ -31,7 +31,12 @@ var (
 		URL: "/sandbox/payments/pay_ana", ExpiresAt: noon.Add(15 * time.Minute)}
 	captured = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount}
 	unwanted = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount, Unwanted: true}
-	declined = events.PaymentDeclined{PaymentID: id, OrderID: order}
+	again    = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount, Unwanted: true, Again: true, Attempt: 1}
+	declined = events.PaymentDeclined{PaymentID: id, OrderID: order} // as earlier versions recorded it
+	failed   = events.PaymentAttemptFailed{PaymentID: id, OrderID: order, Attempt: 1, Reason: events.AttemptDeclined}
+	retried  = events.PaymentRetried{PaymentID: id, OrderID: order, Attempt: 2, Provider: "sandbox", URL: "/sandbox/payments/pay_ana"}
+	second   = events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount, Attempt: 2}
+	retries  = command.RetryPayment{PaymentID: id}
 	expired  = events.PaymentExpired{PaymentID: id, OrderID: order}
 	voided   = events.PaymentVoided{PaymentID: id, OrderID: order}
 	returned = events.PaymentRefunded{PaymentID: id, OrderID: order, Amount: amount}
@@ -51,8 +56,13 @@ func decide(p payment, when any) (events.Event, error) {
 	switch w := when.(type) {
 	case command.SettlePayment:
 		return settle(p, w, m)
+	case command.RetryPayment:
+		return providers{Sandbox()}.retry(p, w, m)
+	case command.ReportPayment:
+		m.Actor.ID = command.ProviderActor(w.Provider)
+		return report(p, w, m)
 	case events.OrderAwaitingPayment:
-		return request(15*time.Minute)(p, w, m)
+		return request(Sandbox(), 15*time.Minute)(p, w, m)
 	case events.OrderCancelled:
 		return withdraw(p, w, m)
 	case events.PaymentCaptured:
@@ -76,7 +86,10 @@ func TestDecide_PaymentIsRequestedSettledAndRefunded(t *testing.T) {
 	}{
 		{"an order awaits its money", nil, awaiting, requested},
 		{"the customer pays", log{requested}, pays, captured},
-		{"the bank declines", log{requested}, declines, declined},
+		{"the bank declines", log{requested}, declines, failed},
+		{"another attempt", log{requested, failed}, retries, retried},
+		{"which pays", log{requested, failed, retried}, pays, second},
+		{"another attempt instead of an open one", log{requested}, retries, retried},
 		{"nobody pays in time", log{requested}, requested, expired},
 		{"the customer pays late", log{requested, expired}, pays, captured},
 		{"the order is cancelled before", log{requested}, cancelled, voided},
@@ -109,6 +122,9 @@ func TestRequest_FreeOrderNeedsNoPayment(t *testing.T) {
 func TestDecide_EveryCommandAndEventInEveryState(t *testing.T) {
 	states := map[string][]events.Event{
 		"unknown":  nil,
+		"failed":   {requested, failed},
+		"retried":  {requested, failed, retried},
+		"again":    {requested, retried, second, again},
 		"never":    {voided},
 		"pending":  {requested},
 		"captured": {requested, captured},
@@ -120,19 +136,22 @@ func TestDecide_EveryCommandAndEventInEveryState(t *testing.T) {
 		"refunded": {requested, captured, returned},
 	}
 	const grid = `
-state    | awaiting  | cancelled | reminder | captured | unwanted | pay       | decline
-unknown  | requested | voided    | -        | -        | -        | not_found | not_found
-never    | -         | -         | -        | -        | -        | not_found | not_found
-pending  | -         | voided    | expired  | -        | -        | captured  | declined
-captured | -         | refunded  | -        | -        | refunded | -         | conflict
-late     | -         | refunded  | -        | -        | refunded | -         | conflict
-unwanted | -         | refunded  | -        | -        | refunded | -         | conflict
-declined | -         | -         | -        | -        | -        | conflict  | -
-expired  | -         | voided    | -        | -        | -        | captured  | conflict
-voided   | -         | -         | -        | -        | -        | captured  | conflict
-refunded | -         | -         | -        | -        | -        | -         | conflict`
+state    | awaiting  | cancelled | reminder | captured | unwanted | pay       | decline        | retry
+unknown  | requested | voided    | -        | -        | -        | not_found | not_found      | not_found
+never    | -         | -         | -        | -        | -        | not_found | not_found      | not_found
+pending  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried
+failed   | -         | voided    | expired  | -        | -        | conflict  | -              | retried
+retried  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried
+again    | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
+captured | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
+late     | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
+unwanted | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
+declined | -         | -         | -        | -        | -        | conflict  | -              | conflict
+expired  | -         | voided    | -        | -        | -        | captured  | conflict       | conflict
+voided   | -         | -         | -        | -        | -        | captured  | conflict       | conflict
+refunded | -         | -         | -        | -        | -        | -         | conflict       | conflict`
 	arriving := map[string]any{"awaiting": awaiting, "cancelled": cancelled, "reminder": requested,
-		"captured": captured, "unwanted": unwanted, "pay": pays, "decline": declines}
+		"captured": captured, "unwanted": unwanted, "pay": pays, "decline": declines, "retry": retries}
 	rows := strings.Split(strings.TrimSpace(grid), "\n")
 	if len(rows)-1 != len(states) {
 		t.Fatalf("%d rows for %d states", len(rows)-1, len(states))

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"lonja/events"
 	"lonja/events/command"
 	"lonja/events/query"
@@ -49,11 +51,16 @@ func (s till) is(status string) {
 // recorded returns how many events payments has recorded.
 func (s till) recorded() uint64 {
 	s.t.Helper()
+	return s.stream().CachedInfo().State.LastSeq
+}
+
+func (s till) stream() jetstream.Stream {
+	s.t.Helper()
 	stream, err := s.JS.Stream(s.t.Context(), "PAYMENTS")
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return stream.CachedInfo().State.LastSeq
+	return stream
 }
 
 func await[E events.Event](s till) E {
@@ -62,7 +69,7 @@ func await[E events.Event](s till) E {
 }
 
 func TestPayment_IsCapturedAndRefunded(t *testing.T) {
-	shop := open(t, New(Config{Sandbox: true}))
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
 	shop.Record("ORDERS", awaiting)
 	requested := await[events.PaymentRequested](shop)
 	if left := time.Until(requested.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
@@ -84,17 +91,43 @@ func TestPayment_IsCapturedAndRefunded(t *testing.T) {
 	shop.is(query.PaymentRefunded)
 }
 
-func TestPayment_StaysDeclined(t *testing.T) {
-	shop := open(t, New(Config{Sandbox: true}))
+// What is declined can be tried again until the deadline.
+func TestPayment_IsTriedAgainAfterADecline(t *testing.T) {
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
-	shop.settles(command.Decline, query.PaymentDeclined)
+	shop.settles(command.Decline, query.PaymentPending)
 	shop.Fails(pays, anyone, errs.Conflict)
+	var p query.PaymentView
+	shop.Get(query.Payment{PaymentID: id}, anyone, eventlog.Position("PAYMENTS", shop.recorded()), &p)
+	if p.Status != query.PaymentPending || p.Failed != query.AttemptDeclined || p.URL != "" {
+		t.Errorf("after a decline: %+v", p)
+	}
+	shop.Fails(command.RetryPayment{PaymentID: id, Provider: "nobody"}, anyone, errs.Invalid)
+	p = query.PaymentView{}
+	shop.Do(retries, anyone, &p)
+	if p.Failed != "" || p.URL == "" {
+		t.Errorf("tried again: %+v", p)
+	}
+	shop.is(query.PaymentPending)
+	shop.settles(command.Pay, query.PaymentCaptured)
+	shop.Fails(retries, anyone, errs.Conflict)
+}
+
+// A payment that an earlier version recorded as declined is over.
+func TestPayment_OfAnOldLogStaysDeclined(t *testing.T) {
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
+	requested := requested
+	requested.ExpiresAt = time.Now().Add(time.Hour)
+	shop.Record("PAYMENTS", requested)
+	shop.Record("PAYMENTS", declined)
+	shop.Fails(pays, anyone, errs.Conflict)
+	shop.Fails(retries, anyone, errs.Conflict)
 	shop.is(query.PaymentDeclined)
 }
 
 func TestPayment_IsCapturedAfterTheDeadline(t *testing.T) {
-	shop := open(t, New(Config{Deadline: time.Second, Sandbox: true}))
+	shop := open(t, New(Config{Deadline: time.Second, Providers: []Provider{Sandbox()}}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentExpired](shop)
 	shop.is(query.PaymentExpired)
@@ -103,7 +136,7 @@ func TestPayment_IsCapturedAfterTheDeadline(t *testing.T) {
 
 // The index of what is due holds only the payments that are pending.
 func TestPayment_DeadlinesAreFoundByAnIndex(t *testing.T) {
-	payments := New(Config{Sandbox: true})
+	payments := New(Config{Providers: []Provider{Sandbox()}})
 	shop := open(t, payments)
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
@@ -117,7 +150,7 @@ func TestPayment_DeadlinesAreFoundByAnIndex(t *testing.T) {
 }
 
 func TestPayment_CapturedForACancelledOrderIsRefunded(t *testing.T) {
-	shop := open(t, New(Config{Sandbox: true}))
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
 	shop.Record("ORDERS", awaiting)
 	await[events.PaymentRequested](shop)
 	shop.Record("ORDERS", cancelled)
@@ -133,7 +166,7 @@ func TestPayment_CapturedForACancelledOrderIsRefunded(t *testing.T) {
 }
 
 func TestPayment_IsNotRequestedAfterTheCancellation(t *testing.T) {
-	shop := open(t, New(Config{Sandbox: true}))
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
 	shop.Record("ORDERS", cancelled)
 	await[events.PaymentVoided](shop)
 	shop.Fails(pays, anyone, errs.NotFound)
@@ -144,7 +177,7 @@ func TestPayment_IsNotRequestedAfterTheCancellation(t *testing.T) {
 }
 
 func TestPayment_UnknownIsNotFound(t *testing.T) {
-	shop := open(t, New(Config{Sandbox: true}))
+	shop := open(t, New(Config{Providers: []Provider{Sandbox()}}))
 	shop.Fails(pays, anyone, errs.NotFound)
 	for id, code := range map[events.PaymentID]errs.Code{"pay_nobody": errs.NotFound, "pay nobody": errs.Invalid, "": errs.Invalid} {
 		if _, err := shop.Query(t.Context(), query.Payment{PaymentID: id}, eventlog.Envelope{}); !errs.Is(err, code) {

@@ -2,6 +2,10 @@ package payments
 
 import (
 	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"lonja/events"
@@ -47,4 +51,70 @@ type Refund struct {
 	OrderID   events.OrderID
 	Capture   string // the provider's name for the money that it took, as it was reported; "" in the sandbox
 	Amount    events.Money
+}
+
+// Settings are what providers are opened with.
+type Settings struct {
+	// ReturnURL is where a customer comes back to from a provider's page. {order} stands for the
+	// order's id.
+	ReturnURL string
+	// StripeKey is the secret key of the account at Stripe.
+	StripeKey string
+	// StripeAPI is the address of Stripe's API; "" means its own.
+	StripeAPI string
+}
+
+// registry has every provider. A new one needs its line here, and a file of its own.
+var registry = map[string]func(Settings) (Provider, error){
+	sandboxName: func(Settings) (Provider, error) { return Sandbox(), nil },
+}
+
+// OpenProviders returns the providers with these names. The error says what a provider lacks.
+func OpenProviders(names []string, settings Settings) ([]Provider, error) {
+	var all providers
+	for _, name := range names {
+		open, known := registry[name]
+		if !known {
+			return nil, fmt.Errorf("there is no provider %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(registry)), ", "))
+		}
+		if all.named(name) != nil {
+			return nil, fmt.Errorf("the provider %s is named twice", name)
+		}
+		provider, err := open(settings)
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
+		}
+		all = append(all, provider)
+	}
+	return all, nil
+}
+
+// providers are those of Config.Providers.
+type providers []Provider
+
+// named returns the provider with a name, nil if it is not configured.
+func (all providers) named(name string) Provider {
+	for _, p := range all {
+		if p.Name() == name {
+			return p
+		}
+	}
+	return nil
+}
+
+// first returns the provider of new orders. Without any, it is the sandbox, which then takes
+// nothing.
+func (all providers) first() Provider {
+	if len(all) == 0 {
+		return sandbox{}
+	}
+	return all[0]
+}
+
+func (all providers) names() string {
+	names := make([]string, len(all))
+	for i, p := range all {
+		names[i] = p.Name()
+	}
+	return strings.Join(names, ", ")
 }

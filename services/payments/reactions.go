@@ -9,15 +9,16 @@ import (
 )
 
 // request requests the money of an order that awaits it, until a deadline. It requests
-// nothing for an order that costs nothing, which is paid without it.
-func request(deadline time.Duration) func(payment, events.OrderAwaitingPayment, decider.Meta) (events.Event, error) {
+// nothing for an order that costs nothing, which is paid without it. A provider that must be asked
+// where to pay is asked later, by the effect payments-pages.
+func request(provider Provider, deadline time.Duration) func(payment, events.OrderAwaitingPayment, decider.Meta) (events.Event, error) {
 	return func(p payment, e events.OrderAwaitingPayment, m decider.Meta) (events.Event, error) {
 		if p.status != "" || e.Amount.Amount == 0 {
 			return nil, nil
 		}
 		id := events.PaymentFor(e.OrderID)
 		return events.PaymentRequested{PaymentID: id, OrderID: e.OrderID, Amount: e.Amount,
-			Provider: sandboxName, URL: sandbox{}.Link(id), ExpiresAt: m.Now.Add(deadline)}, nil
+			Provider: provider.Name(), URL: provider.Link(id), ExpiresAt: m.Now.Add(deadline)}, nil
 	}
 }
 
