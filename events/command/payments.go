@@ -49,8 +49,8 @@ type ReportPayment struct {
 	Attempt   int              `json:"attempt,omitempty"`
 	Reference string           `json:"reference,omitempty"` // the provider's name for the page
 	Capture   string           `json:"capture,omitempty"`   // its name for the money
-	// Amount and Currency are what was paid, or is disputed. They are not checked: what does not
-	// fit is what a report may have to say.
+	// Amount and Currency are what was paid, or is disputed, as the provider counts it. They are not
+	// checked: what does not fit is what a report may have to say.
 	Amount   int64  `json:"amount,omitempty"`
 	Currency string `json:"currency,omitempty"`
 	// Report is the provider's name for the report.

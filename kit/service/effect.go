@@ -77,6 +77,18 @@ type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
+// IsPermanent reports whether an error was marked by Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
+
+// RetryTime returns how long RetryAfter says to wait, 0 if it says nothing.
+func RetryTime(err error) time.Duration {
+	var told retryAfter
+	if errors.As(err, &told) {
+		return told.after
+	}
+	return 0
+}
+
 // RetryAfter marks the error of a call that should not be made again before a time has passed,
 // because the outside said so. It returns nil for nil.
 func RetryAfter(err error, after time.Duration) error {
@@ -194,7 +206,7 @@ func (d *deps) attempt(ctx context.Context, e *Effect, key string, number uint64
 		return &over{tries: mine.Tries}, nil
 	case stopped: // the service stops: another replica may go on at once
 		return nil, d.releaseClaim(context.WithoutCancel(ctx), e, number, mine, now, err)
-	case errors.As(err, new(permanent)), now.Sub(due) >= e.patience():
+	case IsPermanent(err), now.Sub(due) >= e.patience():
 		return &over{err, mine.Tries}, nil
 	}
 	next := now.Add(e.pause(mine.Tries, err))
@@ -213,11 +225,7 @@ func (e *Effect) patience() time.Duration { return cmp.Or(e.Patience, 24*time.Ho
 // pause returns how long to wait after so many calls, the last of which has failed. A fifth of it
 // is random, so that what failed together does not come back together.
 func (e *Effect) pause(tries int, err error) time.Duration {
-	wait := min(cmp.Or(e.Pause, time.Second)<<min(tries-1, 20), longestPause)
-	var told retryAfter
-	if errors.As(err, &told) {
-		wait = max(wait, told.after)
-	}
+	wait := max(min(cmp.Or(e.Pause, time.Second)<<min(tries-1, 20), longestPause), RetryTime(err))
 	return wait + time.Duration(rand.Int64N(int64(wait)/5+1))
 }
 

@@ -60,7 +60,7 @@ func decide(p payment, when any) (events.Event, error) {
 		return providers{Sandbox()}.retry(p, w, m)
 	case command.ReportPayment:
 		m.Actor.ID = command.ProviderActor(w.Provider)
-		return report(p, w, m)
+		return providers{Sandbox()}.report(p, w, m)
 	case events.OrderAwaitingPayment:
 		return request(Sandbox(), 15*time.Minute)(p, w, m)
 	case events.OrderCancelled:

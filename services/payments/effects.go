@@ -68,6 +68,7 @@ type opened struct {
 
 func (all providers) open(ctx context.Context, a service.Attempt, q asked) (o opened, err error) {
 	o.asked = q
+	q.attempt.AskedAt = a.Due
 	err = all.ask(q.provider, func(p Provider) error {
 		o.Page, err = p.Open(ctx, a.Key, q.attempt)
 		return err

@@ -34,6 +34,8 @@ func newBank() *bank { return &bank{pages: map[string]Page{}, refunds: map[strin
 func (*bank) Name() string                    { return "bank" }
 func (*bank) Link(id events.PaymentID) string { return "" }
 
+func (*bank) Units(m events.Money) (int64, string, error) { return m.Amount, m.Currency, nil }
+
 func (b *bank) call(name string, effect func()) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -21,6 +21,9 @@ type Provider interface {
 	// Link returns where a payment is made, if that is known without a question. Otherwise it is "",
 	// and Open is called.
 	Link(id events.PaymentID) string
+	// Units returns an amount as the provider counts it, in its reports, too. The error is a
+	// service.Permanent one: the provider does not take such an amount.
+	Units(m events.Money) (amount int64, currency string, err error)
 	// Open asks for a page at which one attempt is paid.
 	Open(ctx context.Context, key string, a Attempt) (Page, error)
 	// Close sees to it that a page takes no money any more. It is nil if it has taken some already:
@@ -36,6 +39,7 @@ type Attempt struct {
 	OrderID   events.OrderID
 	Number    int // from 1 on
 	Amount    events.Money
+	AskedAt   time.Time // when the provider was to be asked first: the same in each call
 	ExpiresAt time.Time // when the shop no longer waits
 }
 
@@ -67,6 +71,7 @@ type Settings struct {
 // registry has every provider. A new one needs its line here, and a file of its own.
 var registry = map[string]func(Settings) (Provider, error){
 	sandboxName: func(Settings) (Provider, error) { return Sandbox(), nil },
+	stripeName:  openStripe,
 }
 
 // OpenProviders returns the providers with these names. The error says what a provider lacks.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"lonja/events"
 	"lonja/events/command"
@@ -17,7 +18,7 @@ import (
 // report records what a provider reports. A report is never rejected for what it says: what does
 // not fit is recorded for a person to look at. Reports come late, in any order and more than
 // once.
-func report(p payment, c command.ReportPayment, m decider.Meta) (events.Event, error) {
+func (all providers) report(p payment, c command.ReportPayment, m decider.Meta) (events.Event, error) {
 	if m.Actor.ID != command.ProviderActor(c.Provider) {
 		return nil, errs.New(errs.Forbidden, "only %s may report this", c.Provider)
 	}
@@ -33,7 +34,7 @@ func report(p payment, c command.ReportPayment, m decider.Meta) (events.Event, e
 	}
 	switch c.Outcome {
 	case command.Pay:
-		return reportPaid(p, c), nil
+		return all.reportPaid(p, c)
 	case command.Decline:
 		return fail(p, c.Attempt, events.AttemptDeclined, ""), nil
 	case command.Expire:
@@ -53,17 +54,22 @@ func fits(p payment, c command.ReportPayment) bool {
 }
 
 // reportPaid records money that a provider has. Money that is not what was requested is recorded
-// for a person.
-func reportPaid(p payment, c command.ReportPayment) events.Event {
-	wanted := p.request.Amount
-	if c.Amount != wanted.Amount || c.Currency != wanted.Currency {
-		return needsAttention(p, p.request.PaymentID, c.Attempt, events.FlaggedAmount, "%s reports %s for %s; %s were requested", c.Provider, moneyOf(c), c.Reference, wanted)
+// for a person. The error is errs.Unavailable where the provider is not configured: nobody knows
+// how it counts.
+func (all providers) reportPaid(p payment, c command.ReportPayment) (events.Event, error) {
+	provider, wanted := all.named(c.Provider), p.request.Amount
+	if provider == nil {
+		return nil, errs.New(errs.Unavailable, "the provider %s is not configured; run payments with it in --payments", c.Provider)
+	}
+	amount, currency, err := provider.Units(wanted)
+	if err != nil || c.Amount != amount || !strings.EqualFold(c.Currency, currency) {
+		return needsAttention(p, p.request.PaymentID, c.Attempt, events.FlaggedAmount, "%s reports %s for %s; %s were requested", c.Provider, moneyOf(c), c.Reference, wanted), nil
 	}
 	captured, err := capture(p, c.Attempt, c.Capture)
 	if err != nil {
-		return needsAttention(p, p.request.PaymentID, c.Attempt, events.FlaggedNotPayable, "%s has taken %s (%s), but %v", c.Provider, wanted, c.Capture, err)
+		return needsAttention(p, p.request.PaymentID, c.Attempt, events.FlaggedNotPayable, "%s has taken %s (%s), but %v", c.Provider, wanted, c.Capture, err), nil
 	}
-	return captured
+	return captured, nil
 }
 
 // needsAttention returns the event that a payment needs attention, nil if that is recorded already.
@@ -102,7 +108,5 @@ func targetOf(paymentsView *projection.View) func(context.Context, command.Repor
 	}
 }
 
-// moneyOf returns the amount of a report, as a text: it need not be valid money.
-func moneyOf(c command.ReportPayment) string {
-	return events.Money{Amount: c.Amount, Currency: c.Currency}.String()
-}
+// moneyOf returns the amount of a report, as a text: as the provider counts it.
+func moneyOf(c command.ReportPayment) string { return fmt.Sprintf("%d %q", c.Amount, c.Currency) }

@@ -21,6 +21,8 @@ func (sandbox) Name() string { return sandboxName }
 
 func (sandbox) Link(id events.PaymentID) string { return "/sandbox/payments/" + string(id) }
 
+func (sandbox) Units(m events.Money) (int64, string, error) { return m.Amount, m.Currency, nil }
+
 func (s sandbox) Open(_ context.Context, _ string, a Attempt) (Page, error) {
 	return Page{URL: s.Link(a.PaymentID)}, nil
 }

@@ -60,7 +60,7 @@ func New(config Config) *service.Service {
 		Commands: []service.Command{
 			service.Handle(payments, decideSettle).Reply(reply),
 			service.Handle(payments, configured.retry).Reply(reply),
-			service.Handle(payments, report).Target(targetOf(paymentsView)).WaitFor(paymentsView).Reply(reply),
+			service.Handle(payments, configured.report).Target(targetOf(paymentsView)).WaitFor(paymentsView).Reply(reply),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "payments-on-orders", Handlers: []service.Handler{
