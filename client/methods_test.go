@@ -107,8 +107,12 @@ var methods = map[string]func(*client.Client, args) (any, error){
 			client.Cancelled: c.CancelOrder, client.Shipped: c.ShipOrder, client.Delivered: c.DeliverOrder}
 		return move[as[struct{ Status client.OrderStatus }](a).Status](a.ctx, a.path["id"])
 	},
-	"read-an-orders-timeline": func(c *client.Client, a args) (any, error) { return c.OrderTimeline(a.ctx, a.path["id"]) },
-	"read-an-orders-receipt":  func(c *client.Client, a args) (any, error) { return c.GetReceipt(a.ctx, a.path["id"]) },
+	"try-to-pay-for-an-order-again": func(c *client.Client, a args) (any, error) {
+		return c.RetryPayment(a.ctx, a.path["id"], as[struct{ Provider string }](a).Provider, client.Wait(10*time.Second))
+	},
+	"list-payments-that-need-attention": func(c *client.Client, a args) (any, error) { return c.ListFlaggedPayments(a.ctx, a.paging()) },
+	"read-an-orders-timeline":           func(c *client.Client, a args) (any, error) { return c.OrderTimeline(a.ctx, a.path["id"]) },
+	"read-an-orders-receipt":            func(c *client.Client, a args) (any, error) { return c.GetReceipt(a.ctx, a.path["id"]) },
 	"follow-an-orders-status": func(c *client.Client, a args) (any, error) {
 		for _, err := range c.FollowOrder(a.ctx, a.path["id"], client.After("41")) {
 			return nil, err

@@ -36,6 +36,9 @@ type Config struct {
 	// Sandbox serves the pages of the sandbox payment provider, where anybody with a
 	// payment's link can settle it without money.
 	Sandbox bool
+	// StripeSecrets are the signing secrets of the webhook endpoint at Stripe, any of which may sign
+	// a report. Without any, the gateway takes no reports.
+	StripeSecrets []string
 	// TrustedProxies are the addresses, and networks such as "10.0.0.0/8", of the
 	// proxies in front of the gateway. Their X-Forwarded-For is believed. When it is
 	// empty, the client's address is that of the connection.

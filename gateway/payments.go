@@ -122,9 +122,16 @@ func showSandbox(c *httpapi.Call, status int, body []byte, notice string) error 
 		return err
 	}
 	var page bytes.Buffer
+	outcome := outcomes[p.Status]
+	switch {
+	case p.Failed != "":
+		outcome = "This attempt to pay failed. Another one can be made from the order."
+	case p.Status == query.PaymentPending && p.Provider != "sandbox":
+		outcome = "The order is paid elsewhere."
+	}
 	err = sandboxPage.Execute(&page, map[string]any{
 		"CSS": template.CSS(sandboxCSS), "Payment": p, "Sum": sum.Number(), "Notice": notice,
-		"Pending": p.Status == query.PaymentPending, "Outcome": outcomes[p.Status], "Pay": command.Pay, "Decline": command.Decline,
+		"Pending": p.Status == query.PaymentPending && outcome == "", "Outcome": outcome, "Pay": command.Pay, "Decline": command.Decline,
 	})
 	if err != nil {
 		return err

@@ -69,6 +69,12 @@ func (g *gateway) routes(api *httpapi.API) {
 		httpapi.JSON("GET /api/orders", "List orders", listOrders, httpapi.SignedIn, httpapi.Returns[query.List[query.OrderView]](200)),
 		httpapi.JSON("GET /api/orders/{id}", "Read an order", readOrder, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(404)),
 		httpapi.JSON("PATCH /api/orders/{id}", "Change an order's status", changeStatus, httpapi.Deferrable, httpapi.SignedIn, httpapi.Returns[query.OrderView](200), httpapi.Fails(403, 404, 409)),
+		httpapi.JSON("POST /api/orders/{id}/payments", "Try to pay for an order again", g.retryPayment, httpapi.SignedIn, httpapi.Idempotent,
+			httpapi.About("One more attempt to pay, after one that failed or instead of one, with the same provider or another. The goods stay reserved until the payment's deadline. "+
+				"409 if there is nothing to pay any more, or not yet."),
+			httpapi.Header("Location", "The order's path"),
+			follow.Waits("With wait=N the response comes when the order has a payment URL, or there is nothing to pay any more; after N seconds at the latest, 30 at most. 503 when too many requests are waiting already; then nothing was done"),
+			httpapi.Returns[query.OrderView](201), httpapi.Fails(404, 409)),
 		httpapi.JSON("GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, httpapi.SignedIn, httpapi.Returns[[]query.TimelineEntry](200), httpapi.Fails(404)),
 		httpapi.Page("GET /api/orders/{id}/receipt", "Read an order's receipt", g.showReceipt,
 			httpapi.About("For the order's owner and staff. Receipts are numbered without a gap, and each refund of an order has a credit note, which are numbered so, too. "+
@@ -82,6 +88,18 @@ func (g *gateway) routes(api *httpapi.API) {
 				"It reconnects with the same URL. Once the URL has expired, the response is 401 and the EventSource closes (readyState CLOSED); request a new URL then. The response is 204 once the order is delivered or cancelled."),
 			httpapi.SignedIn, httpapi.Returns[streamURL](201), httpapi.Fails(404)),
 	)
+	api.Add("payments",
+		httpapi.JSON("GET /api/payments", "List payments that need attention", listFlagged, staffOnly,
+			httpapi.About("What a provider reported that does not fit to what was requested, or what it did not do: a person has to look, here and at the provider."),
+			httpapi.Returns[query.List[query.PaymentFlag]](200)),
+	)
+	if len(g.StripeSecrets) > 0 {
+		api.Add("payments",
+			httpapi.Page("POST /webhooks/stripe", "Take a report of Stripe", g.takeStripeReport, stripeBody,
+				httpapi.About("For Stripe only. 400 if the signature is not Stripe's, 503 if the report could not be stored. A report that is sent again changes nothing."),
+				httpapi.Returns[struct{}](200), httpapi.Fails(413)),
+		)
+	}
 	if g.Sandbox {
 		api.Add("sandbox",
 			httpapi.Page("GET /sandbox/payments/{id}", "Show the sandbox provider's page", showPayment, httpapi.AfterQuery,

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,13 +24,28 @@ type gatewayFlags struct {
 	MaxFollowers   int      `help:"Maximum number of clients that follow an order's status at once; 0 means 20000. Others get 503." default:"0"`
 	MaxWaiting     int      `help:"Maximum number of requests that wait at once with Prefer: wait; 0 means 4000. Others get 503 and have no effect." default:"0"`
 	TrustedProxies []string `help:"Addresses or networks, such as 10.0.0.0/8, of the proxies in front of the gateway. It trusts their X-Forwarded-For for the client's address, which logins are limited by." placeholder:"NETWORK"`
+	StripeSecrets  string   `name:"stripe-webhook-secret-file" help:"File that holds the signing secrets of the webhook endpoint at Stripe, one a line. With it, the gateway takes Stripe's reports at /webhooks/stripe." type:"path" placeholder:"FILE"`
 	ShopName       string   `help:"Name of the shop on receipts. Default: the host at which customers reach it."`
 	ShopAddress    string   `help:"Address of the shop on receipts, such as \"1 Market Square, Leeds LS1 4AP\". Commas separate its lines."`
 	CORSOrigin     []string `name:"cors-origin" help:"Origins whose pages may call the gateway, such as https://storefront.example. Separate several by commas or repeat the flag; * allows all. Default: none."`
 }
 
-func (f gatewayFlags) config() gateway.Config {
-	return gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, ShopName: f.ShopName, ShopAddress: f.ShopAddress, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
+func (f gatewayFlags) config() (gateway.Config, error) {
+	config := gateway.Config{MaxFollowers: f.MaxFollowers, MaxWaiting: f.MaxWaiting, ShopName: f.ShopName, ShopAddress: f.ShopAddress, TrustedProxies: f.TrustedProxies, CORSOrigins: f.CORSOrigin}
+	if f.StripeSecrets == "" {
+		return config, nil
+	}
+	secrets, err := readSecret(f.StripeSecrets)
+	if err == nil {
+		config.StripeSecrets = strings.Fields(secrets)
+		if err = gateway.CheckStripeSecrets(config.StripeSecrets); err == nil && len(config.StripeSecrets) == 0 {
+			err = errors.New("the file is empty")
+		}
+	}
+	if err != nil {
+		return config, fmt.Errorf("--stripe-webhook-secret-file: %w", err)
+	}
+	return config, nil
 }
 
 type gatewayCommand struct {
@@ -52,7 +69,10 @@ func (c *gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer listener.Close()
-	config := c.gatewayFlags.config()
+	config, err := c.gatewayFlags.config()
+	if err != nil {
+		return err
+	}
 	config.PublicURL, config.Sandbox = c.PublicURL, c.Sandbox
 	started := make(chan struct{})
 	close(started) // nothing else has to start

@@ -86,7 +86,10 @@ func (c *upCommand) serve(ctx context.Context) (err error) {
 		return err
 	}
 	defer listener.Close()
-	config := c.gatewayConfig(listener.Addr().(*net.TCPAddr))
+	config, err := c.gatewayConfig(listener.Addr().(*net.TCPAddr))
+	if err != nil {
+		return err
+	}
 	if c.PaymentReturnURL == "" {
 		c.PaymentReturnURL = config.PublicURL
 	}
@@ -197,15 +200,18 @@ func (c *upCommand) paymentNames() []string {
 
 // gatewayConfig returns the configuration of the gateway. Without --public-url the
 // shop is for this machine only.
-func (c *upCommand) gatewayConfig(listening *net.TCPAddr) gateway.Config {
-	config := c.gatewayFlags.config()
+func (c *upCommand) gatewayConfig(listening *net.TCPAddr) (gateway.Config, error) {
+	config, err := c.gatewayFlags.config()
+	if err != nil {
+		return config, err
+	}
 	config.PublicURL, config.Sandbox = c.PublicURL, slices.Contains(c.paymentNames(), "sandbox")
 	if c.PublicURL != "" {
-		return config
+		return config, nil
 	}
 	if listening.IP.IsUnspecified() { // not an address that a browser can open
 		listening.IP = net.IPv4(127, 0, 0, 1)
 	}
 	config.PublicURL, config.Local = "http://"+listening.String(), true
-	return config
+	return config, nil
 }

@@ -32,7 +32,6 @@ func (c RetryPayment) Check() error {
 
 // What a provider reports besides Pay and Decline: the values of ReportPayment.Outcome.
 const (
-	Processing    = "processing"     // the money is on its way, and may still not come
 	Expire        = "expire"         // nobody paid at the page in time
 	Dispute       = "dispute"        // a customer wants money back from their bank
 	RefundFailure = "refund_failure" // money that was to go back did not
@@ -42,7 +41,7 @@ const (
 // may send it. It holds nothing about the person who pays.
 type ReportPayment struct {
 	Provider string `json:"provider"`
-	Outcome  string `json:"outcome" enum:"pay,decline,processing,expire,dispute,refund_failure"`
+	Outcome  string `json:"outcome" enum:"pay,decline,expire,dispute,refund_failure"`
 	// PaymentID and Attempt are what the provider was told about the page. They are missing if the
 	// report does not say them; then the payment is that of the Capture.
 	PaymentID events.PaymentID `json:"payment_id,omitempty"`
@@ -69,7 +68,7 @@ func (c ReportPayment) Check() error {
 		}
 	}
 	return events.FirstOf(events.Text("provider", c.Provider, 1, 50),
-		oneOf("outcome", c.Outcome, Pay, Decline, Processing, Expire, Dispute, RefundFailure),
+		oneOf("outcome", c.Outcome, Pay, Decline, Expire, Dispute, RefundFailure),
 		events.Text("reference", c.Reference, 0, 255), events.Text("capture", c.Capture, 0, 255),
 		events.Text("currency", c.Currency, 0, 10), events.Text("report", c.Report, 1, 255))
 }

@@ -218,6 +218,20 @@ func (c *Call) Form(fields ...string) (url.Values, error) {
 	return input.Fields(string(raw), fields)
 }
 
+// RawBody reads a body of at most so many bytes as it is, on routes made with Page, for those who
+// check a signature. The caller must call release once, when the body is no longer needed.
+func RawBody(c *Call, most int) (raw []byte, release func(), err error) {
+	if c.Request.ContentLength > int64(most) {
+		return nil, nil, input.TooLarge(most)
+	}
+	raw, release, err = c.api.bodies.Read(c.Writer, c.Request)
+	if err == nil && len(raw) > most {
+		release()
+		return nil, nil, input.TooLarge(most)
+	}
+	return raw, release, err
+}
+
 // WriteJSON writes v as JSON, on routes made with Page. It returns an error, and writes
 // nothing, when v cannot be encoded.
 func (c *Call) WriteJSON(status int, v any) error {

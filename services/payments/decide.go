@@ -78,7 +78,7 @@ const maxAttempts = 20
 // retry starts another attempt to pay, until the deadline.
 func (all providers) retry(p payment, c command.RetryPayment, m decider.Meta) (events.Event, error) {
 	if !p.requested() {
-		return nil, noSuchPayment(c.PaymentID)
+		return nil, errs.New(errs.Conflict, "no payment is requested yet; there is nothing to pay")
 	}
 	name := c.Provider
 	if name == "" {

@@ -137,8 +137,8 @@ func TestDecide_EveryCommandAndEventInEveryState(t *testing.T) {
 	}
 	const grid = `
 state    | awaiting  | cancelled | reminder | captured | unwanted | pay       | decline        | retry
-unknown  | requested | voided    | -        | -        | -        | not_found | not_found      | not_found
-never    | -         | -         | -        | -        | -        | not_found | not_found      | not_found
+unknown  | requested | voided    | -        | -        | -        | not_found | not_found      | conflict
+never    | -         | -         | -        | -        | -        | not_found | not_found      | conflict
 pending  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried
 failed   | -         | voided    | expired  | -        | -        | conflict  | -              | retried
 retried  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried

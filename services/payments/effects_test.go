@@ -197,7 +197,7 @@ func TestReport_MoneyIsCapturedOnceHoweverItIsReported(t *testing.T) {
 		t.Errorf("captured %+v", captured)
 	}
 	before := shop.recorded()
-	for _, outcome := range []string{command.Pay, command.Processing, command.Expire, command.Decline, command.Pay} {
+	for _, outcome := range []string{command.Pay, command.Expire, command.Decline, command.Pay} {
 		shop.Do(says(outcome, 1), bankActor, nil)
 	}
 	if n := len(shop.of(events.PaymentCaptured{})) + len(shop.of(events.PaymentFlagged{})) + len(shop.of(events.PaymentAttemptFailed{})); n != 1 {

@@ -37,10 +37,8 @@ func (all providers) report(p payment, c command.ReportPayment, m decider.Meta) 
 		return all.reportPaid(p, c)
 	case command.Decline:
 		return fail(p, c.Attempt, events.AttemptDeclined, ""), nil
-	case command.Expire:
-		return fail(p, c.Attempt, events.AttemptExpired, ""), nil
 	}
-	return nil, nil // command.Processing: another report follows
+	return fail(p, c.Attempt, events.AttemptExpired, ""), nil // command.Expire
 }
 
 // fits reports whether a report is about the page of one of the payment's attempts. The report may

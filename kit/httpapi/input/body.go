@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -91,8 +92,15 @@ func (m *Memory) ReadOptional(w http.ResponseWriter, r *http.Request) (raw []byt
 	}
 }
 
-func tooLarge() *problem.Problem {
-	return problem.New(http.StatusRequestEntityTooLarge, errs.Invalid, "the body is too large: at most 1 MB is allowed")
+func tooLarge() *problem.Problem { return TooLarge(maxBody) }
+
+// TooLarge returns a problem with status 413 for a body of more than so many bytes.
+func TooLarge(most int) *problem.Problem {
+	size := strconv.Itoa(most>>10) + " KB"
+	if most >= 1<<20 {
+		size = strconv.Itoa(most>>20) + " MB"
+	}
+	return problem.New(http.StatusRequestEntityTooLarge, errs.Invalid, "the body is too large: at most "+size+" is allowed")
 }
 
 // Parse validates a JSON body against its schema and decodes it strictly into a value; see
