@@ -30,7 +30,6 @@ const (
 	cancelByCustomer
 	cancelByStaff
 	cancelRefused
-	cancelDeclined
 	cancelExpired
 	cancelLapsed
 	release
@@ -62,7 +61,7 @@ var fates = []struct {
 	{60, with(bought, ship)},
 	{60, with(open, cancelByCustomer, release, void)},
 	{40, with(bought, cancelByStaff, giveBack, refund, credit)},
-	{50, with(open, decline, cancelDeclined, release)},
+	{50, with(open, decline, expire, cancelExpired, release, void)},
 	{60, with(open, expire, cancelExpired, release, void)},
 	{15, with(open, lapse, cancelLapsed, void)},
 	{30, fate{place, refuse, cancelRefused, void}},
@@ -174,7 +173,7 @@ func (l *life) step(s step) (cause, events.Event) {
 		return from(string(l.staff), l.commandID(s), command.ShipOrder{OrderID: id}, l.now), events.OrderShipped{OrderID: id}
 	case deliver:
 		return from(string(l.staff), l.commandID(s), command.DeliverOrder{OrderID: id}, l.now), events.OrderDelivered{OrderID: id}
-	case cancelByCustomer, cancelByStaff, cancelRefused, cancelDeclined, cancelExpired, cancelLapsed:
+	case cancelByCustomer, cancelByStaff, cancelRefused, cancelExpired, cancelLapsed:
 		return l.cancel(s)
 	case issue:
 		return l.reactTo(pay, "receipts-on-orders"), events.ReceiptIssued{Number: l.numbers[issue], OrderID: id, Amount: l.placed.Total}
@@ -195,7 +194,7 @@ func (l *life) money(s step) (cause, events.Event) {
 	case capture:
 		return l.settle(s, command.Pay), events.PaymentCaptured{PaymentID: l.payment, OrderID: id, Amount: total}
 	case decline:
-		return l.settle(s, command.Decline), events.PaymentDeclined{PaymentID: l.payment, OrderID: id}
+		return l.settle(s, command.Decline), events.PaymentAttemptFailed{PaymentID: l.payment, OrderID: id, Attempt: 1, Reason: events.AttemptDeclined}
 	case expire:
 		return l.reactTo(request, "payments-deadline"), events.PaymentExpired{PaymentID: l.payment, OrderID: id}
 	case void:
@@ -222,9 +221,6 @@ func (l *life) cancel(s step) (cause, events.Event) {
 	case cancelLapsed:
 		e.Reason = events.ReservationExpired
 		return l.reactTo(lapse, "orders-on-stock"), e
-	case cancelDeclined:
-		e.Reason = events.PaymentWasDeclined
-		return l.reactTo(decline, "orders-on-payments"), e
 	}
 	e.Reason = events.PaymentHasExpired
 	return l.reactTo(expire, "orders-on-payments"), e

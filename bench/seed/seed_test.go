@@ -110,7 +110,7 @@ func TestLife_IsWhatAShopRecords(t *testing.T) {
 			s.after(events.PaymentRequested{}).send(customer, cancelByCustomer, command.CancelOrder{OrderID: s.id})
 		}},
 		"cancelled by staff":  {fates[4].fate, time.Hour, time.Hour, func(s *story) { s.paid().send(staff, cancelByStaff, command.CancelOrder{OrderID: s.id}) }},
-		"declined":            {fates[5].fate, time.Hour, time.Hour, func(s *story) { s.after(events.PaymentRequested{}).settle(decline, command.Decline) }},
+		"declined":            {fates[5].fate, time.Hour, 3 * time.Second, func(s *story) { s.after(events.PaymentRequested{}).settle(decline, command.Decline) }},
 		"payment expired":     {fates[6].fate, time.Hour, time.Second, func(*story) {}},
 		"reservation expired": {fates[7].fate, time.Second, time.Hour, func(*story) {}},
 		"refused":             {fates[8].fate, time.Hour, time.Hour, func(*story) {}},

@@ -279,7 +279,7 @@ func sell(t *testing.T, s *harness.Shop) {
 	boss.Wants(200, "GET", "/api/users", nil, nil)
 	boss.Wants(200, "GET", "/readyz", nil, nil)
 	late := ana.Places(harness.Pieces("71053", 1))
-	ana.Settles(ana.Places(harness.Pieces("71053", 1)), "decline", query.Cancelled)
+	ana.Cancels(ana.TriesAgain(ana.Declines(ana.Places(harness.Pieces("71053", 1)))))
 	ana.Places(harness.Pieces("71053", 1000))
 	ana.Sees(late.ID, func(o query.OrderView) bool { return o.Status == query.Cancelled }) // nobody paid
 	ana.Wants(204, "POST", "/api/auth/logout", map[string]string{"refresh_token": ana.Refresh}, nil)

@@ -102,19 +102,43 @@ func (p *Person) Places(lines ...events.Quantity) query.OrderView {
 // Pays pays an order in the sandbox and waits until it is paid.
 func (p *Person) Pays(o query.OrderView) query.OrderView {
 	p.T.Helper()
-	return p.Settles(o, "pay", query.Paid)
-}
-
-// Settles lets an order's payment end in the sandbox ("pay", "decline") and waits
-// until the order has the status that follows.
-func (p *Person) Settles(o query.OrderView, outcome, status string) query.OrderView {
-	p.T.Helper()
-	o = p.Sees(o.ID, func(o query.OrderView) bool { return o.Payment != nil })
-	(&Person{Shop: p.Shop, Name: "the sandbox"}).Wants(200, "POST", "/sandbox/payments/"+string(o.Payment.ID), map[string]string{"outcome": outcome}, nil)
+	p.settles(o, "pay")
 	// An order and its payment are told by two streams, in no order between them.
 	return p.Sees(o.ID, func(o query.OrderView) bool {
-		return o.Status == status && o.Payment.Status != query.PaymentPending
+		return o.Status == query.Paid && o.Payment.Status != query.PaymentPending
 	})
+}
+
+// settles lets an attempt to pay for an order end in the sandbox: "pay" or "decline".
+func (p *Person) settles(o query.OrderView, outcome string) {
+	p.T.Helper()
+	o = p.Sees(o.ID, func(o query.OrderView) bool { return o.Payment != nil && o.Payment.URL != "" })
+	(&Person{Shop: p.Shop, Name: "the sandbox"}).Wants(200, "POST", "/sandbox/payments/"+string(o.Payment.ID), map[string]string{"outcome": outcome}, nil)
+}
+
+// Declines has an attempt to pay for an order declined in the sandbox, and waits until the order
+// shows that.
+func (p *Person) Declines(o query.OrderView) query.OrderView {
+	p.T.Helper()
+	p.settles(o, "decline")
+	return p.Sees(o.ID, func(o query.OrderView) bool {
+		return len(o.Payment.Attempts) > 0 && o.Payment.Attempts[len(o.Payment.Attempts)-1].Status == query.AttemptDeclined
+	})
+}
+
+// TriesAgain asks for another attempt to pay for an order.
+func (p *Person) TriesAgain(o query.OrderView) query.OrderView {
+	p.T.Helper()
+	var again query.OrderView
+	p.Wants(201, "POST", "/api/orders/"+string(o.ID)+"/payments", map[string]string{}, &again, "Prefer", "wait=10")
+	return again
+}
+
+// Cancels cancels an order that is not paid, and waits until its payment is voided.
+func (p *Person) Cancels(o query.OrderView) query.OrderView {
+	p.T.Helper()
+	p.Wants(200, "PATCH", "/api/orders/"+string(o.ID), map[string]string{"status": query.Cancelled}, nil)
+	return p.Sees(o.ID, func(o query.OrderView) bool { return o.Payment.Status == query.PaymentVoided })
 }
 
 // Sees reads an order until it is as expected, for ten seconds at most.

@@ -69,8 +69,11 @@ func Story(t *testing.T, s *Shop) {
 	if o = ben.Places(Pieces("85123A", 5)); o.Status != query.Cancelled || o.CancelReason != events.OutOfStock {
 		t.Fatalf("out of stock %+v", o)
 	}
-	o = ben.Settles(ben.Places(Pieces("85123A", 4)), "decline", query.Cancelled)
-	if o.CancelReason != events.PaymentWasDeclined || o.Payment.Status != query.PaymentDeclined {
+	// The goods stay his until he has paid with another card, or gives up.
+	o = ben.Declines(ben.Places(Pieces("85123A", 4)))
+	WantStock(t, boss, "85123A", query.StockView{SKU: "85123A", OnHand: 4, Reserved: 4, Available: 0})
+	o = ben.Cancels(ben.Declines(ben.TriesAgain(o)))
+	if o.Status != query.Cancelled || len(o.Payment.Attempts) != 2 || o.Payment.Attempts[1].Status != query.AttemptDeclined {
 		t.Fatalf("declined %+v %+v", o, o.Payment)
 	}
 	WantStock(t, boss, "85123A", query.StockView{SKU: "85123A", OnHand: 4, Reserved: 0, Available: 4})

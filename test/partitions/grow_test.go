@@ -66,7 +66,7 @@ func endAs(t *testing.T, boss, by *harness.Person, o query.OrderView, way int) {
 	}
 	switch way % 5 {
 	case 0:
-		by.Settles(o, "decline", query.Cancelled)
+		by.Cancels(by.Declines(o))
 	case 1:
 		change(by, query.Cancelled)
 	case 2:

@@ -32,12 +32,13 @@ var limits = map[string]int{
 	"order.delivered":        625,
 	"order.cancelled":        665,
 
-	"payment.requested": 790,
-	"payment.captured":  730,
-	"payment.declined":  690,
-	"payment.expired":   620,
-	"payment.voided":    620,
-	"payment.refunded":  660,
+	"payment.requested":      790,
+	"payment.captured":       730,
+	"payment.attempt_failed": 720,
+	"payment.retried":        760,
+	"payment.expired":        620,
+	"payment.voided":         620,
+	"payment.refunded":       660,
 
 	"receipt.issued":   590,
 	"receipt.credited": 640,
@@ -113,7 +114,7 @@ func liveOnce(t *testing.T, s *harness.Shop, server string) {
 	two := []events.Quantity{harness.Pieces("85123A", 2), harness.Pieces("71053", 1)}
 	expires := ana.Places(two...) // nobody pays
 	sent := ana.Pays(ana.Places(two...))
-	ana.Settles(ana.Places(two...), "decline", query.Cancelled)
+	ana.Cancels(ana.TriesAgain(ana.Declines(ana.Places(two...))))
 	returned := ana.Pays(ana.Places(two...))
 	ana.Places(harness.Pieces("71053", 1000))
 	for _, status := range []string{"shipped", "delivered"} {
