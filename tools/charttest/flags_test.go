@@ -12,9 +12,10 @@ import (
 
 // flags are what the chart may say to the program, by its first words, and why.
 var flags = map[string]map[string]string{
-	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "shop-name": "on receipts", "shop-address": "on receipts", "trusted-proxies": "before the gateways", "cors-origin": "whose pages may call it", "sandbox": "trials"},
+	"gateway": {"http": "where it listens", "drain": "how long it still answers", "public-url": "where customers reach it", "shop-name": "on receipts", "shop-address": "on receipts", "trusted-proxies": "before the gateways", "cors-origin": "whose pages may call it", "sandbox": "trials", "stripe-webhook-secret-file": "real money"},
 	"service": {"http": "probes and metrics", "data": "where the views are", "replica": "its own name", "admin-email": "identity only",
-		"admin-password-file": "identity only", "kek-file": "identity only", "signing-key-age": "identity only", "reservation-ttl": "inventory only", "order-wait": "orders only", "payment-deadline": "payments only", "sandbox": "payments only"},
+		"admin-password-file": "identity only", "kek-file": "identity only", "signing-key-age": "identity only", "reservation-ttl": "inventory only", "order-wait": "orders only", "payment-deadline": "payments only", "sandbox": "payments only",
+		"payments": "payments only", "stripe-key-file": "payments only", "payment-return-url": "payments only"},
 	"streams apply": {"replicas": "of each stream", "partitions": "of streams of events", "wait": "for NATS", "allow-loss": "said by name"},
 	"healthcheck":   {},
 	"":              {"log-level": "every command", "nats": "all that connect", "nats-keys": "all that connect", "nats-ca": "all that connect"},
@@ -84,12 +85,12 @@ func TestFlagsSayWhatTheValuesSay(t *testing.T) {
 	nats := " --log-level=debug --nats=tls://nats-0.nats:4222,tls://nats-1.nats,nats://far.example:4333 --nats-keys=/keys --nats-ca=/ca/ca.crt"
 	views := " --http=:8080 --data=/data --replica=$(POD_NAME)"
 	want := map[string]string{
-		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://www.shop.example --sandbox=true" + ` --shop-name=The "Lonja": #1 --shop-address=1 Market Square, Leeds` + " --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1 --cors-origin=https://storefront.example,*" + nats,
+		"gateway":   "gateway --http=:8080 --drain=40s --public-url=https://www.shop.example --sandbox=true" + ` --shop-name=The "Lonja": #1 --shop-address=1 Market Square, Leeds --stripe-webhook-secret-file=/stripe/webhook-secrets` + " --trusted-proxies=10.0.0.0/8 --trusted-proxies=2001:db8::1 --cors-origin=https://storefront.example,*" + nats,
 		"catalog":   "service catalog" + views + nats,
 		"identity":  "service identity" + views + " --admin-email=boss@shop.example --signing-key-age=720h --admin-password-file=/admin/password --kek-file=/kek/kek" + nats,
 		"inventory": "service inventory" + views + " --reservation-ttl=1h30m" + nats,
 		"orders":    "service orders" + views + " --order-wait=2s" + nats,
-		"payments":  "service payments" + views + " --payment-deadline=45m --sandbox=true" + nats,
+		"payments":  "service payments" + views + " --payment-deadline=45m --payments=stripe --stripe-key-file=/stripe/key --payment-return-url=https://www.shop.example/thanks?order={order} --sandbox=true" + nats,
 		"receipts":  "service receipts" + views + nats,
 		"streams":   "streams apply --replicas=3 --wait=90s --partitions=ORDERS=2,PAYMENTS=2 --allow-loss=DEFERRED --allow-loss=DEADLETTERS" + nats,
 		"test":      "healthcheck http://shop-lonja-gateway:8000/readyz",

@@ -56,6 +56,9 @@ func TestPodsMountTheirOwnKeyOnly(t *testing.T) {
 			if set == "everything" && p.identity() != "" {
 				want["nats-ca"], at["nats-ca"] = "ca.crt", "/ca"
 			}
+			if item := map[string]string{"payments": "secret-key", "gateway": "signing"}[p.component]; set == "everything" && item != "" {
+				want["lonja-stripe"], at["lonja-stripe"] = item, "/stripe" // each has its own
+			}
 			got, where := map[string]string{}, map[string]string{}
 			for _, v := range p.spec.Volumes {
 				if v.Secret == nil {
