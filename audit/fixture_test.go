@@ -276,6 +276,13 @@ var (
 	paymentDeclined  = events.PaymentDeclined{PaymentID: "pay_1", OrderID: "ord_1"}
 	paymentExpired   = events.PaymentExpired{PaymentID: "pay_1", OrderID: "ord_1"}
 	paymentVoided    = events.PaymentVoided{PaymentID: "pay_1", OrderID: "ord_1"}
+	paymentRetried   = events.PaymentRetried{PaymentID: "pay_1", OrderID: "ord_1", Attempt: 2, Provider: "stripe"}
+	attemptHasFailed = events.PaymentAttemptFailed{PaymentID: "pay_1", OrderID: "ord_1", Attempt: 1, Reason: events.AttemptDeclined}
+	pageHasOpened    = events.PaymentOpened{PaymentID: "pay_1", OrderID: "ord_1", Attempt: 2, Reference: "cs_1", URL: "https://pay"}
+	pageHasClosed    = events.PaymentPageClosed{PaymentID: "pay_1", OrderID: "ord_1", Attempt: 2}
+	paymentFlagged   = events.PaymentFlagged{PaymentID: "pay_1", OrderID: "ord_1", Attempt: 1, Reason: events.FlaggedAmount, Detail: "1 pence"}
+	moneyCameAgain   = events.PaymentCaptured{PaymentID: "pay_1", OrderID: "ord_1", Amount: gbp(678), Unwanted: true, Again: true, Attempt: 1}
+	moneyWentBack    = events.PaymentRefunded{PaymentID: "pay_1", OrderID: "ord_1", Amount: gbp(678), Again: true, Attempt: 1}
 	paymentRefunded  = events.PaymentRefunded{PaymentID: "pay_1", OrderID: "ord_1", Amount: gbp(678)}
 	receiptIssued    = events.ReceiptIssued{Number: 1, OrderID: "ord_1", Amount: gbp(678)}
 	receiptCredited  = events.ReceiptCredited{Number: 1, OrderID: "ord_1", Receipt: 1, Refund: lastRefund, Amount: gbp(678)}

@@ -305,3 +305,34 @@ func (s till) of(zero events.Event) (all []events.Event) {
 	}
 	return all
 }
+
+// A replica stops between the bank's effect and the record of it. The next one asks under the same key,
+// and the bank has one page.
+func TestPages_AReplicaThatStopsBetweenCallAndRecord(t *testing.T) {
+	b := newBank()
+	taken, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b.fault = func(call string, after bool) error {
+		var err error
+		if call == "open" && after {
+			once.Do(func() { close(taken); <-goOn; err = errors.New("the program ends") })
+		}
+		return err
+	}
+	config := Config{Providers: []Provider{b}}
+	shop, dir := open(t), t.TempDir()
+	stop := shop.Run(New(config), "a", dir)
+	shop.Record("ORDERS", awaiting)
+	<-taken
+	stopped := make(chan error)
+	go func() { stopped <- stop() }()
+	close(goOn)
+	if err := <-stopped; err != nil {
+		t.Fatal(err)
+	}
+	shop.Run(New(config), "b", dir)
+	page := await[events.PaymentOpened](shop)
+	if len(b.pages) != 1 || len(b.opened) != 1 || page.Reference != "page_1" || len(shop.of(events.PaymentOpened{})) != 1 {
+		t.Errorf("recorded %+v; the bank has %v", page, b.pages)
+	}
+}
