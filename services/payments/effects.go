@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"lonja/events"
 	"lonja/kit/decider"
@@ -80,7 +82,7 @@ func (all providers) open(ctx context.Context, a service.Attempt, q asked) (o op
 func recordPage[E attempted](p payment, e E, o service.Outcome[opened], _ decider.Meta) (events.Event, error) {
 	n := attemptOf(e)
 	if o.Err != nil {
-		return fail(p, n, events.AttemptUnavailable, ""), nil
+		return fail(p, n, events.AttemptUnavailable, plain(o.Err.Error())), nil
 	}
 	return events.PaymentOpened{PaymentID: p.request.PaymentID, OrderID: p.request.OrderID, Attempt: n, Reference: o.Result.Reference, URL: o.Result.URL}, nil
 }
@@ -96,6 +98,17 @@ func attemptOf[E attempted](e E) int {
 		return retried.Attempt
 	}
 	return 1
+}
+
+// plain returns a text as an event may hold it: another provider's errors may be anything.
+func plain(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	return fmt.Sprintf("%.300s", s)
 }
 
 // closing sees to it that a page takes no money when its attempt is over: the payment has ended,

@@ -171,14 +171,14 @@ func TestPages_ThatComeTooLateAreClosed(t *testing.T) {
 // Half of the time to pay is for a provider that does not answer; the rest for another one.
 func TestPages_ThatCannotBeHadLeaveTimeForAnotherProvider(t *testing.T) {
 	for name, fault := range map[string]error{
-		"permanent": service.Permanent(errors.New("no such account")),
+		"permanent": service.Permanent(errors.New("no such\x00 \xff account\n")),
 		"down":      errors.New("the bank is closed"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBank()
 			b.fault = func(string, bool) error { return fault }
 			shop := atBank(t, b, Config{Deadline: 6 * time.Second})
-			if failed := await[events.PaymentAttemptFailed](shop); failed.Reason != events.AttemptUnavailable || failed.Attempt != 1 {
+			if failed := await[events.PaymentAttemptFailed](shop); failed.Reason != events.AttemptUnavailable || failed.Attempt != 1 || failed.Detail == "" {
 				t.Errorf("failed as %+v", failed)
 			}
 			shop.Do(command.RetryPayment{PaymentID: id, Provider: "sandbox"}, anyone, nil)

@@ -72,7 +72,7 @@ func (all providers) reportPaid(p payment, c command.ReportPayment) (events.Even
 
 // needsAttention returns the event that a payment needs attention, nil if that is recorded already.
 func needsAttention(p payment, id events.PaymentID, n int, reason, format string, args ...any) events.Event {
-	e := events.PaymentFlagged{PaymentID: id, OrderID: p.request.OrderID, Attempt: max(n, 0), Reason: reason, Detail: fmt.Sprintf("%.500s", fmt.Sprintf(format, args...))}
+	e := events.PaymentFlagged{PaymentID: id, OrderID: p.request.OrderID, Attempt: max(n, 0), Reason: reason, Detail: plain(fmt.Sprintf(format, args...))}
 	if slices.Contains(p.flags, flagOf(e)) {
 		return nil
 	}
