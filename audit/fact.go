@@ -19,10 +19,14 @@ type fact struct {
 	entity string       // the event's, as in "payment pay_1"
 	amount events.Money // placed, awaited, paid, requested, captured, refunded, issued or credited
 	number uint64       // of the receipt that is issued or credited
-	refund uint64       // hash of the id of the event that refunds, or of the one that is credited
-	lines  uint64       // fingerprint of the lines that it orders or moves
-	before bool         // that the order was paid, or that the goods were available and not reserved
+	repaid uint64       // hash of the id of the event that refunds, or of the one that is credited
+	lines  uint64       // fingerprint of the lines that it orders or moves, or that go back into stock
+	before bool         // that the order was paid, that the goods were available and not reserved, or that a refund is partial
 	cause  step         // what a cancellation names as its cause; nothing when a person commanded it
+
+	pieces []pieces        // as ordered or refunded
+	refund events.RefundID // that it is about; "" for none, and in events of earlier versions
+	rest   uint64          // fingerprint of the lines that the customer keeps
 }
 
 // factOf returns what an event says about its order.
@@ -31,6 +35,7 @@ func factOf(r eventlog.Record, event events.OfOrder) fact {
 	switch e := r.Event.(type) {
 	case events.OrderPlaced:
 		f.amount, f.lines = e.Total, fingerprint(events.LinesOf(e.Items))
+		f.pieces = piecesOf(e.Items)
 	case events.OrderAwaitingPayment:
 		f.amount = e.Amount
 	case events.OrderPaid:
@@ -50,11 +55,21 @@ func factOf(r eventlog.Record, event events.OfOrder) fact {
 	case events.PaymentCaptured:
 		f.amount = e.Amount
 	case events.PaymentRefunded:
-		f.amount, f.refund = e.Amount, hashOf(r.ID)
+		f.amount, f.refund, f.before, f.repaid = e.Amount, e.RefundID, e.Partial, hashOf(r.ID)
 	case events.ReceiptIssued:
 		f.amount, f.number = e.Amount, uint64(e.Number)
 	case events.ReceiptCredited:
-		f.amount, f.number, f.refund = e.Amount, uint64(e.Receipt), hashOf(e.Refund)
+		f.amount, f.number, f.repaid = e.Amount, uint64(e.Receipt), hashOf(e.Refund)
+	case events.PaymentRefundRequested:
+		f.amount, f.refund = e.Amount, e.RefundID
+	case events.PaymentRefundFailed:
+		f.amount, f.refund = e.Amount, e.RefundID
+	case events.OrderRefundRequested:
+		f.amount, f.refund, f.pieces, f.lines = e.Amount, e.RefundID, refundedPieces(e.Lines), fingerprint(e.Restocked())
+	case events.OrderRefundFailed:
+		f.amount, f.refund = e.Amount, e.RefundID
+	case events.StockRestocked:
+		f.refund, f.lines, f.rest = e.RefundID, fingerprint(e.Lines), fingerprint(e.Kept)
 	}
 	return f
 }
@@ -81,7 +96,11 @@ func (f fact) encode(b []byte) []byte {
 	if historyOf(f.step) == ofReceipt {
 		b = binary.AppendUvarint(b, f.number)
 	}
-	return binary.LittleEndian.AppendUint64(b, f.lines^f.refund) // none has both
+	b = binary.LittleEndian.AppendUint64(b, f.lines^f.repaid) // none has both
+	if b = appendText(b, string(f.refund)); f.refund != "" {
+		b = binary.LittleEndian.AppendUint64(b, f.rest)
+	}
+	return appendPieces(b, f.pieces)
 }
 
 // expectedEntity is what the entity of an order's event is called, if it is the order's own.
@@ -104,10 +123,14 @@ func decodeFact(r *reader) (f fact) {
 		f.number = r.uint()
 	}
 	if f.step == refunded || f.step == credited {
-		f.refund = r.fixed()
+		f.repaid = r.fixed()
 	} else {
 		f.lines = r.fixed()
 	}
+	if f.refund = events.RefundID(r.text()); f.refund != "" {
+		f.rest = r.fixed()
+	}
+	f.pieces = r.pieces()
 	return f
 }
 

@@ -97,7 +97,7 @@ func TestRun_ReportsStreamsAndConsumersThatDifferFromTheirDeclaration(t *testing
 	want(t, s.audit(false, ""),
 		"configuration: stream ORDERS: max_msgs is 1000; streams.yaml says nothing",
 		"configuration: stream ORDERS: max_msg_size is 512; streams.yaml says 1048576",
-		`configuration: stream ORDERS consumer payments-on-orders: filter_subjects is ["events.order.*.awaiting_payment"]; streams.yaml says ["events.order.*.awaiting_payment","events.order.*.cancelled"]`,
+		`configuration: stream ORDERS consumer payments-on-orders: filter_subjects is ["events.order.*.awaiting_payment"]; streams.yaml says ["events.order.*.awaiting_payment","events.order.*.cancelled","events.order.*.refund_requested"]`,
 		"configuration: stream ORDERS consumer payments-on-orders: max_deliver is 1; streams.yaml says -1",
 		"configuration: stream TIMERS consumer inventory-expiry: does not exist")
 }

@@ -3,6 +3,8 @@ package audit
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"strings"
 
 	"lonja/events"
 	"lonja/kit/eventlog"
@@ -18,6 +20,10 @@ type order struct {
 	requested    events.Money // from the customer
 	orderedLines uint64       // fingerprint of the lines, as placed
 	reserved     uint64       // fingerprint of the lines that inventory reserved or took
+	restocked    uint64       // fingerprint of the lines that came back with refunds
+	ordered      []pieces     // as placed
+	captured     int64        // all that ever came
+	refunds      []*refund
 	receipt      receipt
 }
 
@@ -51,6 +57,10 @@ func (m *model) checkOrderEvent(r eventlog.Record) {
 	switch e := r.Event.(type) {
 	case events.OrderPlaced:
 		m.checkTotal(r, e)
+	case events.OrderRefundRequested:
+		if !linesAddUp(e) {
+			m.violateAt(r, Money, "has lines that do not add up to %s", e.Amount)
+		}
 	case events.OrderPaid:
 		if e.PaymentID != events.PaymentFor(e.OrderID) {
 			m.violateAt(r, Order, "is paid by %s; expected payment %s", e.PaymentID, events.PaymentFor(e.OrderID))
@@ -90,6 +100,10 @@ func (o *order) apply(m *model, f fact) {
 	if at, was := m.placeOf(f.step, f.seq), m.placeOf(f.step, o.sequences[o.last[h]]); o.last[h] != nothing && h != ofReceipt && at.Stream != was.Stream {
 		m.violateFact(f, Partitions, "is recorded on %s, but earlier events are on %s", at.Stream, was.Stream)
 	}
+	if f.refund != "" {
+		o.applyRefund(m, f)
+		return
+	}
 	if before := o.last[h]; !allowed(before, f.step) {
 		m.violateFact(f, Transitions, "%s after %s; expected after %s", f.step, before, oneOf(predecessors[f.step]))
 	}
@@ -111,7 +125,7 @@ func (o *order) apply(m *model, f fact) {
 func (o *order) applyOrder(m *model, f fact) {
 	switch f.step {
 	case placed:
-		o.total, o.orderedLines = f.amount, f.lines
+		o.total, o.orderedLines, o.ordered = f.amount, f.lines, f.pieces
 	case awaiting:
 		m.checkAmount(f, "awaits", o.total)
 	case paid:
@@ -143,6 +157,8 @@ func (o *order) applyStock(m *model, f fact) {
 		if held := o.last[ofStock] == reserved; f.before == held {
 			m.violateFact(f, Order, "records from_available %t after %s", f.before, o.last[ofStock])
 		}
+	case returned:
+		expected -= o.restocked
 	case released, lapsed:
 		if o.last[ofStock] != reserved {
 			expected = fingerprint(nil)
@@ -161,9 +177,16 @@ func (o *order) applyPayment(m *model, f fact) {
 		o.requested = f.amount
 	case captured, unwanted, capturedAgain:
 		m.checkAmount(f, "captures", o.requested)
-	case refunded, returnedAgain:
+		if f.step != capturedAgain { // which goes back as it came
+			o.captured += f.amount.Amount
+		}
+	case returnedAgain:
 		m.checkAmount(f, "refunds", o.requested)
-		o.receipt.refunds = append(o.receipt.refunds, repaid{f.refund, f.seq, f.amount, 0})
+	case refunded: // by an earlier version
+		m.checkAmount(f, "refunds", o.requested)
+		r := o.refund(events.RefundFor(f.order, 1))
+		r.state, r.gives, r.done = refundMade, f.amount.Amount, f.seq
+		o.receipt.owes(f)
 	}
 }
 
@@ -197,6 +220,13 @@ func (o *order) encode(id events.OrderID, b []byte) []byte {
 	}
 	b = appendMoney(appendMoney(b, o.total), o.requested)
 	b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, o.orderedLines), o.reserved)
+	b = binary.AppendUvarint(appendPieces(b, o.ordered), uint64(o.captured))
+	b = binary.AppendUvarint(binary.AppendUvarint(b, o.restocked), uint64(len(o.refunds)))
+	// The streams are read at the same time, so the refunds are in any order.
+	slices.SortFunc(o.refunds, func(a, b *refund) int { return strings.Compare(a.id, b.id) })
+	for _, r := range o.refunds {
+		b = r.encode(b)
+	}
 	return o.receipt.encode(b)
 }
 
@@ -212,6 +242,10 @@ func decodeOrder(r *reader) (id events.OrderID, o *order) {
 	}
 	o.total, o.requested = r.money(), r.money()
 	o.orderedLines, o.reserved = r.fixed(), r.fixed()
+	o.ordered, o.captured, o.restocked = r.pieces(), int64(r.uint()), r.uint()
+	for count := r.uint(); count > 0 && r.err == nil; count-- {
+		o.refunds = append(o.refunds, decodeRefund(r))
+	}
 	o.receipt = decodeReceipt(r)
 	return id, o
 }

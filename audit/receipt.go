@@ -50,10 +50,10 @@ type repaid struct {
 // receipt before, 0 for none.
 func (x *receipt) apply(m *model, f fact, before uint64) {
 	if f.step == credited {
-		if slices.ContainsFunc(x.credits, func(c repaid) bool { return c.refund == f.refund }) {
+		if slices.ContainsFunc(x.credits, func(c repaid) bool { return c.refund == f.repaid }) {
 			m.violateFact(f, Receipts, "is the second credit note of a refund")
 		}
-		x.credits = append(x.credits, repaid{f.refund, f.seq, f.amount, f.number})
+		x.credits = append(x.credits, repaid{f.repaid, f.seq, f.amount, f.number})
 		return
 	}
 	if before != 0 {
@@ -61,6 +61,9 @@ func (x *receipt) apply(m *model, f fact, before uint64) {
 	}
 	x.number, x.amount = f.number, f.amount
 }
+
+// owes notes a refund, which needs a credit note.
+func (x *receipt) owes(f fact) { x.refunds = append(x.refunds, repaid{f.repaid, f.seq, f.amount, 0}) }
 
 // checkReceipt compares an order's receipt with what was paid, and its credit notes with what was
 // refunded. That there is a receipt at all, and only of what was paid, is in the tables of causes

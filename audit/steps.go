@@ -20,18 +20,23 @@ const (
 	shipped
 	delivered
 	cancelled
+	refundAsked
+	refundGivenUp
 	reserved
 	refused
 	committed
 	released // because the order was cancelled
 	lapsed   // released because the reservation expired
 	returned
+	restocked
 	requested
 	captured
 	unwanted // captured after the order was cancelled
 	declined
 	expired
 	voided
+	refundOpened
+	refundUnmade
 	refunded
 	capturedAgain // after the order's money was captured
 	returnedAgain // what was captured again
@@ -68,6 +73,7 @@ const (
 var names = [steps]string{
 	nothing: "nothing",
 	placed:  "placed", awaiting: "awaiting_payment", paid: "paid", shipped: "shipped", delivered: "delivered", cancelled: "cancelled",
+	refundAsked: "refund_requested", refundGivenUp: "refund_failed", restocked: "restocked", refundOpened: "refund_requested", refundUnmade: "refund_failed",
 	reserved: "reserved", refused: "refused", committed: "committed", released: "released", lapsed: "released as expired", returned: "returned",
 	requested: "requested", captured: "captured", unwanted: "captured as unwanted", declined: "declined", expired: "expired", voided: "voided", refunded: "refunded",
 	capturedAgain: "captured again", returnedAgain: "refunded again", pageOpened: "page opened", attemptFailed: "attempt_failed", retried: "retried",
@@ -90,6 +96,9 @@ var predecessors = [steps][]step{
 	shipped:   {paid},
 	delivered: {shipped},
 	cancelled: {placed, awaiting, paid},
+	// Refunds run beside the order's own steps; see refunds.go.
+	refundAsked:   {paid, shipped, delivered, cancelled},
+	refundGivenUp: {paid, shipped, delivered, cancelled},
 
 	// The stock of one order. The order's events can reach inventory in any order:
 	// the stock of an order that is already cancelled is released before it is
@@ -100,6 +109,7 @@ var predecessors = [steps][]step{
 	released:  {nothing, reserved, lapsed},
 	lapsed:    {reserved},
 	returned:  {committed},
+	restocked: {committed},
 
 	// A payment can be voided before it is requested. A capture after that is
 	// unwanted.
@@ -109,7 +119,10 @@ var predecessors = [steps][]step{
 	declined:  {requested},
 	expired:   {requested},
 	voided:    {nothing, requested, expired},
-	refunded:  {captured, unwanted},
+	refunded:  {captured, unwanted}, // by an earlier version, which gave back all
+
+	refundOpened: {captured, unwanted, refunded},
+	refundUnmade: {captured, unwanted, refunded},
 
 	// Notes: they leave the payment where it is. A page may be opened, and closed, when the
 	// payment is over already.
@@ -196,6 +209,8 @@ func stepOf(event events.Event) step {
 var stepByEvent = map[string]step{
 	events.OrderPlaced{}.EventName(): placed, events.OrderAwaitingPayment{}.EventName(): awaiting, events.OrderPaid{}.EventName(): paid,
 	events.OrderShipped{}.EventName(): shipped, events.OrderDelivered{}.EventName(): delivered, events.OrderCancelled{}.EventName(): cancelled,
+	events.OrderRefundRequested{}.EventName(): refundAsked, events.OrderRefundFailed{}.EventName(): refundGivenUp, events.StockRestocked{}.EventName(): restocked,
+	events.PaymentRefundRequested{}.EventName(): refundOpened, events.PaymentRefundFailed{}.EventName(): refundUnmade,
 	events.StockReserved{}.EventName(): reserved, events.StockRefused{}.EventName(): refused, events.StockCommitted{}.EventName(): committed,
 	events.StockReturned{}.EventName():    returned,
 	events.PaymentRequested{}.EventName(): requested, events.PaymentDeclined{}.EventName(): declined, events.PaymentExpired{}.EventName(): expired,

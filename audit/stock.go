@@ -28,6 +28,8 @@ func (l ledger) apply(m *model, r eventlog.Record) {
 		l.move(m, r, e.Location, e.Lines, level{0, -1})
 	case events.StockReturned:
 		l.move(m, r, e.Location, e.Lines, level{+1, 0})
+	case events.StockRestocked:
+		l.move(m, r, e.Location, e.Lines, level{+1, 0})
 	case events.StockCommitted:
 		if e.FromAvailable {
 			l.move(m, r, e.Location, e.Lines, level{-1, 0})

@@ -33,6 +33,10 @@ func Summary(event events.Event, compactID string) string {
 		return e.Amount.String()
 	case events.OrderPaid:
 		return e.Amount.String()
+	case events.OrderRefundRequested:
+		return e.Amount.String()
+	case events.OrderRefundFailed:
+		return e.Amount.String()
 	case events.OrderCancelled:
 		if e.WasPaid {
 			return e.Reason + ", was paid"
@@ -105,7 +109,14 @@ func paymentOf(event events.Event) string {
 	case events.PaymentFlagged:
 		return e.Reason + ": " + e.Detail
 	case events.PaymentRefunded:
+		if e.Partial {
+			return e.Amount.String() + ", in part"
+		}
 		return e.Amount.String()
+	case events.PaymentRefundRequested:
+		return e.Amount.String()
+	case events.PaymentRefundFailed:
+		return e.Amount.String() + ": " + e.Detail
 	}
 	return ""
 }
@@ -150,6 +161,8 @@ func stockLines(event events.Event) (lines []events.Quantity, reason string) {
 	case events.StockReleased:
 		return e.Lines, "(" + e.Reason + ")"
 	case events.StockReturned:
+		return e.Lines, ""
+	case events.StockRestocked:
 		return e.Lines, ""
 	}
 	return nil, ""

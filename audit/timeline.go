@@ -208,10 +208,13 @@ func productSources(compactID string) []source {
 	}
 }
 
-// consumers returns the names of all shared consumers. Each of them can be how one
+// effectNames are the names of the services' effects, which have no consumer.
+var effectNames = []string{"payments-refunds"}
+
+// consumers returns the names of all shared consumers and effects. Each of them can be how one
 // event caused another.
 func (c TimelineConfig) consumers() []string {
-	var names []string
+	names := slices.Clone(effectNames)
 	for _, s := range c.Streams.Streams {
 		for _, cons := range s.Consumers {
 			names = append(names, cons.Durable)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"lonja/client"
 	"lonja/kit/bus"
 )
@@ -95,7 +97,31 @@ func (t *trial) left(ctx context.Context) (map[string]int, error) {
 			return nil, list.Err()
 		}
 	}
+	if n, err := t.refundsLeft(ctx); err != nil || n > 0 {
+		left["refunds"] = n
+		return left, err
+	}
 	return left, ctx.Err()
+}
+
+// refundsLeft returns how many payments have a refund that the provider is still to be asked for. No consumer
+// waits for that: see service.Effect.
+func (t *trial) refundsLeft(ctx context.Context) (n int, err error) {
+	stream, err := t.js.Stream(ctx, "PAYMENTS")
+	if err != nil {
+		return 0, err
+	}
+	info, err := stream.Info(ctx, jetstream.WithSubjectFilter("events.payment.>"))
+	if err != nil {
+		return 0, err
+	}
+	for subject, requested := range info.State.Subjects {
+		of, is := strings.CutSuffix(subject, ".refund_requested")
+		if is && requested > info.State.Subjects[of+".refunded"]+info.State.Subjects[of+".refund_failed"] {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // fetchOutcomes fetches the outcomes of the commands that were deferred with 202.
@@ -103,7 +129,7 @@ func (t *trial) fetchOutcomes(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, restTimeout) // for all of them
 	defer cancel()
 	heard := 0
-	for _, kind := range []string{"place", "pay", "cancel"} {
+	for _, kind := range []string{"place", "pay", "cancel", "refund"} {
 		for _, c := range t.history.of(kind) {
 			if c.result != unknown || c.location == "" {
 				continue
@@ -224,6 +250,12 @@ func (t *trial) checkCommands() {
 	for _, c := range t.history.of("pay") {
 		if n := len(t.log.of(c.order, "payment.captured")); c.result == ok && n != 1 {
 			t.fail("the payment of %s was acknowledged, and captured %d times", c.order, n)
+		}
+	}
+	for _, c := range t.history.of("refund") {
+		switch n := len(t.log.caused[t.load.admin.commandID("POST /api/orders/{id}/refunds", c.key)]); {
+		case c.result == ok && n != 1, c.result == failed && n != 0, n > 1:
+			t.fail("the refund of %s under key %s is %s (last answer %d), and has %d effects", c.order, c.key, c.result, c.status, n)
 		}
 	}
 	for _, c := range t.history.of("cancel") {

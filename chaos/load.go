@@ -37,6 +37,7 @@ type load struct {
 	admin        *user
 	customers    []*user
 	patient      bool // no customer gives up early
+	noRefunds    bool // nothing is refunded in part
 	stockClients *stockClients
 	stop         context.CancelFunc
 	running      sync.WaitGroup
@@ -93,7 +94,7 @@ func (c *load) start(ctx context.Context, seed uint64) {
 	ctx, c.stop = context.WithCancel(ctx)
 	c.history.began = time.Now()
 	for i, p := range c.customers {
-		b := &buyer{user: p, patient: c.patient, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
+		b := &buyer{user: p, clerk: c.admin.session(i), patient: c.patient, noRefunds: c.noRefunds, rng: rand.New(rand.NewPCG(seed, uint64(i)))}
 		c.running.Go(func() { b.run(ctx) })
 	}
 	if c.stockClients != nil {
@@ -112,10 +113,13 @@ func (c *load) wait() {
 // buyer is a customer that generates load.
 type buyer struct {
 	*user
-	patient bool
-	rng     *rand.Rand
-	orders  []string
-	placed  int
+	clerk     *user // who refunds
+	patient   bool
+	noRefunds bool
+	rng       *rand.Rand
+	orders    []string
+	placed    int
+	refunds   int
 }
 
 func (b *buyer) run(ctx context.Context) {
@@ -127,6 +131,8 @@ func (b *buyer) run(ctx context.Context) {
 			b.pay(ctx, b.randomOrder())
 		case n < 92:
 			b.cancel(ctx, b.randomOrder())
+		case n < 96 && !b.noRefunds:
+			b.refund(ctx, b.randomOrder())
 		default:
 			_, _ = b.do(context.WithoutCancel(ctx), "GET", "/api/products?limit=5", "")
 		}
@@ -172,6 +178,22 @@ func (b *buyer) cancel(ctx context.Context, order string) {
 	b.sendUntilKnown(ctx, c, "PATCH")
 }
 
+// refund has the clerk give back a part of an order's money: a piece, which goes back into stock, some money,
+// or the rest. Most orders are not paid or are cancelled, or have nothing left: then it is rejected.
+func (b *buyer) refund(ctx context.Context, order string) {
+	o, err := b.GetOrder(context.WithoutCancel(ctx), order)
+	if err != nil || o.Status != client.Paid {
+		return
+	}
+	b.refunds++
+	bodies := []string{fmt.Sprintf(`{"lines":[{"sku":%q,"quantity":1,"restock":true}]}`, o.Items[0].SKU),
+		fmt.Sprintf(`{"amount":{"amount":1,"currency":%q}}`, o.Currency), `{"reason":"the rest"}`}
+	c := &command{kind: "refund", by: b.clerk, order: order, path: "/api/orders/" + order + "/refunds",
+		key: fmt.Sprintf("%s-refund-%d", b.email, b.refunds), body: bodies[b.rng.IntN(len(bodies))]}
+	b.history.add(c)
+	b.sendUntilKnown(ctx, c, "POST")
+}
+
 // impatience returns a random timeout for an answer; 0 means none.
 func (b *buyer) impatience() time.Duration {
 	if b.patient || b.rng.IntN(5) > 0 {
@@ -204,9 +226,9 @@ func (b *buyer) send(ctx context.Context, c *command, method string, impatience 
 		ctx, cancel = context.WithTimeout(ctx, impatience)
 		defer cancel()
 	}
-	a, err := b.do(ctx, method, c.path, c.body, "Idempotency-Key", c.key)
+	a, err := c.by.do(ctx, method, c.path, c.body, "Idempotency-Key", c.key)
 	if a.status == 401 { // the access token has expired
-		_ = b.logIn(ctx)
+		_ = c.by.logIn(ctx)
 	}
 	b.history.mu.Lock()
 	defer b.history.mu.Unlock()

@@ -112,7 +112,7 @@ func (t *trial) open(ctx context.Context) (err error) {
 	if t.load, err = newLoad(ctx, t.shop, t.history, 8); err != nil {
 		return fmt.Errorf("prepare the load: %w", err)
 	}
-	t.load.patient = t.fault.patient
+	t.load.patient, t.load.noRefunds = t.fault.patient, t.fault.previous
 	if t.fault.underLoad && !t.fault.patient {
 		t.load.stockClients, err = newStockClients(ctx, t.load, t.options.seed)
 	}

@@ -260,7 +260,8 @@ func TestClient_HasEveryEnumValue(t *testing.T) {
 	}{
 		{"OrderView", "status", []client.OrderStatus{client.Placed, client.AwaitingPayment, client.Paid, client.Shipped, client.Delivered, client.Cancelled}},
 		{"OrderMove", "status", []client.OrderStatus{client.Cancelled, client.Shipped, client.Delivered}},
-		{"OrderPayment", "status", []client.PaymentStatus{client.PaymentPending, client.PaymentCaptured, client.PaymentDeclined, client.PaymentExpired, client.PaymentVoided, client.PaymentRefunded}},
+		{"OrderPayment", "status", []client.PaymentStatus{client.PaymentPending, client.PaymentCaptured, client.PaymentDeclined, client.PaymentExpired, client.PaymentVoided, client.PaymentPartiallyRefunded, client.PaymentRefunded}},
+		{"RefundView", "status", []client.RefundStatus{client.RefundRequested, client.RefundDone, client.RefundFailed}},
 		{"Problem", "code", []client.Code{client.Invalid, client.NotFound, client.Conflict, client.Unauthenticated, client.Forbidden, client.Unavailable, client.RateLimited, client.Internal}},
 		{"Outcome", "status", []string{client.Pending, client.Done, client.Refused}},
 		{"ServiceIsUp", "status", []string{client.ServiceReady, client.ServiceMissing, client.ServiceBehind, client.ServiceFailed}},

@@ -113,6 +113,13 @@ var methods = map[string]func(*client.Client, args) (any, error){
 	"list-payments-that-need-attention": func(c *client.Client, a args) (any, error) { return c.ListFlaggedPayments(a.ctx, a.paging()) },
 	"read-an-orders-timeline":           func(c *client.Client, a args) (any, error) { return c.OrderTimeline(a.ctx, a.path["id"]) },
 	"read-an-orders-receipt":            func(c *client.Client, a args) (any, error) { return c.GetReceipt(a.ctx, a.path["id"]) },
+	"refund-an-order-in-part-or-the-rest": func(c *client.Client, a args) (any, error) {
+		return c.RefundOrder(a.ctx, a.path["id"], as[client.NewRefund](a))
+	},
+	"list-an-orders-refunds": func(c *client.Client, a args) (any, error) { return c.OrderRefunds(a.ctx, a.path["id"]) },
+	"try-a-refund-again-that-failed": func(c *client.Client, a args) (any, error) {
+		return c.RetryRefund(a.ctx, a.path["id"], a.path["refund"])
+	},
 	"follow-an-orders-status": func(c *client.Client, a args) (any, error) {
 		for _, err := range c.FollowOrder(a.ctx, a.path["id"], client.After("41")) {
 			return nil, err

@@ -49,6 +49,7 @@ type Order struct {
 	TotalItems   int64         `json:"total_items"` // pieces
 	Items        []OrderItem   `json:"items"`
 	Payment      *OrderPayment `json:"payment"`                 // nil before it is requested, and if the order costs nothing
+	Refunded     *Money        `json:"refunded,omitempty"`      // what went back to the customer, nil for nothing
 	CancelReason string        `json:"cancel_reason,omitempty"` // such as "out_of_stock"
 	CreatedAt    time.Time     `json:"created_at"`
 	UpdatedAt    time.Time     `json:"updated_at"`

@@ -18,6 +18,8 @@ const (
 	PaymentExpired  PaymentStatus = "expired"
 	PaymentVoided   PaymentStatus = "voided"
 	PaymentRefunded PaymentStatus = "refunded"
+	// PaymentPartiallyRefunded is the status after some of the money went back.
+	PaymentPartiallyRefunded PaymentStatus = "partially_refunded"
 )
 
 // OrderPayment is an order's payment, with the provider and the URL of the last attempt. URL is where

@@ -41,14 +41,14 @@ var registry = index(
 	kind[ProductCreated](), kind[ProductChanged](), kind[ProductArchived](), kind[ProductRestored](),
 
 	kind[StockCounted](), kind[StockAdjusted](), kind[StockReserved](), kind[StockRefused](),
-	kind[StockCommitted](), kind[StockReleased](), kind[StockReturned](),
+	kind[StockCommitted](), kind[StockReleased](), kind[StockReturned](), kind[StockRestocked](),
 
 	kind[OrderPlaced](), kind[OrderAwaitingPayment](), kind[OrderPaid](), kind[OrderShipped](),
-	kind[OrderDelivered](), kind[OrderCancelled](),
+	kind[OrderDelivered](), kind[OrderCancelled](), kind[OrderRefundRequested](), kind[OrderRefundFailed](),
 
 	kind[PaymentRequested](), kind[PaymentCaptured](), kind[PaymentDeclined](), kind[PaymentExpired](),
 	kind[PaymentVoided](), kind[PaymentRefunded](), kind[PaymentOpened](), kind[PaymentAttemptFailed](),
-	kind[PaymentRetried](), kind[PaymentPageClosed](), kind[PaymentFlagged](),
+	kind[PaymentRetried](), kind[PaymentPageClosed](), kind[PaymentFlagged](), kind[PaymentRefundRequested](), kind[PaymentRefundFailed](),
 
 	kind[ReceiptIssued](), kind[ReceiptCredited](),
 

@@ -149,3 +149,12 @@ func TestMoney_StringIsAsPeopleWriteIt(t *testing.T) {
 		}
 	}
 }
+
+// Earlier versions gave back all captured money, and named no refund.
+func TestPaymentRefunded_OfEarlierVersionsHasNoRefund(t *testing.T) {
+	e, err := events.Decode("lonja.payment.refunded.v1", []byte(`{"payment_id":"pay_1","order_id":"ord_1","amount":{"amount":590,"currency":"GBP"}}`))
+	want := events.PaymentRefunded{PaymentID: "pay_1", OrderID: "ord_1", Amount: events.Money{Amount: 590, Currency: "GBP"}}
+	if err != nil || e != want {
+		t.Errorf("got %+v, %v", e, err)
+	}
+}

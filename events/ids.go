@@ -1,6 +1,9 @@
 package events
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // The ids of the shop. Each has its own type, so the compiler keeps them apart. Each must
 // satisfy IsToken, since it is part of a subject.
@@ -11,6 +14,9 @@ type (
 	OrderID string
 	// PaymentID identifies the one payment of an order: "pay_" and the order's UUID.
 	PaymentID string
+	// RefundID identifies a refund: "ref_" and a UUID. That of a refund that nobody asked for, such as
+	// that of a cancelled order, is the order's UUID, with a number if there are more.
+	RefundID string
 	// UserID identifies an account, or an email address: "usr_" and 32 hexadecimal digits. They
 	// are random for an account, and a keyed hash for an address. The first administrator's
 	// account and those of earlier versions have the id of their address.
@@ -56,4 +62,14 @@ func Token[T ~string](field string, id T) error {
 // follows from the order's and needs no lookup.
 func PaymentFor(id OrderID) PaymentID {
 	return PaymentID("pay_" + strings.TrimPrefix(string(id), "ord_"))
+}
+
+// RefundFor returns the id of the nth refund, from 1 on, of an order's money that staff did not ask for:
+// because the order was cancelled, or the money came too late.
+func RefundFor(id OrderID, n int) RefundID {
+	refund := RefundID("ref_" + strings.TrimPrefix(string(id), "ord_"))
+	if n > 1 {
+		refund += RefundID("-" + strconv.Itoa(n))
+	}
+	return refund
 }

@@ -125,11 +125,15 @@ type PaymentVoided struct {
 	OrderID   OrderID   `json:"order_id"`
 }
 
-// PaymentRefunded is recorded when all captured money was given back.
+// PaymentRefunded is recorded when captured money was given back.
 type PaymentRefunded struct {
 	PaymentID PaymentID `json:"payment_id"`
 	OrderID   OrderID   `json:"order_id"`
 	Amount    Money     `json:"amount"`
+	// RefundID is missing in events of earlier versions, which gave back all captured money.
+	RefundID RefundID `json:"refund_id,omitempty"`
+	// Partial is true when some of the captured money is not given back.
+	Partial bool `json:"partial,omitempty"`
 	// Again is true when the money is that of a capture that was Again, by the Attempt. The
 	// order's own money is not concerned.
 	Again   bool `json:"again,omitempty"`
@@ -215,6 +219,9 @@ func (PaymentRefunded) EventName() string  { return "payment.refunded.v1" }
 func (e PaymentRefunded) EntityID() string { return string(e.PaymentID) }
 func (e PaymentRefunded) Order() OrderID   { return e.OrderID }
 func (e PaymentRefunded) Check() error {
+	if e.RefundID != "" {
+		return FirstOf(checkPayment(e.PaymentID, e.OrderID), checkRefund(e.RefundID, e.Amount))
+	}
 	return FirstOf(checkPayment(e.PaymentID, e.OrderID), e.Amount.Check("amount"), checkAttempt(e.Attempt, 0))
 }
 

@@ -35,6 +35,7 @@ var (
 const (
 	order   = events.OrderID("ord_0198f3c27c1e7d50a4a20123456789ab")
 	payment = events.PaymentID("pay_0198f3c27c1e7d50a4a20123456789ab")
+	refund  = events.RefundID("ref_0198f3c27c1e7d50a4a2fedcba987654")
 	ana     = events.UserID("usr_5f2d6a8c9b1e4f7a")
 	address = events.UserID("usr_c41a7e52d7f04c9b")
 	session = events.SessionID("ses_0198f3c27c1e7d50a4a2ba9876543210")
@@ -53,6 +54,7 @@ var samples = []events.Event{
 	events.StockCommitted{Location: "main", OrderID: order, Lines: lines, FromAvailable: true},
 	events.StockReleased{Location: "main", OrderID: order, Lines: lines, Reason: events.ReleasedExpired},
 	events.StockReturned{Location: "main", OrderID: order, Lines: lines},
+	events.StockRestocked{Location: "main", OrderID: order, RefundID: refund, Lines: lines, Kept: []events.Quantity{{SKU: "85123A", Quantity: 1}}, Earlier: []events.RefundID{"ref_0198f3c27c1e7d50a4a20123456789cd"}},
 
 	events.OrderPlaced{OrderID: order, CustomerID: ana, Total: twice, TotalItems: 2,
 		Items: []events.OrderItem{{SKU: "71053", Name: "White metal lantern", Quantity: 2, UnitPrice: price, LineTotal: twice}}},
@@ -62,17 +64,22 @@ var samples = []events.Event{
 	events.OrderDelivered{OrderID: order},
 	events.OrderCancelled{OrderID: order, Reason: events.CancelledByCustomer, WasPaid: true},
 
+	events.OrderRefundRequested{OrderID: order, RefundID: refund, Amount: twice, Lines: []events.RefundLine{{SKU: "71053", Quantity: 2, Restock: true, Amount: twice}}, Reason: "arrived broken"},
+	events.OrderRefundFailed{OrderID: order, RefundID: refund, Amount: twice},
+
 	events.PaymentRequested{PaymentID: payment, OrderID: order, Amount: twice, Provider: "sandbox", URL: "/sandbox/payments/" + string(payment), ExpiresAt: at},
 	events.PaymentCaptured{PaymentID: payment, OrderID: order, Amount: twice, Unwanted: true, Again: true, Attempt: 2, Capture: "pi_3Q"},
 	events.PaymentDeclined{PaymentID: payment, OrderID: order},
 	events.PaymentExpired{PaymentID: payment, OrderID: order},
 	events.PaymentVoided{PaymentID: payment, OrderID: order},
-	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice, Again: true, Attempt: 2},
+	events.PaymentRefunded{PaymentID: payment, OrderID: order, Amount: twice, RefundID: refund, Partial: true, Again: true, Attempt: 2},
 	events.PaymentOpened{PaymentID: payment, OrderID: order, Attempt: 1, Reference: "cs_test_a1", URL: "https://checkout.stripe.com/c/pay/cs_test_a1"},
 	events.PaymentAttemptFailed{PaymentID: payment, OrderID: order, Attempt: 1, Reason: events.AttemptDeclined, Detail: "the bank declined"},
 	events.PaymentRetried{PaymentID: payment, OrderID: order, Attempt: 2, Provider: "sandbox", URL: "/sandbox/payments/" + string(payment)},
 	events.PaymentPageClosed{PaymentID: payment, OrderID: order, Attempt: 1},
 	events.PaymentFlagged{PaymentID: payment, OrderID: order, Attempt: 1, Reason: events.FlaggedAmount, Detail: "stripe reports 5.90 GBP for cs_test_a1; 5.95 GBP were requested"},
+	events.PaymentRefundRequested{PaymentID: payment, OrderID: order, RefundID: refund, Amount: twice},
+	events.PaymentRefundFailed{PaymentID: payment, OrderID: order, RefundID: refund, Amount: twice, Detail: "the account is closed", Unknown: true},
 
 	events.ReceiptIssued{Number: 17, OrderID: order, Amount: twice},
 	events.ReceiptCredited{Number: 3, OrderID: order, Receipt: 17, Refund: "3q2-7wAAQACAAAAAAAAAAQ", Amount: price},

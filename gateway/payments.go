@@ -110,6 +110,8 @@ var outcomes = map[string]string{
 	query.PaymentExpired:  "The time to pay is over.",
 	query.PaymentVoided:   "The order was cancelled; there is nothing to pay.",
 	query.PaymentRefunded: "The money was sent back.",
+
+	query.PaymentPartiallyRefunded: "Paid. Some of the money was sent back.",
 }
 
 func showSandbox(c *httpapi.Call, status int, body []byte, notice string) error {

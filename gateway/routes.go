@@ -75,6 +75,17 @@ func (g *gateway) routes(api *httpapi.API) {
 			httpapi.Header("Location", "The order's path"),
 			follow.Waits("With wait=N the response comes when the order has a payment URL, or there is nothing to pay any more; after N seconds at the latest, 30 at most. 503 when too many requests are waiting already; then nothing was done"),
 			httpapi.Returns[query.OrderView](201), httpapi.Fails(404, 409)),
+		httpapi.JSON("POST /api/orders/{id}/refunds", "Refund an order in part or the rest", refundOrder, httpapi.Deferrable, staffOnly, httpapi.Idempotent,
+			httpapi.About("Refunds an amount, or what some pieces cost, or all that is left. Pieces with restock: true go back into stock. The order must be paid, shipped or delivered: a cancellation refunds the rest by itself. "+
+				"409 above what is left, however many refund at once. The provider gives the money back a moment later; see the refund's status. "+
+				"What failed there can be refunded again, or tried again at `/api/orders/{id}/refunds/{refund}/retry`; its pieces went into stock all the same."),
+			httpapi.Header("Location", "The path of the order's refunds"), httpapi.Returns[query.RefundView](201), httpapi.Fails(403, 404, 409)),
+		httpapi.JSON("GET /api/orders/{id}/refunds", "List an order's refunds", listRefunds, httpapi.SignedIn,
+			httpapi.About("Oldest first, with those of a cancellation or of money that came too late. Why one failed is for staff."),
+			httpapi.Returns[[]query.RefundView](200), httpapi.Fails(404)),
+		httpapi.JSON("POST /api/orders/{id}/refunds/{refund}/retry", "Try a refund again that failed", retryRefund, httpapi.Deferrable, staffOnly, httpapi.Idempotent,
+			httpapi.About("409 unless it has failed and its amount is still left."),
+			httpapi.Returns[query.RefundView](200), httpapi.Fails(403, 404, 409)),
 		httpapi.JSON("GET /api/orders/{id}/timeline", "Read an order's timeline", readTimeline, httpapi.SignedIn, httpapi.Returns[[]query.TimelineEntry](200), httpapi.Fails(404)),
 		httpapi.Page("GET /api/orders/{id}/receipt", "Read an order's receipt", g.showReceipt,
 			httpapi.About("For the order's owner and staff. Receipts are numbered without a gap, and each refund of an order has a credit note, which are numbered so, too. "+

@@ -49,7 +49,7 @@ func eventTypes() (all []asyncapi.Event) {
 // schemaConfig is what the struct tags of the published types do not tell.
 func schemaConfig() schema.Config {
 	patterns := map[reflect.Type]string{}
-	for _, id := range []any{events.SKU(""), events.OrderID(""), events.PaymentID(""), events.UserID(""), events.SessionID(""), events.LocationID("")} {
+	for _, id := range []any{events.SKU(""), events.OrderID(""), events.PaymentID(""), events.RefundID(""), events.UserID(""), events.SessionID(""), events.LocationID("")} {
 		patterns[reflect.TypeOf(id)] = tokenPattern
 	}
 	return schema.Config{Comments: events.Comments(), Patterns: patterns, Refine: limit}

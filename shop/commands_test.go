@@ -28,6 +28,8 @@ var invalid = []command.Command{
 	command.CancelOrder{OrderID: "*"},
 	command.ShipOrder{OrderID: ""},
 	command.DeliverOrder{OrderID: ">"},
+	command.RefundOrder{OrderID: "ord_1", Lines: []command.ReturnedLine{{SKU: "LAMP", Quantity: 1}, {SKU: "LAMP"}}},
+	command.RetryRefund{OrderID: "ord_1", RefundID: "*"},
 	command.SettlePayment{PaymentID: "pay_1", Outcome: "steal"},
 	command.RetryPayment{PaymentID: "pay_1", Provider: strings.Repeat("x", 51)},
 	command.ReportPayment{Provider: "stripe", Outcome: "steal", PaymentID: "pay_1", Report: "evt_1"},

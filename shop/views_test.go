@@ -36,9 +36,10 @@ func TestViews_KeepTheirFiles(t *testing.T) {
 		"identity: accounts-2ee9f82d5873-1.db",
 		"inventory: levels-d1cc5d0ebacb-1.db",
 		"inventory: reservations-334005ecf531-1.db",
-		"orders: book-87567e36be9b-1.db",
+		"orders: book-8db35270157f-1.db",
 		"orders: offers-dc2280dc1972-1.db",
 		"payments: payments-a67d6709c36f-1.db",
+		"payments: refunds-1f82c452b2f7-1.db",
 		"receipts: receipts-6cdb43d70daf-1.db",
 	}
 	if slices.Sort(got); !slices.Equal(got, want) {

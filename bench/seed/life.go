@@ -35,6 +35,7 @@ const (
 	release
 	giveBack // the goods
 	void
+	setAside
 	refund
 	credit
 	steps
@@ -60,7 +61,7 @@ var fates = []struct {
 	{60, bought},
 	{60, with(bought, ship)},
 	{60, with(open, cancelByCustomer, release, void)},
-	{40, with(bought, cancelByStaff, giveBack, refund, credit)},
+	{40, with(bought, cancelByStaff, giveBack, setAside, refund, credit)},
 	{50, with(open, decline, expire, cancelExpired, release, void)},
 	{60, with(open, expire, cancelExpired, release, void)},
 	{15, with(open, lapse, cancelLapsed, void)},
@@ -199,8 +200,10 @@ func (l *life) money(s step) (cause, events.Event) {
 		return l.reactTo(request, "payments-deadline"), events.PaymentExpired{PaymentID: l.payment, OrderID: id}
 	case void:
 		return l.reactTo(l.cancelled(), "payments-on-orders"), events.PaymentVoided{PaymentID: l.payment, OrderID: id}
+	case setAside:
+		return l.reactTo(l.cancelled(), "payments-on-orders"), events.PaymentRefundRequested{PaymentID: l.payment, OrderID: id, RefundID: events.RefundFor(id, 1), Amount: total}
 	case refund:
-		return l.reactTo(l.cancelled(), "payments-on-orders"), events.PaymentRefunded{PaymentID: l.payment, OrderID: id, Amount: total}
+		return l.reactTo(setAside, "payments-refunds"), events.PaymentRefunded{PaymentID: l.payment, OrderID: id, RefundID: events.RefundFor(id, 1), Amount: total}
 	}
 	return l.reactTo(capture, "orders-on-payments"), events.OrderPaid{OrderID: id, PaymentID: l.payment, Amount: total, Lines: l.lines}
 }

@@ -19,6 +19,8 @@ func (PlaceOrder) Answer() any   { return query.OrderView{} }
 func (CancelOrder) Answer() any  { return query.OrderView{} }
 func (ShipOrder) Answer() any    { return query.OrderView{} }
 func (DeliverOrder) Answer() any { return query.OrderView{} }
+func (RefundOrder) Answer() any  { return query.RefundView{} }
+func (RetryRefund) Answer() any  { return query.RefundView{} }
 
 func (SettlePayment) Answer() any { return query.PaymentView{} }
 func (RetryPayment) Answer() any  { return query.PaymentView{} }

@@ -14,6 +14,7 @@ func (Order) Answer() any         { return OrderView{} }
 func (Orders) Answer() any        { return List[OrderView]{} }
 func (OrderTimeline) Answer() any { return []TimelineEntry{} }
 func (OrderStatuses) Answer() any { return []StatusChange{} }
+func (OrderRefunds) Answer() any  { return []RefundView{} }
 
 func (Receipt) Answer() any { return ReceiptView{} }
 

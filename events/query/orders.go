@@ -58,17 +58,19 @@ type OrderStatuses struct {
 
 // OrderView is an order as its owner and staff see it.
 type OrderView struct {
-	ID           events.OrderID     `json:"id"`
-	Status       string             `json:"status" enum:"placed,awaiting_payment,paid,shipped,delivered,cancelled"`
-	CustomerID   events.UserID      `json:"customer_id"`
-	Currency     string             `json:"currency"`
-	Total        events.Money       `json:"total"`
-	TotalItems   int64              `json:"total_items"`
-	Items        []events.OrderItem `json:"items"`
-	Payment      *OrderPayment      `json:"payment"`
-	CancelReason string             `json:"cancel_reason,omitempty"`
-	CreatedAt    time.Time          `json:"created_at"`
-	UpdatedAt    time.Time          `json:"updated_at"`
+	ID         events.OrderID     `json:"id"`
+	Status     string             `json:"status" enum:"placed,awaiting_payment,paid,shipped,delivered,cancelled"`
+	CustomerID events.UserID      `json:"customer_id"`
+	Currency   string             `json:"currency"`
+	Total      events.Money       `json:"total"`
+	TotalItems int64              `json:"total_items"`
+	Items      []events.OrderItem `json:"items"`
+	Payment    *OrderPayment      `json:"payment"`
+	// Refunded is what went back to the customer; nil for nothing.
+	Refunded     *events.Money `json:"refunded,omitempty" doc:"What went back to the customer; missing for nothing"`
+	CancelReason string        `json:"cancel_reason,omitempty"`
+	CreatedAt    time.Time     `json:"created_at"`
+	UpdatedAt    time.Time     `json:"updated_at"`
 }
 
 // The statuses of a payment.
@@ -79,6 +81,8 @@ const (
 	PaymentExpired  = "expired"
 	PaymentVoided   = "voided"
 	PaymentRefunded = "refunded"
+	// PaymentPartiallyRefunded is the status after some of the money was given back.
+	PaymentPartiallyRefunded = "partially_refunded"
 )
 
 // The statuses of an attempt to pay.
@@ -109,8 +113,11 @@ func PaymentStatusAfter(event events.Event) string {
 	case events.PaymentVoided:
 		return PaymentVoided
 	case events.PaymentRefunded:
-		if e.Again {
+		switch {
+		case e.Again:
 			return ""
+		case e.Partial:
+			return PaymentPartiallyRefunded
 		}
 		return PaymentRefunded
 	}
@@ -123,7 +130,7 @@ type OrderPayment struct {
 	Provider string           `json:"provider"`
 	// Attempts are the earlier ones and the last, once one has failed or was replaced.
 	Attempts []PaymentAttempt `json:"attempts,omitempty"`
-	Status   string           `json:"status" enum:"pending,captured,declined,expired,voided,refunded"`
+	Status   string           `json:"status" enum:"pending,captured,declined,expired,voided,partially_refunded,refunded"`
 	Amount   events.Money     `json:"amount"`
 	// URL is where the customer pays. It is empty while the provider has no page, and once the
 	// last attempt has failed.

@@ -73,12 +73,12 @@ func Permanent(err error) error {
 	return permanent{err}
 }
 
+// IsPermanent reports whether an error, such as that of an Outcome, was marked by Permanent.
+func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
+
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
-
-// IsPermanent reports whether an error was marked by Permanent.
-func IsPermanent(err error) bool { return errors.As(err, new(permanent)) }
 
 // RetryTime returns how long RetryAfter says to wait, 0 if it says nothing.
 func RetryTime(err error) time.Duration {

@@ -78,6 +78,20 @@ func stockReturned(id events.OrderID, pairs ...any) events.Event {
 	return events.StockReturned{Location: mainStore, OrderID: id, Lines: lines(pairs...)}
 }
 
+// restocked is that lines came back with a refund, and what the customer still has.
+func restocked(id events.OrderID, refund events.RefundID, lines, kept []events.Quantity, earlier ...events.RefundID) events.Event {
+	return events.StockRestocked{Location: mainStore, OrderID: id, RefundID: refund, Lines: lines, Kept: kept, Earlier: earlier}
+}
+
+// refunded is a refund of pieces that go back into stock.
+func refunded(id events.OrderID, refund events.RefundID, pairs ...any) events.OrderRefundRequested {
+	e := events.OrderRefundRequested{OrderID: id, RefundID: refund, Amount: pounds(1)}
+	for _, line := range lines(pairs...) {
+		e.Lines = append(e.Lines, events.RefundLine{SKU: line.SKU, Quantity: line.Quantity, Restock: true, Amount: pounds(1)})
+	}
+	return e
+}
+
 func stockRefused(id events.OrderID, short ...events.Shortage) events.Event {
 	return events.StockRefused{Location: mainStore, OrderID: id, Shortages: short}
 }
@@ -105,6 +119,8 @@ func decide(l *ledger, when any, as eventlog.Actor) (events.Event, error) {
 		return commit(l, w, found{}, m)
 	case events.OrderCancelled:
 		return release(l, w, found{}, m)
+	case events.OrderRefundRequested:
+		return restock(l, w, found{}, m)
 	case events.StockReserved:
 		return expire(l, w, m)
 	}

@@ -96,7 +96,7 @@ func (l *orderLookup) inRows(ctx context.Context, id events.OrderID, least uint6
 	through, has, err := l.view.GetThrough(ctx, home, least, `SELECT status, lines, sequence FROM orders WHERE id = ?`,
 		[]any{string(id)}, &f.status, &lines, &f.order.sequence)
 	if err == nil && has {
-		f.lines, err = parseLines(lines)
+		err = parseLines(lines, &f.order)
 	}
 	if err != nil {
 		return found{}

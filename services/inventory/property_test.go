@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -41,6 +42,10 @@ func TestLedger_NoSequenceOfEventsBreaksIt(t *testing.T) {
 				o := pick(t)
 				h.meets(t, events.OrderCancelled{OrderID: o.OrderID, WasPaid: o.getsPaid})
 				h.over[o.OrderID] = true
+			},
+			"refunded": func(t *rapid.T) {
+				h.meets(t, refunded(pick(t).OrderID, events.RefundID(fmt.Sprint("ref_", rapid.IntRange(1, 3).Draw(t, "refund"))),
+					string(rapid.SampledFrom(skus).Draw(t, "sku")), rapid.IntRange(1, 3).Draw(t, "pieces")))
 			},
 			"reminder": func(t *rapid.T) { h.meets(t, events.StockReserved{OrderID: pick(t).OrderID}) },
 			"count": func(t *rapid.T) {
@@ -99,12 +104,12 @@ func (h *history) meets(t *rapid.T, when any) {
 	if then.EntityID() != string(mainStore) {
 		t.Fatalf("%T is about %q", then, then.EntityID())
 	}
-	h.note(then)
+	h.note(t, then)
 	h.log = append(h.log, then)
 	h.ledger = evolve(h.ledger, then, uint64(len(h.log)))
 }
 
-func (h *history) note(then events.Event) {
+func (h *history) note(t *rapid.T, then events.Event) {
 	switch e := then.(type) {
 	case events.StockCounted:
 		h.arrived[e.SKU] += e.OnHand - h.ledger.level(e.SKU).OnHand
@@ -118,6 +123,15 @@ func (h *history) note(then events.Event) {
 		for _, line := range e.Lines {
 			h.out[line.SKU] -= line.Quantity
 		}
+	case events.StockRestocked:
+		for _, line := range e.Lines {
+			h.out[line.SKU] -= line.Quantity
+		}
+		if slices.Contains(h.orders[e.OrderID], string(e.RefundID)) {
+			t.Fatalf("the pieces of %s came back twice", e.RefundID)
+		}
+		h.orders[e.OrderID] = append(h.orders[e.OrderID], string(e.RefundID))
+		return
 	}
 	if e, ok := then.(events.OfOrder); ok {
 		name := shortName(e)
@@ -143,11 +157,12 @@ var ways = [][]string{
 func (h *history) holds(t *rapid.T) {
 	aside := map[events.SKU]int64{}
 	for id, went := range h.orders {
+		went = slices.DeleteFunc(slices.Clone(went), func(step string) bool { return strings.HasPrefix(step, "ref_") })
 		if !slices.ContainsFunc(ways, func(way []string) bool { return len(way) >= len(went) && slices.Equal(way[:len(went)], went) }) {
 			t.Fatalf("order %s went %v", id, went)
 		}
 		last := went[len(went)-1]
-		if h.over[id] && (last == "reserved" || last == "committed") {
+		if h.over[id] && (last == "reserved" || last == "committed" && len(h.ledger.orders[id].lines) > 0) {
 			t.Fatalf("order %s is cancelled, and yet %s", id, last)
 		}
 		if last == "reserved" {

@@ -57,6 +57,8 @@ func release(l *ledger, e events.OrderCancelled, f found, _ decider.Meta) (event
 		return nil, err
 	}
 	switch s := o.status; {
+	case s == committed && len(o.lines) == 0: // all of it came back with refunds
+		return nil, nil
 	case s == committed:
 		return events.StockReturned{Location: events.MainLocation, OrderID: e.OrderID, Lines: o.lines}, nil
 	case s == reserved, s == unknown, s == expired && e.WasPaid:

@@ -13,7 +13,8 @@ import (
 // The reservations view holds every order that the ledger has ever seen, as it stands there. The
 // ledger itself forgets what is over, so decisions ask the view about older orders.
 //
-// Status is a status of the ledger. Lines are empty unless they are reserved or committed.
+// Status is a status of the ledger. Lines are empty unless they are reserved or committed; after them
+// come the refunds with which pieces came back.
 // Sequence is that of the order's last event, and reserved the number of stock.reserved (eventlog.Record.Number). Both reserved and
 // expires (microseconds since 1970) are 0 for an order that never was reserved.
 var reservationsDefinition = projection.Definition{
@@ -42,7 +43,7 @@ func projectOrder(tx *projection.Tx, r eventlog.Record) error {
 	if !ok {
 		return nil
 	}
-	lines := formatLines(o.lines)
+	lines := formatLines(o)
 	if e, is := r.Event.(events.StockReserved); is {
 		return tx.Exec(`INSERT INTO orders (id, status, lines, sequence, reserved, expires) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
 			ON CONFLICT (id) DO UPDATE SET status = ?2, lines = ?3, sequence = ?4, reserved = ?5, expires = ?6`,
@@ -53,29 +54,35 @@ func projectOrder(tx *projection.Tx, r eventlog.Record) error {
 		string(id), int64(o.status), lines, int64(r.Sequence))
 }
 
-// formatLines writes lines as the rows hold them: "lamp:5 vase:1".
-func formatLines(lines []events.Quantity) string {
+// formatLines writes an order's lines and restocked refunds as the rows hold them: "lamp:5 vase:1 +ref_1".
+func formatLines(o order) string {
 	var b strings.Builder
-	for i, line := range lines {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
+	for _, line := range o.lines {
+		b.WriteByte(' ')
 		b.WriteString(string(line.SKU))
 		b.WriteByte(':')
 		b.WriteString(strconv.FormatInt(line.Quantity, 10))
 	}
-	return b.String()
+	for _, refund := range o.restocked {
+		b.WriteString(" +")
+		b.WriteString(string(refund))
+	}
+	return strings.TrimPrefix(b.String(), " ")
 }
 
-// parseLines reads what formatLines wrote. It returns nil for "".
-func parseLines(s string) (lines []events.Quantity, err error) {
-	for line := range strings.FieldsSeq(s) {
-		sku, n, _ := strings.Cut(line, ":")
+// parseLines reads what formatLines wrote into an order.
+func parseLines(s string, o *order) error {
+	for part := range strings.FieldsSeq(s) {
+		if refund, is := strings.CutPrefix(part, "+"); is {
+			o.restocked = append(o.restocked, events.RefundID(refund))
+			continue
+		}
+		sku, n, _ := strings.Cut(part, ":")
 		quantity, err := strconv.ParseInt(n, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("lines %q of an order: %w", s, err)
+			return fmt.Errorf("lines %q of an order: %w", s, err)
 		}
-		lines = append(lines, events.Quantity{SKU: events.SKU(sku), Quantity: quantity})
+		o.lines = append(o.lines, events.Quantity{SKU: events.SKU(sku), Quantity: quantity})
 	}
-	return lines, nil
+	return nil
 }

@@ -66,16 +66,19 @@ func TestReservations_HoldEveryOrderOfTheLedger(t *testing.T) {
 	shop := store{shoptest.Start(t), t}
 	at := due.UnixMicro()
 	for _, e := range []events.Event{
-		counted("lamp", 50, 0),                                       // 1
-		stockReserved("ord_open", "lamp", 5, "vase", 1),              // 2
-		stockReserved("ord_paid", "lamp", 2),                         // 3
-		stockCommitted("ord_paid", false, "lamp", 2),                 // 4
-		stockReserved("ord_late", "lamp", 1),                         // 5
-		stockReleased("ord_late", events.ReleasedExpired, "lamp", 1), // 6
-		stockRefused("ord_short"),                                    // 7
-		stockReleased("ord_never", events.ReleasedCancelled),         // 8
-		stockCommitted("ord_back", true, "lamp", 3),                  // 9
-		stockReturned("ord_back", "lamp", 3),                         // 10
+		counted("lamp", 50, 0),                                                        // 1
+		stockReserved("ord_open", "lamp", 5, "vase", 1),                               // 2
+		stockReserved("ord_paid", "lamp", 2),                                          // 3
+		stockCommitted("ord_paid", false, "lamp", 2),                                  // 4
+		stockReserved("ord_late", "lamp", 1),                                          // 5
+		stockReleased("ord_late", events.ReleasedExpired, "lamp", 1),                  // 6
+		stockRefused("ord_short"),                                                     // 7
+		stockReleased("ord_never", events.ReleasedCancelled),                          // 8
+		stockCommitted("ord_back", true, "lamp", 3),                                   // 9
+		stockReturned("ord_back", "lamp", 3),                                          // 10
+		stockCommitted("ord_part", true, "lamp", 3, "vase", 1),                        // 11
+		restocked("ord_part", "ref_1", lines("lamp", 2), lines("lamp", 1, "vase", 1)), // 12
+		restocked("ord_part", "ref_2", lines("vase", 1), lines("lamp", 1), "ref_1"),   // 13
 	} {
 		shop.Record("INVENTORY", e)
 	}
@@ -86,6 +89,7 @@ func TestReservations_HoldEveryOrderOfTheLedger(t *testing.T) {
 		"ord_short": {4, "", 7, 0, 0},
 		"ord_never": {4, "", 8, 0, 0},
 		"ord_back":  {4, "", 10, 0, 0},
+		"ord_part":  {3, "lamp:1 +ref_1 +ref_2", 13, 0, 0},
 	}
 	view := shop.reservations(t.TempDir())
 	if got := shop.rows(view); !reflect.DeepEqual(got, want) {
@@ -100,13 +104,16 @@ func TestReservations_HoldEveryOrderOfTheLedger(t *testing.T) {
 }
 
 func TestLines_AreReadAsTheyWereWritten(t *testing.T) {
-	for _, want := range [][]events.Quantity{nil, lines("lamp", 1), lines("lamp", 1, "a-B_9", 1_000_000_000)} {
-		if got, err := parseLines(formatLines(want)); err != nil || !reflect.DeepEqual(got, want) {
+	for _, want := range []order{{}, {lines: lines("lamp", 1)}, {lines: lines("lamp", 1, "a-B_9", 1_000_000_000)},
+		{lines: lines("lamp", 1), restocked: []events.RefundID{"ref_1", "ref_2"}}, {restocked: []events.RefundID{"ref_1"}}} {
+		var got order
+		if err := parseLines(formatLines(want), &got); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("got %v, %v, want %v", got, err, want)
 		}
 	}
 	for _, damaged := range []string{"lamp", "lamp:", "lamp:x", "lamp:1 vase"} {
-		if got, err := parseLines(damaged); err == nil {
+		var got order
+		if err := parseLines(damaged, &got); err == nil {
 			t.Errorf("%q is read as %v", damaged, got)
 		}
 	}

@@ -8,6 +8,8 @@
 //   - An order takes stock at most once and gives it back at most once, in whatever order
 //     its events arrive and however often. An order that is cancelled before it was seen is
 //     recorded as released, so a late order.placed reserves nothing.
+//   - Refunded pieces come back at most once, and what came back with a refund does not come back
+//     again with a cancellation.
 //   - A reservation that is not paid in time is released. A payment that comes later still
 //     takes what is available; if too little is, the order is refused and so cancelled.
 //
@@ -54,6 +56,7 @@ func New(config Config) *service.Service {
 					reserve(cmp.Or(config.ReservationTTL, 20*time.Minute))).Idempotent(),
 				service.ReactWith(stock, mainLocation[events.OrderPaid], lookUpOrder[events.OrderPaid](orders), commit).Idempotent(),
 				service.ReactWith(stock, mainLocation[events.OrderCancelled], lookUpOrder[events.OrderCancelled](orders), release).Idempotent(),
+				service.ReactWith(stock, mainLocation[events.OrderRefundRequested], lookUpOrder[events.OrderRefundRequested](orders), restock).Idempotent(),
 			}},
 		},
 		Timers: []service.Timer{

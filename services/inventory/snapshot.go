@@ -12,7 +12,7 @@ import (
 // ledgerSnapshot keeps ledgers on the disk. See TestLedger_GoldenFold on when to change the
 // version.
 func ledgerSnapshot(keeps int) *decider.Snapshot[*ledger] {
-	return &decider.Snapshot[*ledger]{Version: 1, Encode: encodeLedger,
+	return &decider.Snapshot[*ledger]{Version: 2, Encode: encodeLedger,
 		Decode: func(data []byte) (*ledger, error) { return decodeLedger(data, keeps) }}
 }
 
@@ -29,6 +29,8 @@ type orderImage struct {
 	Status   status
 	Lines    []events.Quantity `json:",omitempty"`
 	Sequence uint64
+
+	Restocked []events.RefundID `json:",omitempty"`
 }
 
 // encodeLedger returns a function that writes the ledger as it is now: the same bytes for the same
@@ -45,7 +47,7 @@ func (l *ledger) encode() ([]byte, error) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(l.orders)) {
 		o := l.orders[id]
-		image.Orders = append(image.Orders, orderImage{id, o.status, o.lines, o.sequence})
+		image.Orders = append(image.Orders, orderImage{id, o.status, o.lines, o.sequence, o.restocked})
 	}
 	return json.Marshal(image)
 }
@@ -61,7 +63,7 @@ func decodeLedger(data []byte, keeps int) (*ledger, error) {
 		l.levels[level.SKU] = level
 	}
 	for _, o := range image.Orders {
-		l.orders[o.ID] = order{o.Status, o.Lines, o.Sequence}
+		l.orders[o.ID] = order{o.Status, o.Lines, o.Restocked, o.Sequence}
 	}
 	l.settled, l.floor = image.Settled, image.Floor
 	return l, nil

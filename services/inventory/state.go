@@ -1,6 +1,8 @@
 package inventory
 
 import (
+	"slices"
+
 	"lonja/events"
 	"lonja/kit/decider"
 	"lonja/kit/eventlog"
@@ -78,6 +80,8 @@ func evolve(l *ledger, event events.Event, sequence uint64) *ledger {
 type order struct {
 	status status
 	lines  []events.Quantity // that are reserved or committed; nil when nothing is to be given back
+	// restocked are the refunds with which pieces came back, of an order that is committed.
+	restocked []events.RefundID
 	// sequence is that of the order's last event. The rows have it, too.
 	sequence uint64
 }
@@ -99,6 +103,8 @@ func orderAfter(event events.Event) (id events.OrderID, o order, ok bool) {
 		return e.OrderID, order{status: done}, true
 	case events.StockReturned:
 		return e.OrderID, order{status: done}, true
+	case events.StockRestocked:
+		return e.OrderID, order{status: committed, lines: e.Kept, restocked: append(slices.Clone(e.Earlier), e.RefundID)}, true
 	}
 	return "", order{}, false
 }
@@ -166,6 +172,8 @@ func moves(event events.Event) (lines []events.Quantity, onHand, reserved int64)
 		}
 		return e.Lines, -1, -1
 	case events.StockReturned:
+		return e.Lines, +1, 0
+	case events.StockRestocked:
 		return e.Lines, +1, 0
 	}
 	return nil, 0, 0

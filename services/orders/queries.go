@@ -26,11 +26,32 @@ const (
 
 // orderJSON selects an order o with its payment p as a query.OrderView. It concatenates
 // columns that hold JSON. Its argument is the origin that is put before payment URLs.
-var orderJSON = `'{"id":"' || ` + orderID + ` || '","status":"' || ` + statusText("o.status") + ` || '","customer_id":"' || ` + projection.ExpandID("usr_", "o.customer") + ` || '",' || o.goods
+//
+// The rows of earlier versions, which serve until the view is rebuilt, know nothing of refunds; they are
+// selected by olderOrderJSON.
+var (
+	orderJSON      = orderJSONWith(`iif(ifnull(p.refunded, 0) = 0, '', ',"refunded":{"amount":' || p.refunded || ',"currency":"' || json_extract(p.amount, '$.currency') || '"}')`)
+	olderOrderJSON = orderJSONWith(`''`)
+)
+
+func orderJSONWith(refunded string) string {
+	return `'{"id":"' || ` + orderID + ` || '","status":"' || ` + statusText("o.status") + ` || '","customer_id":"' || ` + projection.ExpandID("usr_", "o.customer") + ` || '",' || o.goods
 	|| ',"payment":' || ifnull('{"id":"' || ` + paymentID + ` || '","provider":' || p.provider || ',"status":"' || p.status || '","amount":' || p.amount
 		|| ',"url":"' || iif(p.is_path, ?, '') || p.url || '"}', 'null')
+	|| ` + refunded + `
 	|| iif(o.cancel_reason = '', '', ',"cancel_reason":' || o.cancel_reason)
 	|| ',"created_at":"' || o.created || '","updated_at":"' || o.updated || '"}'`
+}
+
+// selecting calls read with the SQL of a selection and, if the rows do not fit it, with the SQL for rows of
+// earlier versions.
+func selecting(selection func(orderJSON string) string, read func(sql string) error) error {
+	err := read(selection(orderJSON))
+	if errs.Is(err, errs.Unavailable) && read(selection(olderOrderJSON)) == nil {
+		return nil
+	}
+	return err
+}
 
 var (
 	orderID = projection.ExpandID("ord_", "o.id")
@@ -58,8 +79,10 @@ func readerArg(a eventlog.Actor) any {
 }
 
 func findOrder(ordersView *projection.View) func(context.Context, query.Order, eventlog.Actor) (any, error) {
-	sql := `SELECT ` + statusText("o.status") + `, ifnull(p.url != '', false), ` + orderJSON + ` FROM placed_orders o LEFT JOIN payments p ON p.order_id = o.id
-		WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
+	selection := func(orderJSON string) string {
+		return `SELECT ` + statusText("o.status") + `, ifnull(p.url != '', false), ` + orderJSON + ` FROM placed_orders o LEFT JOIN payments p ON p.order_id = o.id
+			WHERE o.id = ? AND o.customer = ifnull(?, o.customer)`
+	}
 	return func(ctx context.Context, q query.Order, a eventlog.Actor) (any, error) {
 		if err := events.FirstOf(loggedIn(a), events.Token("order_id", q.OrderID)); err != nil {
 			return nil, err
@@ -68,8 +91,11 @@ func findOrder(ordersView *projection.View) func(context.Context, query.Order, e
 		var payable bool
 		var body []byte
 		args := []any{unquoted(q.Origin), orderKey(q.OrderID), readerArg(a)}
-		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (bool, error) {
-			found, err := ordersView.Get(ctx, sql, args, &status, &payable, &body)
+		err := wait(ctx, ordersView, q.OrderID, q.Await, func() (found bool, err error) {
+			err = selecting(selection, func(sql string) error {
+				found, err = ordersView.Get(ctx, sql, args, &status, &payable, &body)
+				return err
+			})
 			return found && query.Settled(status, payable), err
 		})
 		if err == nil && body == nil {
@@ -138,10 +164,15 @@ func listOrders(ordersView *projection.View) func(context.Context, query.Orders,
 			before = *page.Begins
 		}
 		args = append(append([]any{unquoted(q.Origin)}, args...), before, page.Limit+1, page.Offset)
-		orders, err := service.ListRows(ctx, ordersView, page.Limit, "SELECT o.number, "+orderJSON+
-			" FROM (SELECT number FROM placed_orders WHERE "+where+" AND number < ? ORDER BY number DESC LIMIT ? OFFSET ?) found JOIN placed_orders o ON o.number = found.number"+
-			" LEFT JOIN payments p ON p.order_id = o.id ORDER BY o.number DESC",
-			args, func(number *int64) []any { return []any{number} })
+		var orders service.Rows[int64]
+		err = selecting(func(orderJSON string) string {
+			return "SELECT o.number, " + orderJSON +
+				" FROM (SELECT number FROM placed_orders WHERE " + where + " AND number < ? ORDER BY number DESC LIMIT ? OFFSET ?) found JOIN placed_orders o ON o.number = found.number" +
+				" LEFT JOIN payments p ON p.order_id = o.id ORDER BY o.number DESC"
+		}, func(sql string) (err error) {
+			orders, err = service.ListRows(ctx, ordersView, page.Limit, sql, args, func(number *int64) []any { return []any{number} })
+			return err
+		})
 		return query.NewList(orders.JSON, total, page, page.Next(orders.Last, orders.More)), err
 	}
 }

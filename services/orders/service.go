@@ -8,13 +8,14 @@
 //     other services move it on, in whatever order they arrive and however often.
 //   - An order is paid at most once, and is cancelled at most once. It is shipped only when
 //     inventory has committed its goods.
+//   - The refunds of an order never exceed its total. What failed at the provider is free again.
 //   - A customer is charged the price that they saw: when the price has changed, the order
 //     is rejected. Placing an order needs only this service's own view of the catalogue, so
 //     orders are accepted while the catalog service is down.
 //   - A customer sees only their own orders. To anyone else but staff they do not exist.
 //
 // Package catalog describes the files. Besides those, priceview.go is the view of the
-// catalogue's prices, and timeline.go puts the events of several streams in one order.
+// catalogue's prices, refunds.go has all about refunds, and timeline.go puts the events of several streams in one order.
 package orders
 
 import (
@@ -50,6 +51,8 @@ func New(config Config) *service.Service {
 			service.Handle(orders, cancel).Reply(reply),
 			service.HandleWith(orders, lookUpCommitted(ordersView), ship).WaitFor(ordersView).Reply(reply),
 			service.Handle(orders, deliver).Reply(reply),
+			service.Handle(orders, refundOrder).Reply(replyToRefund),
+			service.Handle(orders, retryRefund).Reply(replyToRefund),
 		},
 		Reactions: []service.Reaction{
 			{Consumer: "orders-on-stock", Handlers: []service.Handler{
@@ -61,6 +64,7 @@ func New(config Config) *service.Service {
 				service.React(orders, orderOf, onCaptured),
 				service.React(orders, orderOf, onDeclined),
 				service.React(orders, orderOf, onExpired),
+				service.React(orders, orderOf, onRefundFailed),
 			}},
 		},
 		Queries: []service.Query{
@@ -69,6 +73,8 @@ func New(config Config) *service.Service {
 			service.Answer(ordersView, listOrders(ordersView)),
 			service.Answer(ordersView, findTimeline(ordersView)).
 				ForEntity(orderType.Stream, func(q query.OrderTimeline) string { return orderType.Filter(string(q.OrderID)) }),
+			service.Answer(ordersView, listRefunds(ordersView)).
+				ForEntity(orderType.Stream, func(q query.OrderRefunds) string { return orderType.Filter(string(q.OrderID)) }),
 			service.Answer(ordersView, listStatuses(ordersView)).Timeout(waitTimeout).
 				ForEntity(orderType.Stream, func(q query.OrderStatuses) string { return orderType.Filter(string(q.OrderID)) }),
 		},
@@ -80,4 +86,4 @@ func orderOf[E events.OfOrder](event E) string { return string(event.Order()) }
 
 // reply is the answer to every command: the order after it. It has no payment, which is
 // another service's and only in the orders view.
-func reply(o order, _ events.Event) any { return query.OrderView(o) }
+func reply(o order, _ events.Event) any { return o.OrderView }

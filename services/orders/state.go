@@ -9,8 +9,11 @@ import (
 )
 
 // order is the state of one order, on which everything about it is decided: what its owner
-// sees of it, without the payment, which is another service's.
-type order query.OrderView
+// sees of it, without the payment, which is another service's, and its refunds.
+type order struct {
+	query.OrderView
+	refunds []refund
+}
 
 // unknown is the status of an order that was never placed.
 const unknown = ""
@@ -20,11 +23,12 @@ var orderType = decider.EntityType[order]{Subject: "events.order", Stream: "ORDE
 func evolve(o order, event events.Event, at time.Time) order {
 	switch e := event.(type) {
 	case events.OrderPlaced:
-		o = order{ID: e.OrderID, CustomerID: e.CustomerID, Currency: e.Total.Currency,
-			Total: e.Total, TotalItems: e.TotalItems, Items: e.Items, CreatedAt: at.UTC()}
+		o = order{OrderView: query.OrderView{ID: e.OrderID, CustomerID: e.CustomerID, Currency: e.Total.Currency,
+			Total: e.Total, TotalItems: e.TotalItems, Items: e.Items, CreatedAt: at.UTC()}}
 	case events.OrderCancelled:
 		o.CancelReason = e.Reason
 	}
+	o.refunds = evolveRefunds(o.refunds, event, at)
 	if status := statusAfter(event); status != unknown {
 		o.Status, o.UpdatedAt = status, at.UTC()
 	}
@@ -32,7 +36,7 @@ func evolve(o order, event events.Event, at time.Time) order {
 }
 
 // statusAfter returns the status that an order has after an event, and unknown when the
-// event is not one of ORDERS.
+// event does not change it.
 func statusAfter(event events.Event) string {
 	switch event.(type) {
 	case events.OrderPlaced:

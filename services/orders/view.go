@@ -45,7 +45,29 @@ CREATE TABLE payments (
 	provider TEXT NOT NULL,    -- JSON
 	amount   TEXT NOT NULL,    -- JSON
 	url      TEXT NOT NULL,    -- JSON, without its quotes
-	is_path  INTEGER NOT NULL  -- whether the url lacks an origin
+	is_path  INTEGER NOT NULL, -- whether the url lacks an origin
+	refunded INTEGER NOT NULL DEFAULT 0 -- how much went back, in minor units
+) WITHOUT ROWID;
+CREATE TABLE refunds (         -- as ORDERS says
+	order_id  NOT NULL,        -- compact
+	id        NOT NULL,        -- compact
+	amount    INTEGER NOT NULL,
+	lines     TEXT NOT NULL,   -- JSON
+	reason    TEXT NOT NULL,
+	status    TEXT NOT NULL,
+	requested NOT NULL,        -- see timeColumn
+	updated   NOT NULL,
+	PRIMARY KEY (order_id, id)
+) WITHOUT ROWID;
+CREATE TABLE payment_refunds ( -- as PAYMENTS says
+	order_id  NOT NULL,        -- compact
+	id        NOT NULL,        -- compact
+	amount    INTEGER NOT NULL,
+	status    TEXT NOT NULL,
+	detail    TEXT NOT NULL,
+	requested NOT NULL,        -- see timeColumn
+	updated   NOT NULL,
+	PRIMARY KEY (order_id, id)
 ) WITHOUT ROWID;
 CREATE TABLE positions (
 	order_id NOT NULL,          -- compact
@@ -60,7 +82,7 @@ CREATE TABLE positions (
 		{Stream: "PAYMENTS", Subjects: []string{"events.payment.>"}},
 		{Stream: "INVENTORY", Subjects: []string{
 			"events.stock.*.reserved", "events.stock.*.refused", "events.stock.*.committed",
-			"events.stock.*.released", "events.stock.*.returned"}},
+			"events.stock.*.released", "events.stock.*.returned", "events.stock.*.restocked"}},
 	},
 	Project:     projectOrders,
 	LateIndexes: true, // rows are found by their ids only
@@ -107,6 +129,9 @@ func projectOrders(tx *projection.Tx, r eventlog.Record) error {
 	}
 	if err := tx.Exec(`INSERT INTO positions (order_id, stream, sequence, status, time) VALUES (?, ?, ?, ?, ?)`,
 		id, slices.Index(streams, partitions.BaseOf(r.Stream)), r.Number, status, at); err != nil {
+		return err
+	}
+	if err := projectRefunds(tx, event, r.Time); err != nil {
 		return err
 	}
 	switch e := r.Event.(type) {

@@ -109,9 +109,13 @@ func TestOrdersView_AgreesWithTheState(t *testing.T) {
 			want.Payment = &query.OrderPayment{ID: payments[0].(events.PaymentRequested).PaymentID, Provider: `"sandbox"`, Status: paymentStatus,
 				Amount: gbp(1617), URL: `https://shop.example/pay?a="b"&c=<d>`}
 		}
+		if paymentStatus == query.PaymentRefunded {
+			refunded := gbp(1617)
+			want.Refunded = &refunded
+		}
 		var got query.OrderView
 		shop.Get(query.Order{OrderID: id, Origin: "https://shop.example"}, ana, after, &got)
-		if !reflect.DeepEqual(got, query.OrderView(want)) {
+		if !reflect.DeepEqual(got, want.OrderView) {
 			rt.Fatalf("the view shows\n%+v, the state is\n%+v", got, want)
 		}
 	})
@@ -156,7 +160,8 @@ func TestOrdersView_JSONIsThatOfOrderView(t *testing.T) {
 	shop := shoptest.Start(t, quiet())
 	shop.Record("ORDERS", anasOrder(anOrder))
 	shop.Record("PAYMENTS", events.PaymentRequested{PaymentID: "pay_1", OrderID: anOrder, Amount: gbp(1617), Provider: "stripe", URL: "https://pay.example/1"})
-	after := shop.Record("ORDERS", ended(anOrder)) + ".PAYMENTS:1"
+	shop.Record("PAYMENTS", events.PaymentRefunded{PaymentID: "pay_1", OrderID: anOrder, Amount: gbp(17), RefundID: "ref_1", Partial: true})
+	after := shop.Record("ORDERS", ended(anOrder)) + ".PAYMENTS:2"
 	body, err := shop.Query(t.Context(), query.Order{OrderID: anOrder, Origin: "https://shop.example"}, eventlog.Envelope{Actor: ana, After: after})
 	if err != nil {
 		t.Fatal(err)
@@ -167,6 +172,9 @@ func TestOrdersView_JSONIsThatOfOrderView(t *testing.T) {
 	}
 	if shown.Payment == nil || shown.Payment.URL != "https://pay.example/1" {
 		t.Fatalf("a full URL was changed: %+v", shown.Payment)
+	}
+	if shown.Refunded == nil || *shown.Refunded != gbp(17) || shown.Payment.Status != query.PaymentPartiallyRefunded {
+		t.Fatalf("refunded in part: %s", body)
 	}
 	if again, err := json.Marshal(shown); err != nil || string(again) != string(body) {
 		t.Fatalf("the answer is\n%s\nmarshalled (%v)\n%s", body, err, again)

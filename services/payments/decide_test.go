@@ -11,6 +11,7 @@ import (
 	"lonja/events/query"
 	"lonja/kit/decider"
 	"lonja/kit/errs"
+	"lonja/kit/service"
 )
 
 const (
@@ -39,7 +40,10 @@ var (
 	retries  = command.RetryPayment{PaymentID: id}
 	expired  = events.PaymentExpired{PaymentID: id, OrderID: order}
 	voided   = events.PaymentVoided{PaymentID: id, OrderID: order}
-	returned = events.PaymentRefunded{PaymentID: id, OrderID: order, Amount: amount}
+	returned = events.PaymentRefunded{PaymentID: id, OrderID: order, Amount: amount} // by an earlier version
+
+	goesBack = events.PaymentRefundRequested{PaymentID: id, OrderID: order, RefundID: "ref_ana", Amount: amount}
+	wentBack = events.PaymentRefunded{PaymentID: id, OrderID: order, RefundID: "ref_ana", Amount: amount}
 )
 
 func given(recorded ...events.Event) (p payment) {
@@ -69,7 +73,11 @@ func decide(p payment, when any) (events.Event, error) {
 		if ifUnwanted(w) == "" {
 			return nil, nil
 		}
-		return refund(p, w, m)
+		return giveBack(p, w, m)
+	case events.OrderRefundRequested:
+		return refundPart(p, w, m)
+	case answer:
+		return recordRefund(p, w.of, service.Outcome[struct{}]{Err: w.err}, m)
 	case events.PaymentRequested:
 		return expire(p, w, m)
 	}
@@ -94,8 +102,10 @@ func TestDecide_PaymentIsRequestedSettledAndRefunded(t *testing.T) {
 		{"the customer pays late", log{requested, expired}, pays, captured},
 		{"the order is cancelled before", log{requested}, cancelled, voided},
 		{"and then the money comes", log{requested, voided}, pays, unwanted},
-		{"and goes back", log{requested, voided, unwanted}, unwanted, returned},
-		{"the order is cancelled after", log{requested, captured}, cancelled, returned},
+		{"and goes back", log{requested, voided, unwanted}, unwanted, goesBack},
+		{"which the provider does", log{requested, voided, unwanted, goesBack}, answer{of: goesBack}, wentBack},
+		{"the order is cancelled after", log{requested, captured}, cancelled, goesBack},
+		{"an earlier version was stopped before it refunded", log{requested, expired, captured}, cancelled, goesBack},
 		{"the order is cancelled before its payment was requested", nil, cancelled, voided},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -134,6 +144,8 @@ func TestDecide_EveryCommandAndEventInEveryState(t *testing.T) {
 		"expired":  {requested, expired},
 		"voided":   {requested, voided},
 		"refunded": {requested, captured, returned},
+		"asked":    {requested, captured, goesBack},
+		"given":    {requested, captured, goesBack, wentBack},
 	}
 	const grid = `
 state    | awaiting  | cancelled | reminder | captured | unwanted | pay       | decline        | retry
@@ -142,14 +154,16 @@ never    | -         | -         | -        | -        | -        | not_found | 
 pending  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried
 failed   | -         | voided    | expired  | -        | -        | conflict  | -              | retried
 retried  | -         | voided    | expired  | -        | -        | captured  | attempt_failed | retried
-again    | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
-captured | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
-late     | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
-unwanted | -         | refunded  | -        | -        | refunded | -         | conflict       | conflict
+again    | -         | back      | -        | -        | back     | -         | conflict       | conflict
+captured | -         | back      | -        | -        | back     | -         | conflict       | conflict
+late     | -         | back      | -        | -        | back     | -         | conflict       | conflict
+unwanted | -         | back      | -        | -        | back     | -         | conflict       | conflict
 declined | -         | -         | -        | -        | -        | conflict  | -              | conflict
 expired  | -         | voided    | -        | -        | -        | captured  | conflict       | conflict
 voided   | -         | -         | -        | -        | -        | captured  | conflict       | conflict
-refunded | -         | -         | -        | -        | -        | -         | conflict       | conflict`
+refunded | -         | -         | -        | -        | -        | -         | conflict       | conflict
+asked    | -         | -         | -        | -        | -        | -         | conflict       | conflict
+given    | -         | -         | -        | -        | -        | -         | conflict       | conflict`
 	arriving := map[string]any{"awaiting": awaiting, "cancelled": cancelled, "reminder": requested,
 		"captured": captured, "unwanted": unwanted, "pay": pays, "decline": declines, "retry": retries}
 	rows := strings.Split(strings.TrimSpace(grid), "\n")
@@ -159,7 +173,11 @@ refunded | -         | -         | -        | -        | -        | -         | 
 	for _, row := range rows[1:] {
 		for i, want := range cells(row)[1:] {
 			state, column := cells(row)[0], cells(rows[0])[i+1]
-			if got := shortName(decide(given(states[state]...), arriving[column])); got != want {
+			got := shortName(decide(given(states[state]...), arriving[column]))
+			if got == "refund_requested" {
+				got = "back"
+			}
+			if got != want {
 				t.Errorf("%s, %s: got %s, want %s", state, column, got, want)
 			}
 		}

@@ -87,7 +87,9 @@ func TestPayment_IsCapturedAndRefunded(t *testing.T) {
 	shop.Fails(declines, anyone, errs.Conflict)
 
 	shop.Record("ORDERS", cancelled)
-	await[events.PaymentRefunded](shop)
+	if e := await[events.PaymentRefunded](shop); e != wentBack {
+		t.Errorf("recorded %+v", e)
+	}
 	shop.is(query.PaymentRefunded)
 }
 

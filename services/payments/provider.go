@@ -29,7 +29,8 @@ type Provider interface {
 	// Close sees to it that a page takes no money any more. It is nil if it has taken some already:
 	// that is reported on its own.
 	Close(ctx context.Context, key string, page string) error
-	// Refund gives back a part of what was captured, or all.
+	// Refund gives back a part of what was captured, or all. A refund that failed for good is asked for
+	// again under another key; one that got no answer, under the same one.
 	Refund(ctx context.Context, key string, r Refund) error
 }
 
@@ -51,6 +52,7 @@ type Page struct {
 
 // Refund is money that goes back.
 type Refund struct {
+	ID        events.RefundID // the same in each call for it, whatever the key
 	PaymentID events.PaymentID
 	OrderID   events.OrderID
 	Capture   string // the provider's name for the money that it took, as it was reported; "" in the sandbox

@@ -22,25 +22,22 @@ func request(provider Provider, deadline time.Duration) func(payment, events.Ord
 	}
 }
 
-// withdraw refunds a cancelled order's payment. When no money has come, it voids the
-// payment: a capture may still be on its way, and so may order.awaiting_payment, which can
+// withdraw refunds what is left of a cancelled order's payment. When no money has come, it voids
+// the payment: a capture may still be on its way, and so may order.awaiting_payment, which can
 // arrive after the cancellation.
 func withdraw(p payment, e events.OrderCancelled, _ decider.Meta) (events.Event, error) {
 	switch p.status {
-	case query.PaymentCaptured:
-		return refundAll(p), nil
-	case query.PaymentDeclined, query.PaymentVoided, query.PaymentRefunded:
+	case query.PaymentCaptured, query.PaymentPartiallyRefunded, query.PaymentRefunded:
+		return p.refundUpTo(p.captured.Amount), nil
+	case query.PaymentDeclined, query.PaymentVoided:
 		return nil, nil // a provider that declined captures nothing later
 	}
 	return events.PaymentVoided{PaymentID: events.PaymentFor(e.OrderID), OrderID: e.OrderID}, nil
 }
 
-// refund refunds money that was captured for a cancelled order.
-func refund(p payment, _ events.PaymentCaptured, _ decider.Meta) (events.Event, error) {
-	if p.status != query.PaymentCaptured {
-		return nil, nil
-	}
-	return refundAll(p), nil
+// giveBack refunds money that was captured for a cancelled order.
+func giveBack(p payment, e events.PaymentCaptured, _ decider.Meta) (events.Event, error) {
+	return p.refundUpTo(e.Amount.Amount), nil
 }
 
 // expire ends a payment that is still pending at its deadline.
@@ -49,9 +46,4 @@ func expire(p payment, e events.PaymentRequested, _ decider.Meta) (events.Event,
 		return nil, nil
 	}
 	return events.PaymentExpired{PaymentID: e.PaymentID, OrderID: e.OrderID}, nil
-}
-
-// refundAll returns the event that refunds all of a payment.
-func refundAll(p payment) events.Event {
-	return events.PaymentRefunded{PaymentID: p.request.PaymentID, OrderID: p.request.OrderID, Amount: p.request.Amount}
 }

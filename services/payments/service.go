@@ -8,8 +8,11 @@
 //     its deadline, at one provider or another, and captured at most once: money that comes
 //     a second time is given back.
 //
-//   - Money that was captured for an order that is cancelled is refunded, whichever of the
-//     two comes first. An order that is cancelled before its payment was requested is
+//   - Never more is refunded than was captured, in one part or in several. A refund that the
+//     provider does not make is recorded as failed, and can be tried again.
+//
+//   - Money that was captured for an order that is cancelled is refunded, as far as it was not
+//     yet, whichever of the two comes first. An order that is cancelled before its payment was requested is
 //     recorded as voided, so no money is requested for it later.
 //
 //   - A payment that is not made by its deadline expires. A capture that comes later is
@@ -20,7 +23,8 @@
 //     requested is recorded for a person to look at.
 //
 // Package catalog describes the files. Besides those, provider.go is the interface of providers,
-// of which each has a file; effects.go is what they are asked for, and report.go what they report.
+// of which each has a file; effects.go is what they are asked for, and report.go what they report, and
+// refunds.go gives money back.
 package payments
 
 import (
@@ -48,7 +52,7 @@ type Config struct {
 // New returns a payments service that has not started. It runs once.
 func New(config Config) *service.Service {
 	payments := decider.New(paymentType)
-	paymentsView := projection.New(paymentsDefinition)
+	paymentsView, refundsView := projection.New(paymentsDefinition), projection.New(refundsDefinition)
 	configured, deadline := providers(config.Providers), cmp.Or(config.Deadline, 15*time.Minute)
 	decideSettle := settle
 	if configured.named(sandboxName) == nil {
@@ -56,7 +60,7 @@ func New(config Config) *service.Service {
 	}
 	return &service.Service{
 		Name:  "payments",
-		Views: []*projection.View{paymentsView},
+		Views: []*projection.View{paymentsView, refundsView},
 		Commands: []service.Command{
 			service.Handle(payments, decideSettle).Reply(reply),
 			service.Handle(payments, configured.retry).Reply(reply),
@@ -66,9 +70,10 @@ func New(config Config) *service.Service {
 			{Consumer: "payments-on-orders", Handlers: []service.Handler{
 				service.React(payments, paymentOf[events.OrderAwaitingPayment], request(configured.first(), deadline)),
 				service.React(payments, paymentOf[events.OrderCancelled], withdraw),
+				service.React(payments, paymentOf[events.OrderRefundRequested], refundPart),
 			}},
 			{Consumer: "payments-on-captures", Handlers: []service.Handler{
-				service.React(payments, ifUnwanted, refund),
+				service.React(payments, ifUnwanted, giveBack),
 			}},
 		},
 		Timers: []service.Timer{
@@ -80,6 +85,7 @@ func New(config Config) *service.Service {
 			configured.pages(payments, paymentsView, deadline),
 			configured.closing(payments, paymentsView),
 			configured.returns(payments, paymentsView),
+			configured.refunds(payments, refundsView),
 		},
 		Queries: []service.Query{
 			service.Answer(paymentsView, findPayment(paymentsView)).ForEntity(paymentType.Stream, func(q query.Payment) string { return paymentType.Filter(string(q.PaymentID)) }),

@@ -16,8 +16,11 @@ import (
 type payment struct {
 	request  events.PaymentRequested
 	status   string
-	attempts []attempt // the first is number 1; never changed in place, since states are shared
-	flags    []string  // reasons and details of what was flagged, the newest last
+	attempts []attempt    // the first is number 1; never changed in place, since states are shared
+	flags    []string     // reasons and details of what was flagged, the newest last
+	captured events.Money // the order's money that ever came
+	taker    int          // the attempt that took it, 0 for none
+	refunds  []refund     // of that money; never changed in place
 }
 
 // attempt is one attempt to pay, at one provider.
@@ -48,10 +51,15 @@ func evolve(p payment, event events.Event, _ time.Time) payment {
 		p.attempts = append(p.attempts, attempt{provider: e.Provider, url: e.URL})
 	case events.PaymentCaptured:
 		p = p.change(cmp.Or(e.Attempt, 1), func(a *attempt) { a.captured, a.capture = true, e.Capture })
+		if !e.Again {
+			p.taker = cmp.Or(e.Attempt, 1)
+			p.captured = events.Money{Amount: p.captured.Amount + e.Amount.Amount, Currency: e.Amount.Currency}
+		}
 	case events.PaymentFlagged:
 		p.flags = append(slices.Clone(p.flags), flagOf(e))
 		p.flags = p.flags[max(0, len(p.flags)-maxFlags):]
 	}
+	p.refunds = evolveRefunds(p.refunds, event)
 	p.status = cmp.Or(query.PaymentStatusAfter(event), p.status)
 	return p
 }

@@ -25,8 +25,12 @@ type refund struct {
 }
 
 // credit gives a refund the next number in the book of credit notes. What was paid too late for
-// an order that was cancelled before has no receipt, and so no credit note.
+// an order that was cancelled before has no receipt, and so no credit note; nor has money that came
+// a second time.
 func credit(b *book, e events.PaymentRefunded, r refund, _ decider.Meta) (events.Event, error) {
+	if e.Again {
+		return nil, nil
+	}
 	if r.id == "" {
 		return nil, &decider.NeedsLookup{Through: b.floor}
 	}

@@ -31,6 +31,7 @@ var limits = map[string]int{
 	"order.shipped":          625,
 	"order.delivered":        625,
 	"order.cancelled":        665,
+	"order.refund_requested": 860, // of one line, with a reason
 
 	"payment.requested":      790,
 	"payment.captured":       730,
@@ -38,7 +39,9 @@ var limits = map[string]int{
 	"payment.retried":        760,
 	"payment.expired":        620,
 	"payment.voided":         620,
-	"payment.refunded":       660,
+	"payment.refunded":       725, // in part
+
+	"payment.refund_requested": 735,
 
 	"receipt.issued":   590,
 	"receipt.credited": 640,
@@ -50,6 +53,7 @@ var limits = map[string]int{
 	"stock.committed": 620,
 	"stock.released":  645,
 	"stock.returned":  620,
+	"stock.restocked": 720,
 
 	"product.created":  635,
 	"product.changed":  655,
@@ -120,6 +124,9 @@ func liveOnce(t *testing.T, s *harness.Shop, server string) {
 	for _, status := range []string{"shipped", "delivered"} {
 		boss.Wants(200, "PATCH", "/api/orders/"+string(sent.ID), map[string]string{"status": status}, nil)
 	}
+	boss.Wants(201, "POST", "/api/orders/"+string(returned.ID)+"/refunds",
+		map[string]any{"lines": []map[string]any{{"sku": "85123A", "quantity": 1, "restock": true}}, "reason": "arrived broken"}, nil)
+	ana.Sees(returned.ID, func(o query.OrderView) bool { return o.Refunded != nil })
 	ana.Wants(200, "PATCH", "/api/orders/"+string(returned.ID), map[string]string{"status": "cancelled"}, nil)
 	ana.Sees(returned.ID, func(o query.OrderView) bool { return o.Payment.Status == query.PaymentRefunded })
 	ana.Sees(expires.ID, func(o query.OrderView) bool { return o.Status == query.Cancelled })

@@ -14,6 +14,7 @@ import (
 func TestStory_InOneProcess(t *testing.T) {
 	p, s := harness.Up(t, "--data", t.TempDir())
 	harness.Story(t, s)
+	harness.RefundStory(t, s)
 	s.Boss().Sells("22423", 1275, 1)
 	eve := s.As("eve")
 	o := eve.Sees(eve.Places(harness.Pieces("22423", 1)).ID, func(o query.OrderView) bool { return o.Payment != nil })
@@ -46,6 +47,7 @@ func TestStory_AsSeparateProcessesWithTwoReplicas(t *testing.T) {
 	}
 	gateway, other := against(harness.GatewayOn(harness.FreeAddr(t))...), against(harness.GatewayOn(harness.FreeAddr(t))...)
 	harness.Story(t, harness.At(t, gateway.Said["shop"]))
+	harness.RefundStory(t, harness.At(t, gateway.Said["shop"]))
 	harness.At(t, other.Said["shop"]).Boss()
 	for _, p := range append(all, gateway, other) {
 		p.Stop()
