@@ -38,6 +38,22 @@ func comesBack(id events.RefundID, kept int64, earlier ...events.RefundID) event
 	return e
 }
 
+// withReceipts returns events with what receipts makes of them.
+func withReceipts(recorded []events.Event) (all []events.Event) {
+	credits := int64(0)
+	for _, event := range recorded {
+		all = append(all, event)
+		switch e := event.(type) {
+		case events.OrderPaid:
+			all = append(all, receiptIssued)
+		case events.PaymentRefunded:
+			credits++
+			all = append(all, events.ReceiptCredited{Number: credits, OrderID: e.OrderID, Receipt: 1, Refund: lastRefund, Amount: e.Amount})
+		}
+	}
+	return all
+}
+
 func TestRefunds_LegalHistories(t *testing.T) {
 	cancelledPaid := orderCancelled(events.CancelledByStaff, true)
 	for name, given := range map[string][]events.Event{
@@ -55,7 +71,7 @@ func TestRefunds_LegalHistories(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
-			s.record(given...)
+			s.record(withReceipts(given)...)
 			s.acknowledge(s.everyReaction()...)
 			if r := s.audit(true, ""); r.UnderWay != 0 {
 				t.Errorf("%d under way", r.UnderWay)
@@ -113,7 +129,7 @@ func TestRefunds_HandledWithoutTheirEffect(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newFixture(t)
-			s.record(test.given...)
+			s.record(withReceipts(test.given)...)
 			if r := s.audit(false, ""); r.UnderWay != 1 || len(r.Violations) > 0 {
 				t.Errorf("%d under way before the reactions ran, %v", r.UnderWay, r.Violations)
 			}

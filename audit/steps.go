@@ -165,7 +165,7 @@ var predecessors = [steps][]step{
 var inUse = []step{registered, accountSealed, profileChanged, emailChanged, rolesChanged, passwordChanged}
 
 // isNote reports whether a step leaves a payment where it is.
-func isNote(s step) bool { return s >= capturedAgain && s < orderSteps }
+func isNote(s step) bool { return s >= capturedAgain && s <= flagged }
 
 // allowed reports whether a step may follow another.
 func allowed(before, s step) bool { return slices.Contains(predecessors[s], before) }

@@ -246,7 +246,7 @@ func TestDescription_IsComplete(t *testing.T) {
 			}
 		}
 	}
-	if count != 42 {
+	if count != 45 {
 		t.Errorf("%d operations are described", count)
 	}
 	for _, ref := range regexp.MustCompile(`"\$ref":"([^"]+)"`).FindAllStringSubmatch(string(r.body), -1) {
