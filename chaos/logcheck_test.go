@@ -15,7 +15,8 @@ func TestCheckLog_FindsViolations(t *testing.T) {
 	placed, awaits, paid := events.OrderPlaced{OrderID: id}, events.OrderAwaitingPayment{OrderID: id}, events.OrderPaid{OrderID: id}
 	reserved := events.StockReserved{OrderID: id, Lines: lines}
 	committed := events.StockCommitted{OrderID: id, Lines: lines}
-	captured, refunded := events.PaymentCaptured{OrderID: id}, events.PaymentRefunded{OrderID: id}
+	amount := events.Money{Amount: 590, Currency: "GBP"}
+	captured, refunded := events.PaymentCaptured{OrderID: id, Amount: amount}, events.PaymentRefunded{OrderID: id, Amount: amount}
 	cancelled := events.OrderCancelled{OrderID: id}
 	returned := events.StockReturned{OrderID: id, Lines: lines}
 	receipt, credit := events.ReceiptIssued{OrderID: id, Number: 1}, events.ReceiptCredited{OrderID: id, Number: 1, Receipt: 1}
@@ -32,6 +33,8 @@ func TestCheckLog_FindsViolations(t *testing.T) {
 		"refunded, no credit":   {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, cancelled, refunded, returned, receipt}, true},
 		"credit, none refunded": {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt, credit}, true},
 		"still placed":          {[]events.Event{counted, placed, reserved}, true},
+		"refunded in part":      {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt, events.PaymentRefunded{OrderID: id, Amount: events.Money{Amount: 90, Currency: "GBP"}}, credit}, false},
+		"refunded twice":        {[]events.Event{counted, placed, reserved, awaits, captured, paid, committed, receipt, refunded, credit, refunded, events.ReceiptCredited{OrderID: id, Number: 2, Receipt: 1}}, true},
 		"captured twice":        {[]events.Event{counted, placed, reserved, awaits, captured, captured, paid, committed, receipt}, true},
 		"paid without money":    {[]events.Event{counted, placed, reserved, awaits, paid, committed, receipt}, true},
 		"cancelled, money kept": {[]events.Event{counted, placed, reserved, awaits, captured, cancelled, events.StockReleased{OrderID: id, Lines: lines}}, true},
