@@ -27,7 +27,7 @@ func TestAuditAndTimeline_OfARunningShop(t *testing.T) {
 
 	var clean audit.Report
 	code, out := runToEnd(t, "audit", "--nats", p.Said["nats"], "--data", data, "--json")
-	if err := json.Unmarshal([]byte(out), &clean); code != 0 || err != nil || len(clean.Views) != 8 {
+	if err := json.Unmarshal([]byte(out), &clean); code != 0 || err != nil || len(clean.Views) != 9 {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, out)
 	}
 	code, out = runToEnd(t, "timeline", string(o.ID), "--nats", p.Said["nats"])

@@ -1,6 +1,7 @@
 package operations
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,13 +12,13 @@ import (
 )
 
 // TestStreams_OfAnOlderVersionAreBoundedWithoutLoss starts with side streams that
-// hold messages and have no limits, as in older versions. REVOCATIONS is left out:
-// its limits are an age and one message for each user. KEYS must keep everything.
+// hold messages and have no limits, as in older versions. REVOCATIONS and CLAIMS are left out:
+// their limits are an age and one message for each subject. KEYS must keep everything.
 func TestStreams_OfAnOlderVersionAreBoundedWithoutLoss(t *testing.T) {
 	older, now := harness.Streams(t), harness.Streams(t)
 	var side []string
 	for i := range older.Streams {
-		if s := &older.Streams[i]; !strings.HasPrefix(s.Subjects[0], "events.") && s.Name != "TIMERS" && s.Name != "REVOCATIONS" && s.Name != "KEYS" {
+		if s := &older.Streams[i]; !strings.HasPrefix(s.Subjects[0], "events.") && !slices.Contains([]string{"TIMERS", "REVOCATIONS", "CLAIMS", "KEYS"}, s.Name) {
 			if s.MaxMsgs <= 0 || s.MaxBytes <= 0 || s.Discard != jetstream.DiscardNew {
 				t.Errorf("stream %s is not bounded", s.Name)
 			}
