@@ -111,7 +111,7 @@ func statusIn(recorded []event) (status string) {
 
 // repeated lists what may be recorded several times of an order.
 var repeated = []string{"stock.released", "stock.refused", "stock.restocked", "order.refund_requested", "order.refund_failed",
-	"payment.refund_requested", "payment.refund_failed", "payment.refunded"}
+	"payment.refund_requested", "payment.refund_failed", "payment.refunded", "receipt.credited", "payment.attempt_failed", "payment.retried"}
 
 // moneyIn returns how much was captured for an order and how much of it went back, in minor units.
 func moneyIn(recorded []event) (captured, refunded int64) {
