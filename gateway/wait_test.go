@@ -27,8 +27,9 @@ func (f *testShop) playsOrder(step *atomic.Int64, views ...query.OrderView) (ask
 	f.fake("queries.orders.order", func(m *nats.Msg) any {
 		var q query.Order
 		_ = json.Unmarshal(m.Data, &q)
+		view := views[step.Load()] // before the test hears of the query, and goes on
 		queries <- q
-		return views[step.Load()]
+		return view
 	})
 	return queries
 }
