@@ -52,8 +52,7 @@ var launched = time.Now()
 const exitInterrupted = 130
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx := untilInterrupted()
 	err := run(ctx, os.Args[1:])
 	var code exitCode
 	switch {
@@ -70,6 +69,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "lonja:", err)
 		os.Exit(1)
 	}
+}
+
+// untilInterrupted returns a context that ends with the first signal to stop. A second one ends the
+// process at once, and does so from the moment on at which the context has ended.
+func untilInterrupted() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		signal.Stop(signals)
+		cancel()
+	}()
+	return ctx
 }
 
 // exitCode ends the program with that exit code and prints no error.
