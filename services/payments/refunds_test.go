@@ -261,3 +261,11 @@ func TestRefund_IsAskedOfTheAttemptThatTookTheMoney(t *testing.T) {
 		t.Errorf("planned %+v %t, left %s, %s", ask, needed, p.left(), p.status)
 	}
 }
+
+// A capture that was published by hand may name an attempt that there is not.
+func TestRefund_OfAnAttemptThatThereIsNotIsNotAskedFor(t *testing.T) {
+	p := given(requested, events.PaymentCaptured{PaymentID: id, OrderID: order, Amount: amount, Attempt: 7}, part("ref_1", 95))
+	if ask, needed := planRefund(p, part("ref_1", 95)); needed {
+		t.Errorf("planned %+v", ask)
+	}
+}

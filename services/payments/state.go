@@ -50,10 +50,13 @@ func evolve(p payment, event events.Event, _ time.Time) payment {
 		p = p.change(e.Attempt-1, func(a *attempt) { a.ended = cmp.Or(a.ended, query.AttemptReplaced) })
 		p.attempts = append(p.attempts, attempt{provider: e.Provider, url: e.URL})
 	case events.PaymentCaptured:
-		p = p.change(cmp.Or(e.Attempt, 1), func(a *attempt) { a.captured, a.capture = true, e.Capture })
+		n := cmp.Or(e.Attempt, 1)
+		p = p.change(n, func(a *attempt) { a.captured, a.capture = true, e.Capture })
 		if !e.Again {
-			p.taker = cmp.Or(e.Attempt, 1)
 			p.captured = events.Money{Amount: p.captured.Amount + e.Amount.Amount, Currency: e.Amount.Currency}
+			if n <= len(p.attempts) {
+				p.taker = n
+			}
 		}
 	case events.PaymentFlagged:
 		p.flags = append(slices.Clone(p.flags), flagOf(e))
